@@ -1,0 +1,3 @@
+"""word2mask: language that points at pixels."""
+
+__version__ = "0.1.0"
