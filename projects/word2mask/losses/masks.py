@@ -65,7 +65,7 @@ def mask_cross_entropy(logits: torch.Tensor, target: torch.Tensor, void: torch.T
 
 
 def sample_points(values: torch.Tensor, points: torch.Tensor, mode: str = "bilinear") -> torch.Tensor:
-    """Values of N maps at P points each.
+    """Values of N maps at P points each; the outer half pixel repeats the border, so nothing fades to 0 there.
 
     Args:
         values: ``[N,h,w]``, float (cast bool before).
@@ -76,7 +76,9 @@ def sample_points(values: torch.Tensor, points: torch.Tensor, mode: str = "bilin
         ``[N,P]``.
     """
     grid = 2 * points.unsqueeze(2) - 1
-    sampled = functional.grid_sample(values.unsqueeze(1), grid.to(values.dtype), mode=mode, align_corners=False)
+    sampled = functional.grid_sample(
+        values.unsqueeze(1), grid.to(values.dtype), mode=mode, padding_mode="border", align_corners=False
+    )
     return sampled[:, 0, :, 0]
 
 
