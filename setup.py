@@ -1,0 +1,50 @@
+"""Packages the source root ``projects/``; requirements.txt holds what it needs."""
+
+from pathlib import Path
+
+from setuptools import find_namespace_packages, setup
+
+ROOT = Path(__file__).parent
+
+
+def requirements() -> list[str]:
+    """The pins of requirements.txt, without comments."""
+    lines = (line.partition("#")[0].strip() for line in (ROOT / "requirements.txt").read_text().splitlines())
+    return [line for line in lines if line]
+
+
+def version() -> str:
+    """``__version__`` as the package states it, read without importing it."""
+    source = (ROOT / "projects/word2mask/__init__.py").read_text()
+    return next(line.split('"')[1] for line in source.splitlines() if line.startswith("__version__"))
+
+
+setup(
+    name="word2mask",
+    version=version(),
+    description="Language that points at pixels: vision-language models whose words become masks",
+    long_description=(ROOT / "README.md").read_text(),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.11,<3.14",
+    package_dir={"": "projects"},
+    packages=find_namespace_packages("projects", include=["word2mask*", "llava_sam2*", "lisa*"]),
+    install_requires=requirements(),
+    extras_require={
+        # DeepSpeed 0.19.7 removed a module that mmengine imports.
+        "train": ["deepspeed==0.19.6"],
+        "apps": ["gradio==6.31.0"],
+        # Only beside a CUDA build of torch; flash-attn wants CUDA_HOME and pip's --no-build-isolation.
+        "gpu": ["torchvision==0.28.0", "flash-attn==2.8.3.post2", "deepspeed==0.19.6"],
+        "dev": [
+            "pytest==9.2.0",
+            "pytest-xdist==3.8.0",
+            "pytest-timeout==2.4.0",
+            "ruff==0.17.6",
+            "mypy==2.4.1",
+            "pre-commit==4.7.0",
+        ],
+        # Only for the parity test against Meta's own code; set SAM2_BUILD_CUDA=0 and --no-build-isolation.
+        "meta-sam2": ["sam2==1.1.0", "hydra-core==1.3.8", "iopath==0.1.10", "torchvision==0.28.0"],
+    },
+)
