@@ -1,0 +1,65 @@
+"""Pictures as arrays and tensors: antialiased resizing and normalisation. Knows nothing of files or of models."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+#: Channel statistics of ImageNet on the 0…1 scale, as SAM 2 and InternVL use them.
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+def frames_to_tensor(frames: np.ndarray) -> torch.Tensor:
+    """uint8 frames ``[T,H,W,3]`` as float32 ``[T,3,H,W]`` on the 0…1 scale.
+
+    Raises:
+        ValueError: another shape or dtype.
+    """
+    if frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype != np.uint8:
+        raise ValueError(f"expected uint8 frames [T,H,W,3], got {frames.dtype} {list(frames.shape)}")
+    return torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2).float().div_(255.0)
+
+
+def resize(
+    images: torch.Tensor, size: tuple[int, int], mode: Literal["bilinear", "bicubic"] = "bilinear"
+) -> torch.Tensor:
+    """Resizes to ``size``, aspect not kept; shrinking averages over the source area (antialiasing), as Pillow does.
+
+    Args:
+        images: float ``[T,C,H,W]`` on the 0…1 scale.
+        size: ``(height, width)``.
+        mode: ``"bicubic"`` overshoots, so its result is clamped to 0…1.
+
+    Returns:
+        float ``[T,C,height,width]``; the input itself when it has that size.
+    """
+    if tuple(images.shape[-2:]) == tuple(size):
+        return images
+    resized = F.interpolate(images, size=tuple(size), mode=mode, align_corners=False, antialias=True)
+    return resized.clamp_(0.0, 1.0) if mode == "bicubic" else resized
+
+
+def normalize(
+    images: torch.Tensor,
+    mean: tuple[float, float, float] = IMAGENET_MEAN,
+    std: tuple[float, float, float] = IMAGENET_STD,
+) -> torch.Tensor:
+    """``(images - mean) / std`` per channel, for images ``[…,3,H,W]`` on the 0…1 scale."""
+    shift = torch.tensor(mean, dtype=images.dtype, device=images.device).view(3, 1, 1)
+    scale = torch.tensor(std, dtype=images.dtype, device=images.device).view(3, 1, 1)
+    return (images - shift) / scale
+
+
+def denormalize(
+    images: torch.Tensor,
+    mean: tuple[float, float, float] = IMAGENET_MEAN,
+    std: tuple[float, float, float] = IMAGENET_STD,
+) -> torch.Tensor:
+    """The inverse of :func:`normalize`."""
+    shift = torch.tensor(mean, dtype=images.dtype, device=images.device).view(3, 1, 1)
+    scale = torch.tensor(std, dtype=images.dtype, device=images.device).view(3, 1, 1)
+    return images * scale + shift

@@ -1,0 +1,205 @@
+"""Masks of one frame, bool ``[H,W]``, to and from what annotation files hold: run lengths, polygons, boxes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+from pycocotools import mask as coco
+
+
+def encode_rle(mask: np.ndarray) -> dict[str, Any]:
+    """COCO's compressed run lengths of a mask, ready for JSON.
+
+    Args:
+        mask: bool ``[H,W]``.
+
+    Returns:
+        ``{"size": [H, W], "counts": str}``.
+    """
+    if mask.ndim != 2:
+        raise ValueError(f"expected a mask of shape [H,W], got {list(mask.shape)}")
+    rle = coco.encode(np.asfortranarray(mask, dtype=np.uint8))
+    return {"size": [int(side) for side in rle["size"]], "counts": rle["counts"].decode("ascii")}
+
+
+def decode_rle(rle: dict[str, Any]) -> np.ndarray:
+    """The mask of COCO run lengths, compressed (``counts`` is a string) or not (a list of run lengths).
+
+    Args:
+        rle: ``{"size": [H, W], "counts": str | bytes | list[int]}``.
+
+    Returns:
+        bool ``[H,W]``.
+
+    Raises:
+        ValueError: when the run lengths don't add up to ``H * W``, or there are none.
+    """
+    if not isinstance(rle, dict) or "size" not in rle or "counts" not in rle:
+        raise ValueError(f"expected run lengths {{'size': [H, W], 'counts': …}}, got {str(rle)[:80]}")
+    size, counts = rle["size"], rle["counts"]
+    if not isinstance(size, (list, tuple)) or len(size) != 2 or any(int(side) <= 0 for side in size):
+        raise ValueError(f"expected the size [H, W] of run lengths, got {str(size)[:80]}")
+    height, width = (int(side) for side in size)
+    if isinstance(counts, (list, tuple)):
+        runs = np.asarray(counts, dtype=np.int64)
+        if runs.size and (runs < 0).any() or runs.sum() != height * width:
+            raise ValueError(f"run lengths add up to {runs.sum()} pixels, the size [{height}, {width}] has {height * width}")
+        values = np.arange(runs.size) % 2 == 1
+        return np.repeat(values, runs).reshape(width, height).T
+    packed = counts.encode("ascii") if isinstance(counts, str) else counts
+    runs = _unpack_counts(packed)
+    # pycocotools writes past its buffer when the counts are longer than the size: they are checked before it sees them.
+    if (runs < 0).any() or runs.sum() != height * width:
+        raise ValueError(f"run lengths add up to {runs.sum()} pixels, the size [{height}, {width}] has {height * width}")
+    return coco.decode({"size": [height, width], "counts": packed}).astype(bool)
+
+
+def _unpack_counts(packed: bytes) -> np.ndarray:
+    """Run lengths int64 of COCO's compressed string: groups of 5 bits, from the third on a difference to two before."""
+    codes = np.frombuffer(packed, dtype=np.uint8).astype(np.int64) - 48
+    if codes.size == 0 or (codes < 0).any() or (codes > 63).any() or codes[-1] & 0x20:
+        raise ValueError("run lengths are not a string that COCO's encoder writes (cut short?)")
+    last = np.flatnonzero((codes & 0x20) == 0)
+    first = np.concatenate([[0], last[:-1] + 1])
+    shift = np.arange(codes.size) - np.repeat(first, last - first + 1)
+    if shift.max() > 11:
+        raise ValueError("run lengths are not a string that COCO's encoder writes (a number is too long)")
+    values = np.add.reduceat((codes & 0x1F) << (5 * shift), first)
+    negative = (codes[last] & 0x10) != 0
+    values[negative] |= np.left_shift(-1, 5 * (shift[last[negative]] + 1))
+    # Undo counts[i] = x[i] - counts[i - 2] for i > 2: a running sum over every second one.
+    for start in (1, 2):
+        values[start::2] = np.cumsum(values[start::2])
+    return values
+
+
+def polygons_to_mask(polygons: Iterable[Sequence[float]], height: int, width: int) -> np.ndarray:
+    """The union of polygons as COCO draws them (a pixel belongs where its centre lies inside).
+
+    Args:
+        polygons: each a flat list ``[x0, y0, x1, y1, …]`` of three points or more, in pixels.
+
+    Returns:
+        bool ``[H,W]``; overlapping parts count once.
+
+    Raises:
+        ValueError: when a polygon has fewer than three points or an odd number of coordinates.
+    """
+    usable = []
+    for polygon in polygons:
+        if len(polygon) < 6 or len(polygon) % 2:
+            raise ValueError(f"expected a polygon [x0, y0, x1, y1, x2, y2, …], got {len(polygon)} numbers")
+        usable.append([float(value) for value in polygon])
+    if not usable:
+        return np.zeros((height, width), dtype=bool)
+    return coco.decode(coco.merge(coco.frPyObjects(usable, height, width))).astype(bool)
+
+
+def segmentation_to_mask(segmentation: Any, height: int, width: int) -> np.ndarray:
+    """The mask of a COCO ``segmentation`` field: polygons, or run lengths of either kind, or a list of run lengths.
+
+    Returns:
+        bool ``[H,W]``.
+
+    Raises:
+        ValueError: when the run lengths are of another size than the picture, or the field is neither form.
+    """
+    if isinstance(segmentation, dict):
+        mask = decode_rle(segmentation)
+        if mask.shape != (height, width):
+            raise ValueError(f"a mask of {list(mask.shape)} for a picture of {[height, width]} (height, width)")
+        return mask
+    if isinstance(segmentation, list) and segmentation and isinstance(segmentation[0], dict):
+        return union((segmentation_to_mask(part, height, width) for part in segmentation), height, width)
+    if isinstance(segmentation, list):
+        return polygons_to_mask(segmentation, height, width)
+    raise ValueError(f"expected polygons or run lengths, got {type(segmentation).__name__}")
+
+
+def union(masks: Iterable[np.ndarray], height: int, width: int) -> np.ndarray:
+    """True where any of the masks is; all false for none.
+
+    Args:
+        masks: bool ``[H,W]`` each.
+
+    Returns:
+        bool ``[H,W]``.
+    """
+    total = np.zeros((height, width), dtype=bool)
+    for mask in masks:
+        if mask.shape != total.shape:
+            raise ValueError(f"a mask of {list(mask.shape)} for a picture of {[height, width]} (height, width)")
+        total |= mask.astype(bool)
+    return total
+
+
+def mask_to_box(mask: np.ndarray) -> tuple[int, int, int, int] | None:
+    """The tightest box ``(x0, y0, x1, y1)`` around a mask, ends exclusive, in pixels; ``None`` for an empty mask.
+
+    Args:
+        mask: bool ``[H,W]``.
+    """
+    columns, rows = np.flatnonzero(mask.any(axis=0)), np.flatnonzero(mask.any(axis=1))
+    if columns.size == 0:
+        return None
+    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
+
+
+def box_to_mask(box: Sequence[float], height: int, width: int) -> np.ndarray:
+    """The filled box ``(x0, y0, x1, y1)``, ends exclusive, clipped to the picture: bool ``[H,W]``."""
+    x0, y0, x1, y1 = (round(value) for value in box)
+    mask = np.zeros((height, width), dtype=bool)
+    mask[max(y0, 0) : max(y1, 0), max(x0, 0) : max(x1, 0)] = True
+    return mask
+
+
+def contours_to_mask(contours: Iterable[Sequence[Sequence[float]]], height: int, width: int) -> np.ndarray:
+    """The union of outlines ``[[x, y], …]`` as labelme's readers draw them (the outline's own pixels belong to it).
+
+    Returns:
+        bool ``[H,W]``.
+    """
+    canvas = np.zeros((height, width), dtype=np.uint8)
+    for contour in contours:
+        points = np.asarray(contour, dtype=np.float64)
+        if points.ndim != 2 or points.shape[0] == 0 or points.shape[1] != 2:
+            raise ValueError(f"expected an outline [[x, y], …], got an array of shape {list(points.shape)}")
+        # Truncated, as LISA's reader of ReasonSeg does.
+        outline = points.astype(np.int32).reshape(1, -1, 2)
+        cv2.polylines(canvas, outline, True, 1, 1)
+        cv2.fillPoly(canvas, outline, 1)
+    return canvas.astype(bool)
+
+
+def mask_to_contours(mask: np.ndarray) -> list[list[list[int]]]:
+    """Outlines whose union, drawn by :func:`contours_to_mask`, is the mask again, pixel for pixel.
+
+    An outline can't have a hole, so a part with one is cut in two until none is left.
+
+    Args:
+        mask: bool ``[H,W]``.
+
+    Returns:
+        outlines ``[[x, y], …]`` of integers.
+    """
+    height, width = mask.shape
+    count, labels = cv2.connectedComponents(mask.astype(np.uint8), connectivity=8)
+    outlines: list[list[list[int]]] = []
+    for label in range(1, count):
+        part = labels == label
+        found, _ = cv2.findContours(part.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+        outline = found[0].reshape(-1, 2).tolist()
+        if np.array_equal(contours_to_mask([outline], height, width), part):
+            outlines.append(outline)
+            continue
+        x0, y0, x1, y1 = mask_to_box(part)
+        first = part.copy()
+        if x1 - x0 >= y1 - y0:
+            first[:, (x0 + x1) // 2 :] = False
+        else:
+            first[(y0 + y1) // 2 :] = False
+        outlines += mask_to_contours(first) + mask_to_contours(part & ~first)
+    return outlines
