@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from pycocotools import mask as coco
+
 from word2mask.ops import masks
 
 

@@ -45,16 +45,22 @@ def decode_rle(rle: dict[str, Any]) -> np.ndarray:
     height, width = (int(side) for side in size)
     if isinstance(counts, (list, tuple)):
         runs = np.asarray(counts, dtype=np.int64)
-        if runs.size and (runs < 0).any() or runs.sum() != height * width:
-            raise ValueError(f"run lengths add up to {runs.sum()} pixels, the size [{height}, {width}] has {height * width}")
+        _check_runs(runs, height, width)
         values = np.arange(runs.size) % 2 == 1
         return np.repeat(values, runs).reshape(width, height).T
     packed = counts.encode("ascii") if isinstance(counts, str) else counts
     runs = _unpack_counts(packed)
-    # pycocotools writes past its buffer when the counts are longer than the size: they are checked before it sees them.
-    if (runs < 0).any() or runs.sum() != height * width:
-        raise ValueError(f"run lengths add up to {runs.sum()} pixels, the size [{height}, {width}] has {height * width}")
+    # Checked before pycocotools sees them, whose buffer they would overrun.
+    _check_runs(runs, height, width)
     return coco.decode({"size": [height, width], "counts": packed}).astype(bool)
+
+
+def _check_runs(runs: np.ndarray, height: int, width: int) -> None:
+    """Raise ValueError unless the run lengths cover the picture exactly."""
+    if (runs < 0).any() or runs.sum() != height * width:
+        raise ValueError(
+            f"run lengths add up to {runs.sum()} pixels, the size [{height}, {width}] has {height * width}"
+        )
 
 
 def _unpack_counts(packed: bytes) -> np.ndarray:
