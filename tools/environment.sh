@@ -34,6 +34,18 @@ word2mask_device() {
     if command -v nvidia-smi >/dev/null 2>&1 && nvidia-smi -L 2>/dev/null | grep -q '^GPU'; then echo cuda; else echo cpu; fi
 }
 
+# pip install "$@": on a terminal shows what it is at, keeps all it says in a log, and shows the log's end where it fails.
+word2mask_pip() {
+    local log=$VIRTUAL_ENV/pip.log
+    echo "+ pip install $*"
+    python -m pip install --progress-bar off "$@" 2>&1 | tee "$log" | sed -un 's/^ *Collecting \([^ ]*\).*/\1/p' |
+        while read -r package; do if [ -t 1 ]; then printf "\r  %-60s\r" "$package"; fi; done
+    if [ "${PIPESTATUS[0]}" != 0 ]; then
+        grep -v '^WARNING: Location' "$log" | tail -n 15 >&2
+        return 1
+    fi
+}
+
 # Fails where the installed torch asks for CUDA packages.
 word2mask_torch_is_cpu() {
     python -c '
@@ -48,19 +60,15 @@ word2mask_install_cpu_torch() {
     pin=$(sed -n 's/^\(torch==[^ #]*\).*/\1/p' requirements.txt)
     version=${pin#torch==}
     if [ -n "${WORD2MASK_TORCH_INDEX:-}" ]; then
-        echo "+ pip install --no-deps --index-url \$WORD2MASK_TORCH_INDEX $pin"
-        python -m pip install --quiet --no-deps --index-url "$WORD2MASK_TORCH_INDEX" "$pin" ||
+        word2mask_pip --no-deps --index-url "$WORD2MASK_TORCH_INDEX" "$pin" ||
             word2mask_stop "the index that WORD2MASK_TORCH_INDEX names has no $pin for this Python and machine"
     elif [ "$(uname -s)" != Linux ]; then
-        echo "+ pip install --no-deps $pin"
-        python -m pip install --quiet --no-deps "$pin" || word2mask_stop "pip can't install $pin"
+        word2mask_pip --no-deps "$pin" || word2mask_stop "pip can't install $pin"
     else
-        echo "+ pip install --no-deps torch==$version+cpu"
-        if ! python -m pip install --quiet --no-deps "torch==$version+cpu" 2>/dev/null; then
+        if ! word2mask_pip --no-deps "torch==$version+cpu" 2>/dev/null; then
             echo "pip's indexes have no CPU build of torch; uv knows where it lies"
             echo "+ uv pip install --no-deps --torch-backend=cpu $pin"
-            if ! { python -m pip install --quiet uv==0.13.9 &&
-                python -m uv pip install --quiet --no-deps --torch-backend=cpu "$pin"; }; then
+            if ! { word2mask_pip uv==0.13.9 && python -m uv pip install --no-deps --torch-backend=cpu "$pin"; }; then
                 word2mask_stop "found no CPU build of $pin for $(python --version)." \
                     "Set WORD2MASK_TORCH_INDEX to the address of a package index that has one and run this again" \
                     "(torch's installation page names the index of CPU builds)"
@@ -133,11 +141,10 @@ word2mask_environment() {
     if [ "$device" = cpu ] && ! { python -c 'import torch' 2>/dev/null && word2mask_torch_is_cpu; }; then
         word2mask_install_cpu_torch
     fi
-    echo "+ pip install -r requirements.txt     (two minutes or so)"
-    python -m pip install --quiet -r requirements.txt || word2mask_stop "pip can't install requirements.txt; its message stands above"
+    echo "installing 1.6 GB of packages, a minute or two with a good connection"
+    word2mask_pip -r requirements.txt || word2mask_stop "pip can't install requirements.txt; its message stands above"
     extra=$(IFS=,; echo "$*")
-    echo "+ pip install -e .${extra:+[$extra]}"
-    python -m pip install --quiet --no-build-isolation -e ".${extra:+[$extra]}" ||
+    word2mask_pip --no-build-isolation -e ".${extra:+[$extra]}" ||
         word2mask_stop "pip can't install word2mask${extra:+[$extra]}; its message stands above"
     word2mask_check "$device"
     for extra in base "$@"; do
