@@ -1,0 +1,110 @@
+"""mIoU, recall and AP50 of grounded captions: by hand, and AP50 against pycocotools."""
+
+import numpy as np
+import pytest
+
+from word2mask.metrics.grounded_caption import (
+    Detections,
+    average_precision,
+    count_recalled,
+    iou_matrix,
+    match_greedily,
+    match_in_order,
+    matched_ious,
+)
+
+
+def test_iou_matrix_by_hand():
+    predictions, targets = np.zeros((3, 2, 4), bool), np.zeros((2, 2, 4), bool)
+    predictions[0, 0, :2], predictions[1, :, 3] = True, True
+    targets[0, 0, :4], targets[1, :, 3] = True, True
+    # Against the upper row: 2 of 4, and 1 of 5. An empty mask finds nothing.
+    np.testing.assert_array_equal(iou_matrix(predictions, targets), [[0.5, 0.0], [0.2, 1.0], [0.0, 0.0]])
+
+
+def test_iou_matrix_without_predictions():
+    assert iou_matrix(np.zeros((0, 2, 4), bool), np.ones((3, 2, 4), bool)).shape == (0, 3)
+
+
+def test_greedy_pairs_take_the_best_first():
+    ious = np.array([[0.6, 0.9], [0.0, 0.8]])
+    # 0.9 takes row 0 and column 1; row 1 and column 0 have no overlap, though 0.6 + 0.8 would have been more in all.
+    assert match_greedily(ious) == [(0, 1)]
+    assert matched_ious(ious) == [0.9]
+    assert matched_ious(np.zeros((0, 2))) == []
+
+
+def test_recall_needs_overlap_and_a_similar_phrase():
+    ious = np.array([[0.8, 0.0], [0.0, 0.7]])
+    targets = ["red circle", "blue star"]
+    assert count_recalled(ious, ["a red circle", "the blue star"], targets) == 2
+    assert count_recalled(ious, ["a green heart", "the blue star"], targets) == 1
+    assert count_recalled(ious * 0.6, ["a red circle", "the blue star"], targets) == 0
+    with pytest.raises(ValueError, match="1 phrases"):
+        count_recalled(ious, ["a red circle"], targets)
+
+
+def test_average_precision_by_hand():
+    # Right, wrong, right with 2 targets: precision 1 up to recall 0.5 (51 of 101 points), then 2/3 (50 points).
+    images = [Detections((True, False), 1), Detections((True,), 1)]
+    assert average_precision(images) == pytest.approx((51 * 1 + 50 * 2 / 3) / 101)
+    assert average_precision([Detections((True,), 1)]) == 1.0
+    assert average_precision([Detections((), 3)]) == 0.0
+    assert average_precision([]) == 0.0
+
+
+def test_average_precision_equals_pycocotools():
+    from pycocotools import mask as coco_mask
+    from pycocotools.coco import COCO
+    from pycocotools.cocoeval import COCOeval
+
+    rng = np.random.default_rng(0)
+    images, annotations, results, ours = [], [], [], []
+    for image_id in range(1, 21):
+        targets = _random_boxes(rng, int(rng.integers(1, 5)))
+        predictions = [_nudged(rng, target) for target in targets if rng.random() < 0.8]
+        predictions += list(_random_boxes(rng, int(rng.integers(0, 2))))
+        rng.shuffle(predictions)
+        images.append({"id": image_id, "height": 32, "width": 32})
+        for mask in targets:
+            rle = coco_mask.encode(np.asfortranarray(mask, dtype=np.uint8))
+            annotations.append(
+                {
+                    "id": len(annotations) + 1,
+                    "image_id": image_id,
+                    "category_id": 1,
+                    "segmentation": rle,
+                    "area": int(mask.sum()),
+                    "iscrowd": 0,
+                    "bbox": [0, 0, 1, 1],
+                }
+            )
+        for mask in predictions:
+            rle = coco_mask.encode(np.asfortranarray(mask, dtype=np.uint8))
+            results.append({"image_id": image_id, "category_id": 1, "segmentation": rle, "score": 1.0})
+        stacked = np.array(predictions) if predictions else np.zeros((0, 32, 32), bool)
+        ours.append(match_in_order(iou_matrix(stacked, np.array(targets))))
+    truth = COCO()
+    truth.dataset = {"images": images, "annotations": annotations, "categories": [{"id": 1, "name": "object"}]}
+    truth.createIndex()
+    evaluation = COCOeval(truth, truth.loadRes(results), "segm")
+    evaluation.params.catIds = [1]
+    evaluation.evaluate()
+    evaluation.accumulate()
+    evaluation.summarize()
+    assert 0.3 < evaluation.stats[1] < 0.95
+    assert average_precision(ours) == pytest.approx(evaluation.stats[1], abs=1e-9)
+
+
+def _random_boxes(rng: np.random.Generator, count: int) -> np.ndarray:
+    masks = np.zeros((count, 32, 32), bool)
+    for mask in masks:
+        y, x = rng.integers(0, 22, 2)
+        height, width = rng.integers(4, 11, 2)
+        mask[y : y + height, x : x + width] = True
+    return masks
+
+
+def _nudged(rng: np.random.Generator, mask: np.ndarray) -> np.ndarray:
+    moved = np.roll(mask, tuple(int(step) for step in rng.integers(-1, 2, 2)), axis=(0, 1))
+    return moved
