@@ -1,0 +1,141 @@
+"""The training loss of a grounded model: text, and for every (object, frame) a mask.
+
+Knows tensors only: neither models nor data. It refuses to guess: when the numbers of predicted and true masks differ, it raises
+and names the sample, because cutting to the smaller number would train the wrong object.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch.nn import functional
+
+from word2mask.losses.masks import dice_loss, mask_cross_entropy, sample_points, sample_uncertain_points
+
+__all__ = ["GroundingLoss"]
+
+
+class GroundingLoss:
+    """``text_weight · CE(text) + mask_weight · CE(mask) + dice_weight · dice(mask)`` (Sa2VA, arXiv:2501.04001, eq. 2).
+
+    Each term is returned weighted and by name; whoever trains adds them up. Mask terms average over all (object, frame)
+    pairs of the batch, the text term over all labelled tokens of the batch.
+
+    Args:
+        mask_weight: of the sigmoid cross entropy; 2.0 in the published recipe.
+        dice_weight: of the dice loss; 0.5 in the published recipe.
+        text_weight: of the token cross entropy; 1.0 in the published recipe.
+        object_weight: of the cross entropy between the segmenter's object score and "is any pixel of the object in this frame?";
+            0 (off) in the published recipe.
+        num_points: points per mask, chosen by :func:`sample_uncertain_points`; 12544 in the published recipe. ``None`` takes every
+            pixel of the ground truth instead, against logits enlarged to it: the better choice for small pictures.
+        oversample: see :func:`sample_uncertain_points`.
+        importance: see :func:`sample_uncertain_points`.
+    """
+
+    def __init__(
+        self,
+        mask_weight: float = 2.0,
+        dice_weight: float = 0.5,
+        text_weight: float = 1.0,
+        object_weight: float = 0.0,
+        num_points: int | None = 12544,
+        oversample: float = 3.0,
+        importance: float = 0.75,
+    ) -> None:
+        self.mask_weight = mask_weight
+        self.dice_weight = dice_weight
+        self.text_weight = text_weight
+        self.object_weight = object_weight
+        self.num_points = num_points
+        self.oversample = oversample
+        self.importance = importance
+
+    def text(self, logits: torch.Tensor, labels: torch.Tensor, names: Sequence[str]) -> dict[str, torch.Tensor]:
+        """Mean cross entropy of the labelled tokens.
+
+        Args:
+            logits: ``[K,V]``, only of the K positions whose next token is labelled.
+            labels: int64 ``[K]``, the next tokens.
+            names: samples of the batch, for messages.
+
+        Returns:
+            ``{"loss_text"}``, scalar.
+
+        Raises:
+            ValueError: K is 0, or the lengths differ.
+        """
+        if logits.shape[0] != labels.shape[0]:
+            raise ValueError(f"{_quote(names)}: {logits.shape[0]} rows of logits but {labels.shape[0]} labels")
+        if not len(labels):
+            raise ValueError(f"{_quote(names)}: no token carries a label; a training batch needs at least one answer")
+        return {"loss_text": self.text_weight * functional.cross_entropy(logits.float(), labels)}
+
+    def masks(
+        self,
+        mask_logits: Sequence[torch.Tensor],
+        masks: Sequence[torch.Tensor],
+        void: Sequence[torch.Tensor | None],
+        names: Sequence[str],
+        object_logits: Sequence[torch.Tensor] | None = None,
+    ) -> dict[str, torch.Tensor]:
+        """Mask losses over the samples that have objects.
+
+        Args:
+            mask_logits: per sample ``[N,T,h,w]``, at the segmenter's resolution.
+            masks: per sample bool ``[N,T,H,W]``, at any resolution.
+            void: per sample bool ``[T,H,W]`` or ``None``.
+            names: of these samples, for messages.
+            object_logits: per sample ``[N,T]``; only read where ``object_weight`` isn't 0.
+
+        Returns:
+            ``{"loss_mask", "loss_dice"}`` and, where asked for, ``"loss_object"``; scalars.
+
+        Raises:
+            ValueError: counts of objects or frames differ between prediction and truth; the message names the sample.
+        """
+        if not len(mask_logits) == len(masks) == len(void) == len(names) or not len(names):
+            raise ValueError(f"expected one entry a sample, got {len(mask_logits)}, {len(masks)}, {len(void)}, {len(names)}")
+        cross_entropies, dices, presences = [], [], []
+        for index, name in enumerate(names):
+            logits, target, ignored = mask_logits[index], masks[index], void[index]
+            if logits.shape[:2] != target.shape[:2]:
+                raise ValueError(
+                    f"{name}: {logits.shape[0]} [SEG] on {logits.shape[1]} frames but masks of {target.shape[0]} objects "
+                    f"on {target.shape[1]} frames; each [SEG] needs one mask a frame"
+                )
+            if ignored is not None:
+                ignored = ignored.unsqueeze(0).expand_as(target).flatten(0, 1)
+            positions = self._positions(logits.flatten(0, 1), target.flatten(0, 1), ignored)
+            cross_entropies.append(mask_cross_entropy(*positions))
+            dices.append(dice_loss(*positions))
+            if object_logits is not None and self.object_weight:
+                present = target.flatten(2).any(2).to(object_logits[index].dtype)
+                presences.append(functional.binary_cross_entropy_with_logits(object_logits[index], present, reduction="none"))
+        losses = {
+            "loss_mask": self.mask_weight * torch.cat(cross_entropies).mean(),
+            "loss_dice": self.dice_weight * torch.cat(dices).mean(),
+        }
+        if presences:
+            losses["loss_object"] = self.object_weight * torch.cat([item.flatten() for item in presences]).mean()
+        return losses
+
+    def _positions(
+        self, logits: torch.Tensor, target: torch.Tensor, void: torch.Tensor | None
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
+        """Where the loss is taken: P sampled points or all pixels of ``target``; each ``[M,P]`` or ``[M,H,W]``."""
+        logits, target = logits.float(), target.float()
+        if self.num_points is None:
+            logits = functional.interpolate(logits[:, None], target.shape[-2:], mode="bilinear", align_corners=False)[:, 0]
+            return logits, target, void
+        points = sample_uncertain_points(logits, self.num_points, self.oversample, self.importance, void)
+        return (
+            sample_points(logits, points),
+            sample_points(target, points),
+            None if void is None else sample_points(void.float(), points, mode="nearest") > 0.5,
+        )
+
+
+def _quote(names: Sequence[str]) -> str:
+    return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")

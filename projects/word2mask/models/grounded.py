@@ -1,0 +1,216 @@
+"""GroundedMLLM: the state of ``[SEG]`` in a language model prompts a segmenter.
+
+Knows no image processing, no tokenizer and no file: tensors in, losses or masks out. The same methods serve training and inference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import nn
+
+from word2mask.losses.grounding import GroundingLoss
+from word2mask.mllms.interface import MLLM
+from word2mask.models.projector import Projector
+from word2mask.models.trainable import TrainablePlan, merge_adapters
+from word2mask.segmenters.interface import FrameFeatures, Segmenter
+from word2mask.text.special_tokens import IGNORE_INDEX
+from word2mask.types import Batch
+
+__all__ = ["GroundedMLLM", "ObjectMasks", "SegState"]
+
+SegState = Literal["at", "before"]
+
+
+@dataclass
+class ObjectMasks:
+    """What the segmenter says about N objects on T frames of one sample.
+
+    Attributes:
+        mask_logits: ``[N,T,S/4,S/4]``.
+        object_logits: ``[N,T]``, positive where the object is in the frame.
+        iou: ``[N,T]``, the segmenter's own estimate of its mask's quality.
+    """
+
+    mask_logits: torch.Tensor
+    object_logits: torch.Tensor
+    iou: torch.Tensor
+
+
+class GroundedMLLM(nn.Module):
+    """A multimodal language model whose ``[SEG]`` states prompt a segmenter through a projector (Sa2VA, arXiv:2501.04001).
+
+    Any number of objects per sample, any mix of text-only, image and video samples in a batch: nothing is padded to a fixed number
+    of objects, and a sample without media brings no pretend image. Every frame passes the image encoder once, whatever the number of objects.
+
+    Args:
+        mllm: language model with vision.
+        segmenter: promptable segmenter.
+        projector: D→C; built to fit when ``None``.
+        loss: what training minimises; needed for :meth:`forward` only.
+        trainable: what trains; ``None`` leaves ``requires_grad`` as it is.
+        seg_state: which state stands for an object: the one computed ``"at"`` the ``[SEG]`` token (Sa2VA) or the one just ``"before"``
+            it, which predicted it (LISA). A property of trained weights, saved with them.
+    """
+
+    def __init__(
+        self,
+        mllm: MLLM,
+        segmenter: Segmenter,
+        projector: Projector | None = None,
+        loss: GroundingLoss | None = None,
+        trainable: TrainablePlan | None = None,
+        seg_state: SegState = "at",
+    ) -> None:
+        super().__init__()
+        if seg_state not in ("at", "before"):
+            raise ValueError(f'seg_state must be "at" or "before", got {seg_state!r}')
+        self.mllm = mllm
+        self.segmenter = segmenter
+        self.projector = projector or Projector(mllm.hidden_size, segmenter.prompt_dim)
+        widths = (self.projector.hidden_size, self.projector.prompt_dim)
+        if widths != (mllm.hidden_size, segmenter.prompt_dim):
+            raise ValueError(
+                f"projector maps {widths[0]} to {widths[1]}, but the language model has width {mllm.hidden_size} "
+                f"and the segmenter's prompts {segmenter.prompt_dim}"
+            )
+        self.loss = loss
+        self.trainable = trainable
+        self.seg_state: SegState = seg_state
+        if trainable is not None:
+            trainable.apply(self)
+
+    def parameter_groups(self) -> dict[str, nn.Module]:
+        """The named parts that a :class:`TrainablePlan` may open: the language model's own, ``"projector"`` and ``"segmenter"``."""
+        groups = dict(self.mllm.parameter_groups())
+        groups.update(projector=self.projector, segmenter=self.segmenter)
+        return groups
+
+    def train(self, mode: bool = True) -> GroundedMLLM:
+        """As usual, but a part that doesn't train stays in evaluation mode (no dropout, no drop path in frozen parts)."""
+        super().train(mode)
+        if mode and self.trainable is not None:
+            for module in self.modules():
+                parameters = list(module.parameters())
+                if parameters and not any(parameter.requires_grad for parameter in parameters):
+                    module.eval()
+        return self
+
+    def merge(self) -> None:
+        """Adds the adapters into the weights, for export; the plan is forgotten."""
+        merge_adapters(self.mllm)
+        self.trainable = None
+
+    # -- training --------------------------------------------------------------------------------------------------
+
+    def forward(self, batch: Batch) -> dict[str, torch.Tensor]:
+        """Losses of a batch.
+
+        Returns:
+            ``{"loss_text"}`` and, when any sample has objects, ``{"loss_mask", "loss_dice"}``; scalars, weighted.
+
+        Raises:
+            ValueError: a batch without labels, or objects, masks and frames that don't agree; the sample is named.
+        """
+        if self.loss is None:
+            raise ValueError("GroundedMLLM has no loss: give it a GroundingLoss to train")
+        if batch.labels is None:
+            raise ValueError(f"{batch.names[0]}: the batch has no labels; it was encoded for serving, not for training")
+        hidden = self.mllm(batch.input_ids, batch.attention_mask, batch.mllm_media, batch.region_cells).hidden
+        labels = batch.labels[:, 1:]
+        labelled = labels != IGNORE_INDEX
+        losses = self.loss.text(self.mllm.logits(hidden[:, :-1][labelled]), labels[labelled], batch.names)
+
+        grounded = [index for index, positions in enumerate(batch.seg_positions) if len(positions)]
+        if not grounded:
+            return losses
+        self._check(batch, grounded)
+        prompts = self.prompts([self._seg_states(hidden[index], batch.seg_positions[index]) for index in grounded])
+        frames = [batch.segmenter_frames[index] for index in grounded]
+        objects = self.segment(self.encode_frames(torch.cat(frames)), prompts, [len(item) for item in frames])
+        return losses | self.loss.masks(
+            [item.mask_logits for item in objects],
+            [batch.masks[index] for index in grounded],
+            [batch.void[index] for index in grounded],
+            [batch.names[index] for index in grounded],
+            [item.object_logits for item in objects],
+        )
+
+    def _seg_states(self, hidden: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
+        """Rows of ``hidden [L,D]`` that stand for the objects: ``[N,D]``."""
+        return hidden[positions if self.seg_state == "at" else positions - 1]
+
+    @staticmethod
+    def _check(batch: Batch, grounded: Sequence[int]) -> None:
+        for index in grounded:
+            name, num_objects = batch.names[index], len(batch.seg_positions[index])
+            masks, frames = batch.masks[index], batch.segmenter_frames[index]
+            if masks is None or frames is None:
+                raise ValueError(f"{name}: {num_objects} [SEG] in the answer but no {'masks' if masks is None else 'frames'}")
+            if masks.shape[0] != num_objects or masks.shape[1] != len(frames):
+                raise ValueError(
+                    f"{name}: {num_objects} [SEG] and {len(frames)} frames, but masks of {masks.shape[0]} objects on {masks.shape[1]} frames"
+                )
+
+    # -- shared by training and inference --------------------------------------------------------------------------
+
+    def prompts(self, states: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+        """Prompts of several samples in one pass of the projector, which sees rows of ``[SEG]`` and nothing else.
+
+        Args:
+            states: per sample ``[N,D]``, N may be 0.
+
+        Returns:
+            Per sample ``[N,1,C]``.
+        """
+        counts = [len(item) for item in states]
+        return list(self.projector(torch.cat(list(states))).split(counts))
+
+    def encode_frames(self, pixels: torch.Tensor) -> FrameFeatures:
+        """Image features of F frames, without a graph where the segmenter is frozen.
+
+        Args:
+            pixels: float32 ``[F,3,S,S]``, as the segmenter's processor makes them.
+        """
+        trains = torch.is_grad_enabled() and any(parameter.requires_grad for parameter in self.segmenter.parameters())
+        with torch.set_grad_enabled(trains):
+            return self.segmenter.encode_frames(pixels)
+
+    def segment(self, features: FrameFeatures, prompts: Sequence[torch.Tensor], num_frames: Sequence[int]) -> list[ObjectMasks]:
+        """Masks of every object on every frame of its own sample, each frame for itself (no memory).
+
+        Args:
+            features: of the samples' frames, one sample after the other, F = ΣT.
+            prompts: per sample ``[N,1,C]``.
+            num_frames: per sample T.
+
+        Returns:
+            Per sample :class:`ObjectMasks` ``[N,T,…]``.
+        """
+        device = prompts[0].device
+        frame_index, tokens, first = [], [], 0
+        for prompt, count in zip(prompts, num_frames, strict=True):
+            frame_index.append(torch.arange(first, first + count, device=device).repeat(len(prompt)))
+            tokens.append(prompt.repeat_interleave(count, dim=0))
+            first += count
+        decoded = self.segmenter.decode(features, torch.cat(frame_index), torch.cat(tokens))
+        pairs = [len(item) for item in frame_index]
+        objects = []
+        for prompt, count, mask_logits, object_logits, iou in zip(
+            prompts,
+            num_frames,
+            decoded.mask_logits.split(pairs),
+            decoded.object_logits.split(pairs),
+            decoded.iou.split(pairs),
+            strict=True,
+        ):
+            shape = (len(prompt), count)
+            objects.append(
+                ObjectMasks(
+                    mask_logits.reshape(*shape, *mask_logits.shape[1:]), object_logits.reshape(shape), iou.reshape(shape)
+                )
+            )
+        return objects

@@ -1,0 +1,136 @@
+"""What trains, what adapts by LoRA, what stays as it is: decided in one place and shown as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from peft import LoraConfig, inject_adapter_in_model
+from peft.tuners.tuners_utils import BaseTunerLayer
+from torch import nn
+
+__all__ = ["GroupRow", "TrainablePlan", "merge_adapters", "parameter_rows", "parameter_table"]
+
+
+@dataclass(frozen=True)
+class TrainablePlan:
+    """Everything is frozen but the low-rank adapters and the groups named here.
+
+    The defaults are the published recipe's (Sa2VA, arXiv:2501.04001): LoRA (arXiv:2106.09685) on every Linear of the language model
+    but its head, embeddings and head in full, the connector and the projector.
+
+    Attributes:
+        lora_rank: rank of the adapters; 0 for none.
+        lora_alpha: adapters are scaled by ``lora_alpha / lora_rank``.
+        lora_dropout: on the adapters' input.
+        train: groups that train in full, names of ``model.parameter_groups()``.
+    """
+
+    lora_rank: int = 128
+    lora_alpha: int = 256
+    lora_dropout: float = 0.05
+    train: tuple[str, ...] = ("embeddings", "lm_head", "connector", "projector")
+
+    def apply(self, model: nn.Module) -> None:
+        """Freezes ``model``, injects the adapters and opens the groups that train.
+
+        Args:
+            model: offers ``parameter_groups() -> {name: module}`` and ``mllm.lora_targets() -> [name]``.
+
+        Raises:
+            ValueError: a group that the model doesn't have, or adapters that are already there.
+        """
+        groups: Mapping[str, nn.Module] = model.parameter_groups()
+        unknown = sorted(set(self.train) - set(groups))
+        if unknown:
+            raise ValueError(f"TrainablePlan.train names {', '.join(unknown)}; this model has {', '.join(sorted(groups))}")
+        if any(isinstance(module, BaseTunerLayer) for module in model.modules()):
+            raise ValueError("the model already carries adapters; merge them (merge_adapters) before applying a plan")
+        model.requires_grad_(False)
+        if self.lora_rank:
+            adapters = LoraConfig(
+                r=self.lora_rank,
+                lora_alpha=self.lora_alpha,
+                lora_dropout=self.lora_dropout,
+                target_modules=list(model.mllm.lora_targets()),
+                bias="none",
+            )
+            inject_adapter_in_model(adapters, model.mllm)
+        for name in self.train:
+            groups[name].requires_grad_(True)
+
+
+@torch.no_grad()
+def merge_adapters(model: nn.Module) -> int:
+    """Adds every adapter into the layer it adapts and removes it, in place.
+
+    Args:
+        model: any module; unchanged when it has no adapters.
+
+    Returns:
+        How many layers were merged.
+    """
+    adapted = [(name, module) for name, module in model.named_modules() if isinstance(module, BaseTunerLayer)]
+    for name, module in adapted:
+        module.merge(safe_merge=True)
+        parent, _, child = name.rpartition(".")
+        setattr(model.get_submodule(parent), child, module.get_base_layer())
+    return len(adapted)
+
+
+@dataclass(frozen=True)
+class GroupRow:
+    """One line of the table.
+
+    Attributes:
+        group: name of the parameter group.
+        state: ``"frozen"``, ``"LoRA"`` or ``"trained"``.
+        tensors: number of tensors.
+        parameters: number of values in them.
+        num_bytes: their size as they are held now.
+    """
+
+    group: str
+    state: str
+    tensors: int
+    parameters: int
+    num_bytes: int
+
+
+def parameter_rows(model: nn.Module) -> list[GroupRow]:
+    """Counts every parameter once, under the most specific group that holds it.
+
+    Args:
+        model: offers ``parameter_groups()``; a parameter of no group is counted as ``"other"``.
+    """
+    owner: dict[int, tuple[int, str]] = {}
+    for group, module in model.parameter_groups().items():
+        members = list(module.parameters())
+        for parameter in members:
+            size, _ = owner.get(id(parameter), (len(members) + 1, ""))
+            if len(members) < size:
+                owner[id(parameter)] = (len(members), group)
+    counted: dict[tuple[str, str], list[int]] = {}
+    for name, parameter in model.named_parameters():
+        _, group = owner.get(id(parameter), (0, "other"))
+        adapter = any(part.startswith("lora_") for part in name.split("."))
+        state = "LoRA" if adapter else "trained" if parameter.requires_grad else "frozen"
+        row = counted.setdefault((group, state), [0, 0, 0])
+        row[0] += 1
+        row[1] += parameter.numel()
+        row[2] += parameter.numel() * parameter.element_size()
+    return [GroupRow(group, state, *row) for (group, state), row in counted.items()]
+
+
+def parameter_table(model: nn.Module) -> str:
+    """The rows as aligned text, with what trains summed up in the last line."""
+    rows = parameter_rows(model)
+    lines = [f"{'group':<14}{'state':<9}{'tensors':>9}{'parameters':>15}{'MB':>10}"]
+    for row in rows:
+        megabytes = row.num_bytes / 1e6
+        lines.append(f"{row.group:<14}{row.state:<9}{row.tensors:>9,}{row.parameters:>15,}{megabytes:>10,.1f}")
+    total = sum(row.parameters for row in rows)
+    trained = sum(row.parameters for row in rows if row.state != "frozen")
+    lines.append(f"trains: {trained:,} of {total:,} parameters ({trained / max(total, 1):.1%})")
+    return "\n".join(lines)
