@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+
 from word2mask.losses.masks import dice_loss, mask_cross_entropy, sample_points, sample_uncertain_points
 
 

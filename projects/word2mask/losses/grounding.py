@@ -1,7 +1,7 @@
 """The training loss of a grounded model: text, and for every (object, frame) a mask.
 
-Knows tensors only: neither models nor data. It refuses to guess: when the numbers of predicted and true masks differ, it raises
-and names the sample, because cutting to the smaller number would train the wrong object.
+Knows tensors only: neither models nor data. It refuses to guess: when the numbers of predicted and true masks differ,
+it raises and names the sample, because cutting to the smaller number would train the wrong object.
 """
 
 from __future__ import annotations
@@ -26,10 +26,11 @@ class GroundingLoss:
         mask_weight: of the sigmoid cross entropy; 2.0 in the published recipe.
         dice_weight: of the dice loss; 0.5 in the published recipe.
         text_weight: of the token cross entropy; 1.0 in the published recipe.
-        object_weight: of the cross entropy between the segmenter's object score and "is any pixel of the object in this frame?";
-            0 (off) in the published recipe.
-        num_points: points per mask, chosen by :func:`sample_uncertain_points`; 12544 in the published recipe. ``None`` takes every
-            pixel of the ground truth instead, against logits enlarged to it: the better choice for small pictures.
+        object_weight: of the cross entropy between the segmenter's object score and "is any pixel of the object in
+            this frame?"; 0 (off) in the published recipe.
+        num_points: points per mask, chosen by :func:`sample_uncertain_points`; 12544 in the published recipe.
+            ``None`` takes every pixel of the ground truth instead, against logits enlarged to it: the better choice
+            for small pictures.
         oversample: see :func:`sample_uncertain_points`.
         importance: see :func:`sample_uncertain_points`.
     """
@@ -96,14 +97,16 @@ class GroundingLoss:
             ValueError: counts of objects or frames differ between prediction and truth; the message names the sample.
         """
         if not len(mask_logits) == len(masks) == len(void) == len(names) or not len(names):
-            raise ValueError(f"expected one entry a sample, got {len(mask_logits)}, {len(masks)}, {len(void)}, {len(names)}")
+            raise ValueError(
+                f"expected one entry a sample, got {len(mask_logits)}, {len(masks)}, {len(void)}, {len(names)}"
+            )
         cross_entropies, dices, presences = [], [], []
         for index, name in enumerate(names):
             logits, target, ignored = mask_logits[index], masks[index], void[index]
             if logits.shape[:2] != target.shape[:2]:
                 raise ValueError(
-                    f"{name}: {logits.shape[0]} [SEG] on {logits.shape[1]} frames but masks of {target.shape[0]} objects "
-                    f"on {target.shape[1]} frames; each [SEG] needs one mask a frame"
+                    f"{name}: {logits.shape[0]} [SEG] on {logits.shape[1]} frames but masks of {target.shape[0]} "
+                    f"objects on {target.shape[1]} frames; each [SEG] needs one mask a frame"
                 )
             if ignored is not None:
                 ignored = ignored.unsqueeze(0).expand_as(target).flatten(0, 1)
@@ -112,7 +115,9 @@ class GroundingLoss:
             dices.append(dice_loss(*positions))
             if object_logits is not None and self.object_weight:
                 present = target.flatten(2).any(2).to(object_logits[index].dtype)
-                presences.append(functional.binary_cross_entropy_with_logits(object_logits[index], present, reduction="none"))
+                presences.append(
+                    functional.binary_cross_entropy_with_logits(object_logits[index], present, reduction="none")
+                )
         losses = {
             "loss_mask": self.mask_weight * torch.cat(cross_entropies).mean(),
             "loss_dice": self.dice_weight * torch.cat(dices).mean(),
@@ -127,7 +132,9 @@ class GroundingLoss:
         """Where the loss is taken: P sampled points or all pixels of ``target``; each ``[M,P]`` or ``[M,H,W]``."""
         logits, target = logits.float(), target.float()
         if self.num_points is None:
-            logits = functional.interpolate(logits[:, None], target.shape[-2:], mode="bilinear", align_corners=False)[:, 0]
+            logits = functional.interpolate(logits[:, None], target.shape[-2:], mode="bilinear", align_corners=False)[
+                :, 0
+            ]
             return logits, target, void
         points = sample_uncertain_points(logits, self.num_points, self.oversample, self.importance, void)
         return (

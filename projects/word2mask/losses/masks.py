@@ -1,7 +1,7 @@
 """Losses of a predicted mask against its ground truth: cross entropy, dice, and the points where they are taken.
 
-Pure functions. Every function works on **positions**: a mask given as ``[N,P]`` or ``[N,h,w]`` is N masks of P = h·w positions,
-so the same code serves dense masks and sampled points. ``void`` is true where a position doesn't count.
+Pure functions. Every function works on **positions**: a mask given as ``[N,P]`` or ``[N,h,w]`` is N masks of P = h·w
+positions, so the same code serves dense masks and sampled points. ``void`` is true where a position doesn't count.
 Losses come back per mask (``[N]``); the caller averages.
 """
 

@@ -1,19 +1,19 @@
 """GroundedMLLM: the state of ``[SEG]`` in a language model prompts a segmenter.
 
-Knows no image processing, no tokenizer and no file: tensors in, losses or masks out. The same methods serve training and inference.
+Knows no image processing, no tokenizer and no file: tensors in, losses or masks out. The same methods serve training
+and inference.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import nn
 
 from word2mask.losses.grounding import GroundingLoss
-from word2mask.mllms.interface import MLLM
+from word2mask.mllms.interface import MLLM, SegState
 from word2mask.models.projector import Projector
 from word2mask.models.trainable import TrainablePlan, merge_adapters
 from word2mask.segmenters.interface import FrameFeatures, Segmenter
@@ -21,8 +21,6 @@ from word2mask.text.special_tokens import IGNORE_INDEX
 from word2mask.types import Batch
 
 __all__ = ["GroundedMLLM", "ObjectMasks", "SegState"]
-
-SegState = Literal["at", "before"]
 
 
 @dataclass
@@ -41,10 +39,11 @@ class ObjectMasks:
 
 
 class GroundedMLLM(nn.Module):
-    """A multimodal language model whose ``[SEG]`` states prompt a segmenter through a projector (Sa2VA, arXiv:2501.04001).
+    """An MLLM whose ``[SEG]`` states prompt a segmenter through a projector (Sa2VA, arXiv:2501.04001).
 
-    Any number of objects per sample, any mix of text-only, image and video samples in a batch: nothing is padded to a fixed number
-    of objects, and a sample without media brings no pretend image. Every frame passes the image encoder once, whatever the number of objects.
+    Any number of objects per sample, any mix of text-only, image and video samples in a batch: nothing is padded to a
+    fixed number of objects, and a sample without media brings no pretend image. Every frame passes the image encoder
+    once, whatever the number of objects.
 
     Args:
         mllm: language model with vision.
@@ -52,8 +51,8 @@ class GroundedMLLM(nn.Module):
         projector: D→C; built to fit when ``None``.
         loss: what training minimises; needed for :meth:`forward` only.
         trainable: what trains; ``None`` leaves ``requires_grad`` as it is.
-        seg_state: which state stands for an object: the one computed ``"at"`` the ``[SEG]`` token (Sa2VA) or the one just ``"before"``
-            it, which predicted it (LISA). A property of trained weights, saved with them.
+        seg_state: which state stands for an object: the one computed ``"at"`` the ``[SEG]`` token (Sa2VA) or the one
+            just ``"before"`` it, which predicted it (LISA). A property of trained weights, saved with them.
     """
 
     def __init__(
@@ -84,13 +83,13 @@ class GroundedMLLM(nn.Module):
             trainable.apply(self)
 
     def parameter_groups(self) -> dict[str, nn.Module]:
-        """The named parts that a :class:`TrainablePlan` may open: the language model's own, ``"projector"`` and ``"segmenter"``."""
+        """The parts that a :class:`TrainablePlan` may open: the MLLM's own, ``"projector"`` and ``"segmenter"``."""
         groups = dict(self.mllm.parameter_groups())
         groups.update(projector=self.projector, segmenter=self.segmenter)
         return groups
 
     def train(self, mode: bool = True) -> GroundedMLLM:
-        """As usual, but a part that doesn't train stays in evaluation mode (no dropout, no drop path in frozen parts)."""
+        """As usual, but a part that doesn't train stays in evaluation mode: no dropout, no drop path there."""
         super().train(mode)
         if mode and self.trainable is not None:
             for module in self.modules():
@@ -149,10 +148,13 @@ class GroundedMLLM(nn.Module):
             name, num_objects = batch.names[index], len(batch.seg_positions[index])
             masks, frames = batch.masks[index], batch.segmenter_frames[index]
             if masks is None or frames is None:
-                raise ValueError(f"{name}: {num_objects} [SEG] in the answer but no {'masks' if masks is None else 'frames'}")
+                raise ValueError(
+                    f"{name}: {num_objects} [SEG] in the answer but no {'masks' if masks is None else 'frames'}"
+                )
             if masks.shape[0] != num_objects or masks.shape[1] != len(frames):
                 raise ValueError(
-                    f"{name}: {num_objects} [SEG] and {len(frames)} frames, but masks of {masks.shape[0]} objects on {masks.shape[1]} frames"
+                    f"{name}: {num_objects} [SEG] and {len(frames)} frames, but masks of {masks.shape[0]} objects "
+                    f"on {masks.shape[1]} frames"
                 )
 
     # -- shared by training and inference --------------------------------------------------------------------------
@@ -179,7 +181,9 @@ class GroundedMLLM(nn.Module):
         with torch.set_grad_enabled(trains):
             return self.segmenter.encode_frames(pixels)
 
-    def segment(self, features: FrameFeatures, prompts: Sequence[torch.Tensor], num_frames: Sequence[int]) -> list[ObjectMasks]:
+    def segment(
+        self, features: FrameFeatures, prompts: Sequence[torch.Tensor], num_frames: Sequence[int]
+    ) -> list[ObjectMasks]:
         """Masks of every object on every frame of its own sample, each frame for itself (no memory).
 
         Args:
@@ -210,7 +214,9 @@ class GroundedMLLM(nn.Module):
             shape = (len(prompt), count)
             objects.append(
                 ObjectMasks(
-                    mask_logits.reshape(*shape, *mask_logits.shape[1:]), object_logits.reshape(shape), iou.reshape(shape)
+                    mask_logits.reshape(*shape, *mask_logits.shape[1:]),
+                    object_logits.reshape(shape),
+                    iou.reshape(shape),
                 )
             )
         return objects

@@ -17,8 +17,8 @@ __all__ = ["GroupRow", "TrainablePlan", "merge_adapters", "parameter_rows", "par
 class TrainablePlan:
     """Everything is frozen but the low-rank adapters and the groups named here.
 
-    The defaults are the published recipe's (Sa2VA, arXiv:2501.04001): LoRA (arXiv:2106.09685) on every Linear of the language model
-    but its head, embeddings and head in full, the connector and the projector.
+    The defaults are the published recipe's (Sa2VA, arXiv:2501.04001): LoRA (arXiv:2106.09685) on every Linear of the
+    language model but its head, embeddings and head in full, the connector and the projector.
 
     Attributes:
         lora_rank: rank of the adapters; 0 for none.
@@ -44,7 +44,9 @@ class TrainablePlan:
         groups: Mapping[str, nn.Module] = model.parameter_groups()
         unknown = sorted(set(self.train) - set(groups))
         if unknown:
-            raise ValueError(f"TrainablePlan.train names {', '.join(unknown)}; this model has {', '.join(sorted(groups))}")
+            raise ValueError(
+                f"TrainablePlan.train names {', '.join(unknown)}; this model has {', '.join(sorted(groups))}"
+            )
         if any(isinstance(module, BaseTunerLayer) for module in model.modules()):
             raise ValueError("the model already carries adapters; merge them (merge_adapters) before applying a plan")
         model.requires_grad_(False)

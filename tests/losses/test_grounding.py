@@ -1,0 +1,80 @@
+"""GroundingLoss: values by hand, counts that must agree."""
+
+import math
+
+import pytest
+import torch
+
+from word2mask.losses.grounding import GroundingLoss
+
+
+def one_sample(num_objects=1, num_frames=1, side=4, size=(8, 8)):
+    return {
+        "mask_logits": [torch.zeros(num_objects, num_frames, side, side)],
+        "masks": [torch.zeros(num_objects, num_frames, *size, dtype=torch.bool)],
+        "void": [None],
+        "names": ["shapes[7]"],
+    }
+
+
+def test_text_is_the_weighted_mean_over_tokens():
+    loss = GroundingLoss(text_weight=3.0).text(torch.zeros(5, 4), torch.tensor([0, 1, 2, 3, 0]), ["a[0]"])
+    torch.testing.assert_close(loss["loss_text"], torch.tensor(3 * math.log(4)))
+
+
+def test_no_labelled_token_is_named():
+    with pytest.raises(ValueError, match=r"shapes\[7\]: no token carries a label"):
+        GroundingLoss().text(torch.zeros(0, 4), torch.zeros(0, dtype=torch.long), ["shapes[7]"])
+
+
+def test_dense_masks_by_hand():
+    sample = one_sample()
+    sample["masks"][0][..., :4] = True
+    losses = GroundingLoss(num_points=None).masks(**sample)
+    torch.testing.assert_close(losses["loss_mask"], torch.tensor(2 * math.log(2)))
+    # p = 0.5 on 64 pixels, 32 true: 1 - (32 + 1) / (32 + 32 + 1)
+    torch.testing.assert_close(losses["loss_dice"], torch.tensor(0.5 * (1 - 33 / 65)))
+
+
+def test_points_agree_with_dense_on_a_flat_prediction():
+    sample = one_sample(size=(16, 16))
+    sample["masks"][0][..., :8] = True
+    points = GroundingLoss(num_points=2000).masks(**sample)["loss_dice"]
+    assert points.item() == pytest.approx(0.5 * (1 - 1001 / 2001), abs=0.02)
+
+
+def test_average_is_over_object_frame_pairs_not_over_samples():
+    first, second = one_sample(1, 1), one_sample(3, 2)
+    first["masks"][0][:] = True
+    first["mask_logits"][0][:] = 50.0  # right: no loss
+    both = {key: first[key] + second[key] for key in first}
+    losses = GroundingLoss(num_points=None).masks(**both)
+    torch.testing.assert_close(losses["loss_mask"], torch.tensor(2 * math.log(2) * 6 / 7))
+
+
+def test_void_frames_do_not_count():
+    sample = one_sample()
+    sample["masks"][0][..., 4:] = True
+    sample["mask_logits"][0][:] = -50.0
+    void = torch.zeros(1, 8, 8, dtype=torch.bool)
+    void[..., 4:] = True
+    sample["void"] = [void]
+    losses = GroundingLoss(num_points=None).masks(**sample)
+    assert losses["loss_mask"].item() == pytest.approx(0, abs=1e-6)
+    assert losses["loss_dice"].item() == pytest.approx(0, abs=1e-6)
+
+
+def test_counts_must_agree():
+    sample = one_sample(2, 3)
+    sample["masks"] = [sample["masks"][0][:1]]
+    with pytest.raises(ValueError, match=r"shapes\[7\]: 2 \[SEG\] on 3 frames but masks of 1 objects on 3 frames"):
+        GroundingLoss().masks(**sample)
+
+
+def test_object_score_learns_presence_only_when_asked():
+    sample = one_sample(1, 2)
+    sample["masks"][0][:, 0] = True
+    object_logits = [torch.zeros(1, 2)]
+    assert "loss_object" not in GroundingLoss(num_points=None).masks(**sample, object_logits=object_logits)
+    losses = GroundingLoss(num_points=None, object_weight=2.0).masks(**sample, object_logits=object_logits)
+    torch.testing.assert_close(losses["loss_object"], torch.tensor(2 * math.log(2)))

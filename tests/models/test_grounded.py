@@ -1,0 +1,146 @@
+"""GroundedMLLM: mixed batches, gradients where they belong, and every disagreement named."""
+
+import numpy as np
+import pytest
+import torch
+
+from word2mask.losses.grounding import GroundingLoss
+from word2mask.mllms.internvl import InternVL
+from word2mask.models.grounded import GroundedMLLM
+from word2mask.models.projector import Projector
+from word2mask.models.trainable import TrainablePlan
+from word2mask.segmenters.sam2 import SAM2Segmenter
+from word2mask.text.conversation import encode_conversation
+from word2mask.types import Batch, Media, Turn
+
+
+@pytest.fixture(scope="module")
+def model():
+    torch.manual_seed(0)
+    plan = TrainablePlan(lora_rank=2, lora_alpha=4, lora_dropout=0.0)
+    mllm = InternVL.tiny().with_grounding_tokens()
+    return GroundedMLLM(mllm, SAM2Segmenter.tiny(), loss=GroundingLoss(num_points=None), trainable=plan).train()
+
+
+def batch_of(model, specification, seed=0):
+    """A batch of samples, each ``(answer, number of frames or 0)``, with random pixels and masks."""
+    generator = np.random.default_rng(seed)
+    processor = model.mllm.processor
+    encoded, media, frames, masks = [], [], [], []
+    for answer, num_frames in specification:
+        placeholder = ""
+        if num_frames:
+            pixels = generator.integers(0, 255, (num_frames, 24, 20, 3), dtype=np.uint8)
+            prepared = processor.prepare_media(Media("video" if num_frames > 1 else "image", pixels))
+            placeholder = prepared.placeholder
+            media.append(prepared.tensors)
+        turns = (Turn("user", "Where?"), Turn("assistant", answer))
+        item = encode_conversation(turns, processor.tokenizer, processor.template, placeholder)
+        encoded.append(item)
+        count = len(item.seg_positions)
+        frames.append(model.segmenter.processor.prepare_frames(pixels) if count else None)
+        masks.append(torch.from_numpy(generator.random((count, num_frames, 24, 20)) > 0.5) if count else None)
+    pad = torch.nn.utils.rnn.pad_sequence
+    return Batch(
+        names=[f"test[{index}]" for index in range(len(encoded))],
+        tasks=["refer"] * len(encoded),
+        input_ids=pad([item.input_ids for item in encoded], batch_first=True),
+        attention_mask=pad([torch.ones_like(item.input_ids) for item in encoded], batch_first=True),
+        labels=pad([item.labels for item in encoded], batch_first=True, padding_value=-100),
+        seg_positions=[item.seg_positions for item in encoded],
+        mllm_media={key: torch.cat([item[key] for item in media]) for key in media[0]} if media else {},
+        segmenter_frames=frames,
+        masks=masks,
+        void=[None] * len(encoded),
+        region_cells=[None] * len(encoded),
+    )
+
+
+MIXED = [("Yes.", 0), ("It is [SEG].", 1), ("[SEG] and [SEG].", 3), ("None.", 1), ("[SEG][SEG][SEG]", 1)]
+
+
+def test_mixed_batch_gives_three_losses_and_gradients(model):
+    losses = model(batch_of(model, MIXED))
+    assert set(losses) == {"loss_text", "loss_mask", "loss_dice"}
+    assert all(loss.ndim == 0 and loss.isfinite() for loss in losses.values())
+    sum(losses.values()).backward()
+    reached = {name for name, p in model.named_parameters() if p.grad is not None and p.grad.abs().sum() > 0}
+    assert any(name.startswith("projector.") for name in reached)
+    assert any("lora_B" in name for name in reached) and any("lm_head" in name for name in reached)
+    assert all(p.grad is None for name, p in model.named_parameters() if name.startswith("segmenter."))
+    model.zero_grad()
+
+
+def test_text_only_batch_has_no_mask_loss(model):
+    assert set(model(batch_of(model, [("Yes.", 0), ("No.", 0)]))) == {"loss_text"}
+
+
+@torch.no_grad()
+def test_losses_of_a_batch_are_the_weighted_means_of_its_samples(model):
+    batch = batch_of(model, [("It is [SEG].", 1), ("[SEG] and [SEG].", 1)])
+    together = model(batch)
+
+    def alone(index):
+        keep = batch.attention_mask[index].bool()
+        media = {key: value[index : index + 1] for key, value in batch.mllm_media.items()}
+        pick = {
+            name: [getattr(batch, name)[index]]
+            for name in ("names", "tasks", "seg_positions", "segmenter_frames", "masks", "void", "region_cells")
+        }
+        return model(
+            Batch(
+                input_ids=batch.input_ids[index : index + 1, keep],
+                attention_mask=batch.attention_mask[index : index + 1, keep],
+                labels=batch.labels[index : index + 1, keep],
+                mllm_media=media,
+                **pick,
+            )
+        )
+
+    first, second = alone(0), alone(1)
+    torch.testing.assert_close(
+        together["loss_mask"], (first["loss_mask"] + 2 * second["loss_mask"]) / 3, atol=1e-4, rtol=1e-4
+    )
+
+
+@torch.no_grad()
+def test_state_at_or_before_seg(model):
+    hidden = torch.arange(12.0)[:, None]
+    positions = torch.tensor([3, 7])
+    assert model._seg_states(hidden, positions).flatten().tolist() == [3, 7]
+    model.seg_state = "before"
+    assert model._seg_states(hidden, positions).flatten().tolist() == [2, 6]
+    model.seg_state = "at"
+
+
+@torch.no_grad()
+def test_objects_see_their_own_frames(model):
+    """Segmenting two samples together equals segmenting each alone."""
+    torch.manual_seed(1)
+    side, width = model.segmenter.side, model.segmenter.prompt_dim
+    first, second = torch.randn(2, 3, side, side), torch.randn(1, 3, side, side)
+    prompts = [torch.randn(3, 1, width), torch.randn(2, 1, width)]
+    together = model.segment(model.encode_frames(torch.cat([first, second])), prompts, [2, 1])
+    for frames, prompt, objects in zip((first, second), prompts, together, strict=True):
+        (alone,) = model.segment(model.encode_frames(frames), [prompt], [len(frames)])
+        assert objects.mask_logits.shape[:2] == (len(prompt), len(frames)) == objects.object_logits.shape
+        torch.testing.assert_close(objects.mask_logits, alone.mask_logits, atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(objects.object_logits, alone.object_logits, atol=1e-4, rtol=1e-4)
+
+
+def test_disagreements_are_named(model):
+    batch = batch_of(model, [("It is [SEG].", 1)])
+    batch.masks = [batch.masks[0].repeat(2, 1, 1, 1)]
+    with pytest.raises(ValueError, match=r"test\[0\]: 1 \[SEG\] and 1 frames, but masks of 2 objects"):
+        model(batch)
+    batch.masks = [None]
+    with pytest.raises(ValueError, match=r"test\[0\]: 1 \[SEG\] in the answer but no masks"):
+        model(batch)
+    batch.labels = None
+    with pytest.raises(ValueError, match=r"test\[0\]: the batch has no labels"):
+        model(batch)
+
+
+def test_projector_must_fit():
+    with pytest.raises(ValueError, match="projector maps 3 to 5"):
+        GroundedMLLM(InternVL.tiny(), SAM2Segmenter.tiny(), projector=Projector(3, 5))
