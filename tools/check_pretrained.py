@@ -1,7 +1,8 @@
 """Holds pretrained/manifest.json against the folders that it lists, and writes an entry for a new folder.
 
-    python tools/check_pretrained.py                                  # checks every folder that is present
-    python tools/check_pretrained.py --add pretrained/NAME --what "…" --config CONFIG --seed 0 --commit HASH --scores FILE.json
+    python tools/check_pretrained.py                        # checks every folder that is present
+    python tools/check_pretrained.py --add pretrained/NAME --what "a small SAM2" --config CONFIG --seed 0 \\
+        --commit HASH --scores FILE.json
 
 An entry says what made the folder: the config, the seed, the commit, the scores it reached, and the size and SHA-256
 of every file. Needs nothing but Python.
@@ -36,7 +37,7 @@ def describe(folder: Path) -> dict[str, dict[str, Any]]:
 def problems(manifest: dict[str, Any], pretrained: Path) -> list[str]:
     """What doesn't agree between the manifest and the folders beside it, one sentence each; empty when all is well.
 
-    A folder that is listed and absent is no problem (it may be downloaded later); one that is present and not listed is.
+    A folder that is listed and absent is no problem (it may be downloaded later); one that is there and unlisted is.
     """
     found = []
     listed = manifest.get("folders", {})

@@ -2,9 +2,9 @@
 
     python tools/measure.py RECORD.json -- COMMAND [ARGUMENTS …]
 
-The record is written only where the command ends well, so that its presence says "done". The exit code is the command's.
-Memory is the proportional set size: what processes share counts once. Where the system has no /proc, the largest
-single process is given instead.
+The record is written only where the command ends well, so that its presence says "done". The exit code is the
+command's. Memory is the proportional set size: what processes share counts once. Where the system has no /proc, the
+largest single process is given instead.
 """
 
 from __future__ import annotations
