@@ -117,9 +117,9 @@ def test_opencv_reader_gives_the_same_frames(tmp_path):
 
 def test_gif(tmp_path):
     pictures = [Image.new("RGB", (8, 6), (level, 0, 0)) for level in (0, 100, 200)]
-    pictures[0].save(tmp_path / "v.gif", save_all=True, append_images=pictures[1:], duration=125)
+    pictures[0].save(tmp_path / "v.gif", save_all=True, append_images=pictures[1:], duration=100)
     video = media.open_media(tmp_path / "v.gif")
-    assert len(video) == 3 and video.fps == 8 and video.read([2, 1])[:, 0, 0, 0].tolist() == [200, 100]
+    assert len(video) == 3 and video.fps == 10 and video.read([2, 1])[:, 0, 0, 0].tolist() == [200, 100]
     pictures[1].save(tmp_path / "one.gif")
     assert media.open_media(tmp_path / "one.gif").kind == "image"
 

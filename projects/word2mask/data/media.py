@@ -234,12 +234,12 @@ class _DecordReader:
 
         decord.logging.set_level(decord.logging.QUIET)
         self._path, self._error = path, decord.DECORDError
-        self._video = decord.VideoReader(str(path), num_threads=1)
-        self.num_frames = len(self._video)
-        self.fps = float(self._video.get_avg_fps()) or None
         try:
+            self._video = decord.VideoReader(str(path), num_threads=1)
+            self.num_frames = len(self._video)
             # A batch and not a frame: decord 0.6.0 opens some narrow videos and then can't copy their padded rows.
             first = self._video.get_batch([0, 0]).asnumpy() if self.num_frames else np.zeros((1, 0, 0, 3))
+            self.fps = float(self._video.get_avg_fps()) or None
         except decord.DECORDError as error:
             raise OSError(str(error)) from error
         self.size = (int(first.shape[1]), int(first.shape[2]))
