@@ -1,0 +1,437 @@
+"""The InternVL family (2.5, 3 and small ones of our own) over transformers' ``InternVLForConditionalGeneration``."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+from torch import nn
+from transformers import AutoTokenizer, DynamicCache, InternVLConfig, InternVLForConditionalGeneration
+
+from word2mask.errors import UserError
+from word2mask.mllms.decoding import StopRule, left_padded
+from word2mask.mllms.interface import MLLM, Generated, MLLMOutput, PreparedMedia, SegState
+from word2mask.mllms.tiling import region_cells, tile_count, tile_frames, tile_picture
+from word2mask.text.special_tokens import RELATED_TOKENS, SEG, SPECIAL_TOKENS
+from word2mask.text.templates import ChatTemplate, chat_template
+from word2mask.types import Batch, Media
+
+IMAGE_START, IMAGE_END, CONTEXT = "<img>", "</img>", "<IMG_CONTEXT>"
+
+#: Our settings, beside transformers' ``config.json``.
+SETTINGS_FILE = "mllm_settings.json"
+
+
+@dataclass(frozen=True)
+class InternVLSettings:
+    """What transformers' configuration doesn't say.
+
+    Attributes:
+        template: name of the chat template.
+        max_tiles: most tiles of a picture, thumbnail not counted (videos have one tile a frame).
+        max_length: longest sequence in tokens.
+    """
+
+    template: str = "qwen_chat"
+    max_tiles: int = 12
+    max_length: int = 8192
+
+
+@dataclass(frozen=True)
+class InternVLProcessor:
+    """Preprocessing of an InternVL: dynamic tiling for pictures, one tile a frame for videos.
+
+    Attributes:
+        tokenizer: a transformers tokenizer that knows ``<img>``, ``</img>`` and ``<IMG_CONTEXT>``.
+        template: the chat template.
+        max_tiles: most tiles of a picture, thumbnail not counted.
+        side: side of a tile in pixels.
+        grid_side: side of a tile in visual tokens.
+    """
+
+    tokenizer: Any
+    template: ChatTemplate
+    max_tiles: int
+    side: int
+    grid_side: int
+    context_token: str = CONTEXT
+
+    def media_token_count(self, media: Media) -> int:
+        """Number of ``<IMG_CONTEXT>`` in the placeholder."""
+        height, width = media.frames.shape[1:3]
+        tiles = len(media.frames) if media.kind == "video" else tile_count(width, height, self.max_tiles, self.side)
+        return tiles * self.grid_side**2
+
+    def prepare_media(self, media: Media) -> PreparedMedia:
+        """Tiles and placeholder of a picture or video.
+
+        Returns:
+            ``tensors``: ``pixel_values`` float32 ``[tiles,3,side,side]`` and ``region_tile`` int64 ``[1]``, the tile on
+            which regions are marked (the thumbnail; a video's first frame).
+        """
+        if media.kind == "video":
+            tiles, region_tile = tile_frames(media.frames, self.side), 0
+            placeholder = "\n".join([self._placeholder(1)] * len(tiles))
+        else:
+            tiles = tile_picture(media.frames[0], self.max_tiles, self.side)
+            region_tile = len(tiles) - 1
+            placeholder = self._placeholder(len(tiles))
+        tensors = {"pixel_values": tiles, "region_tile": torch.tensor([region_tile])}
+        return PreparedMedia(placeholder=placeholder, tensors=tensors, grid=(self.grid_side, self.grid_side))
+
+    def region_cells(self, regions: np.ndarray, grid: tuple[int, int]) -> torch.Tensor:
+        """Regions bool ``[R,H,W]`` on the grid of visual tokens, bool ``[R,h,w]``, one cell at least each."""
+        return region_cells(regions, grid)
+
+    def _placeholder(self, tiles: int) -> str:
+        return IMAGE_START + CONTEXT * (tiles * self.grid_side**2) + IMAGE_END
+
+
+class InternVL(MLLM):
+    """InternVL: vision tower, pixel shuffle, connector, Qwen2 language model.
+
+    Args:
+        model: transformers' model.
+        tokenizer: its tokenizer.
+        settings: chat template, tiling and length.
+    """
+
+    def __init__(self, model: InternVLForConditionalGeneration, tokenizer: Any, settings: InternVLSettings) -> None:
+        super().__init__()
+        self.model = model
+        self.settings = settings
+        side = _square(model.config.vision_config.image_size)
+        patch = _square(model.config.vision_config.patch_size)
+        self.processor = InternVLProcessor(
+            tokenizer=tokenizer,
+            template=chat_template(settings.template),
+            max_tiles=settings.max_tiles,
+            side=side,
+            grid_side=int(side // patch * model.config.downsample_ratio),
+        )
+        self.hidden_size = model.config.text_config.hidden_size
+        self.max_length = settings.max_length
+        self._context_id = tokenizer.convert_tokens_to_ids(CONTEXT)
+
+    # ------------------------------------------------------------------ states
+
+    def forward(
+        self,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor,
+        mllm_media: dict[str, torch.Tensor],
+        region_cells: list[torch.Tensor | None] | None = None,
+    ) -> MLLMOutput:
+        """States of every token; see :meth:`word2mask.mllms.interface.MLLM.forward`."""
+        embeddings = self._embed(input_ids, mllm_media, region_cells)
+        output = self.model.model.language_model(
+            inputs_embeds=embeddings, attention_mask=attention_mask, use_cache=False
+        )
+        return MLLMOutput(hidden=output.last_hidden_state)
+
+    def logits(self, hidden: torch.Tensor) -> torch.Tensor:
+        """``[...,D]`` → ``[...,V]``."""
+        return self.model.lm_head(hidden)
+
+    def visual_tokens(self, pixel_values: torch.Tensor) -> torch.Tensor:
+        """Tiles ``[n,3,h,w]`` → projected visual tokens ``[n,cells,D]``."""
+        return self.model.model.get_image_features(pixel_values=pixel_values, return_dict=True).pooler_output
+
+    def _embed(
+        self,
+        input_ids: torch.Tensor,
+        mllm_media: dict[str, torch.Tensor],
+        region_cells: list[torch.Tensor | None] | None,
+    ) -> torch.Tensor:
+        """Token embeddings ``[B,L,D]`` with the visual tokens in their places."""
+        embeddings = self.model.get_input_embeddings()(input_ids)
+        places = input_ids == self._context_id
+        if not mllm_media:
+            if places.any():
+                raise ValueError(f"{int(places.sum())} {CONTEXT} in a batch without media")
+            return embeddings
+        tiles = self.visual_tokens(mllm_media["pixel_values"])
+        visual = tiles.flatten(0, 1)
+        if region_cells is not None and any(cells is not None for cells in region_cells):
+            visual = self._with_regions(tiles, places.sum(dim=1).tolist(), mllm_media["region_tile"].tolist(), region_cells)
+        if len(visual) != int(places.sum()):
+            raise ValueError(f"{int(places.sum())} {CONTEXT} in the text, but {len(visual)} visual tokens")
+        embeddings = embeddings.to(visual.dtype)
+        return embeddings.masked_scatter(places[..., None], visual)
+
+    def _with_regions(
+        self,
+        tiles: torch.Tensor,
+        counts: list[int],
+        region_tiles: list[int],
+        region_cells: list[torch.Tensor | None],
+    ) -> torch.Tensor:
+        """Visual tokens of all samples, each sample's tiles followed by copies of its regions' tokens.
+
+        Args:
+            tiles: ``[n,cells,D]`` of all samples.
+            counts: ``[B]``, places for visual tokens in each sample.
+            region_tiles: for each sample with media, its tile on which regions are marked.
+            region_cells: ``[B]`` of bool ``[R_b,h,w]`` or ``None``.
+        """
+        parts: list[torch.Tensor] = []
+        first = with_media = 0
+        for count, cells in zip(counts, region_cells, strict=True):
+            copied = 0 if cells is None else int(cells.sum())
+            num_tiles = (count - copied) // tiles.shape[1]
+            if num_tiles:
+                parts.append(tiles[first : first + num_tiles].flatten(0, 1))
+                if cells is not None:
+                    marked = tiles[first + region_tiles[with_media]]
+                    parts += [marked[region.flatten()] for region in cells]
+                with_media += 1
+            first += num_tiles
+        return torch.cat(parts)
+
+    # -------------------------------------------------------------- generation
+
+    @torch.no_grad()
+    def generate(self, batch: Batch, max_new_tokens: int, seg_state: SegState = "at") -> Generated:
+        """Greedy answers; see :meth:`word2mask.mllms.interface.MLLM.generate`."""
+        tokenizer = self.processor.tokenizer
+        rule = StopRule(tokenizer, self.processor.template)
+        seg_id = tokenizer.get_added_vocab().get(SEG)
+        language_model = self.model.model.language_model
+        ids, mask, positions = left_padded(batch.input_ids, batch.attention_mask, tokenizer.pad_token_id)
+        embeddings = self._embed(ids, batch.mllm_media, batch.region_cells)
+        cache = DynamicCache(config=language_model.config)
+
+        answers: list[list[int]] = [[] for _ in ids]
+        states: list[list[torch.Tensor]] = [[] for _ in ids]
+        running = list(range(len(ids)))
+        fed: torch.Tensor | None = None
+        for step in range(max_new_tokens + 1):
+            output = language_model(
+                inputs_embeds=embeddings,
+                attention_mask=mask,
+                position_ids=positions,
+                past_key_values=cache,
+                use_cache=True,
+            )
+            state = output.last_hidden_state[:, -1]
+            if seg_state == "at" and fed is not None:
+                for row in running:
+                    if answers[row][-1] == seg_id:
+                        states[row].append(state[row])
+            if step == max_new_tokens:  # this pass was only for the state at a [SEG] that was the last token allowed
+                break
+            chosen = self.logits(state).argmax(dim=-1)
+            for row, token in zip(running, chosen[running].tolist(), strict=True):
+                answers[row].append(token)
+                if seg_state == "before" and token == seg_id:
+                    states[row].append(state[row])
+            for row in list(running):
+                length = rule.stop_length(answers[row])
+                if length is not None:
+                    answers[row] = answers[row][:length]
+                    running.remove(row)
+            last = step == max_new_tokens - 1
+            if not running or (last and (seg_state == "before" or all(answers[row][-1] != seg_id for row in running))):
+                break
+            fed = chosen
+            embeddings = self.model.get_input_embeddings()(fed)[:, None].to(embeddings.dtype)
+            mask = torch.cat([mask, mask.new_ones(len(mask), 1)], dim=1)
+            positions = positions[:, -1:] + 1
+        device = batch.input_ids.device
+        empty = torch.zeros(0, self.hidden_size, dtype=embeddings.dtype, device=device)
+        return Generated(
+            ids=[torch.tensor(answer, dtype=torch.long, device=device) for answer in answers],
+            seg_hidden=[torch.stack(found) if found else empty for found in states],
+        )
+
+    # ------------------------------------------------------- tokens and groups
+
+    def with_grounding_tokens(self) -> Self:
+        """Adds the special tokens that the tokenizer lacks, with embedding rows; in place.
+
+        A new row starts from the related token of the base model (``[SEG]`` from ``<box>``, ``<p>`` from ``<ref>``) where
+        the tokenizer has it as an added token, else from the mean of the rows in use.
+        """
+        tokenizer = self.processor.tokenizer
+        known = tokenizer.get_added_vocab()
+        new = [token for token in SPECIAL_TOKENS if token not in known]
+        if not new:
+            return self
+        used = len(tokenizer)
+        tokenizer.add_tokens(new, special_tokens=True)
+        if len(tokenizer) > self.model.get_input_embeddings().num_embeddings:
+            self.model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
+        with torch.no_grad():
+            for weight in {id(m): m.weight for m in (self.model.get_input_embeddings(), self.model.lm_head)}.values():
+                mean = weight[:used].float().mean(dim=0)
+                for token in new:
+                    related = known.get(RELATED_TOKENS.get(token, ""))
+                    row = mean if related is None else weight[related].float()
+                    weight[tokenizer.convert_tokens_to_ids(token)] = row.to(weight.dtype)
+        return self
+
+    def lora_targets(self) -> list[str]:
+        """Full names of the language model's Linear layers."""
+        prefix = "model.model.language_model."
+        return [
+            name for name, module in self.named_modules() if name.startswith(prefix) and isinstance(module, nn.Linear)
+        ]
+
+    def parameter_groups(self) -> dict[str, nn.Module]:
+        """The parts a training plan speaks of."""
+        return {
+            "vision": self.model.model.vision_tower,
+            "connector": self.model.model.multi_modal_projector,
+            "llm": self.model.model.language_model,
+            "embeddings": self.model.get_input_embeddings(),
+            "lm_head": self.model.lm_head,
+        }
+
+    # ------------------------------------------------------------ in and out
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path, dtype: torch.dtype = torch.float32, **settings: Any) -> Self:
+        """Reads a folder that transformers or :meth:`save_pretrained` wrote.
+
+        Args:
+            folder: local folder with ``config.json``, weights and tokenizer.
+            dtype: of the weights.
+            **settings: replace those of :class:`InternVLSettings` that the folder has.
+
+        Raises:
+            UserError: the folder isn't there or holds something else.
+        """
+        folder = Path(folder)
+        config_file = folder / "config.json"
+        if not config_file.is_file():
+            raise UserError(f"no MLLM in {folder}: config.json is missing; give a folder that save_pretrained wrote")
+        family = json.loads(config_file.read_text()).get("model_type")
+        if family != "internvl":
+            raise UserError(f"{config_file} is of model_type {family!r}, expected 'internvl'")
+        saved = folder / SETTINGS_FILE
+        known = json.loads(saved.read_text()) if saved.is_file() else {}
+        model = InternVLForConditionalGeneration.from_pretrained(folder, dtype=dtype, local_files_only=True)
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        return cls(model, tokenizer, InternVLSettings(**{**known, **settings}))
+
+    @classmethod
+    def from_scratch(
+        cls,
+        tokenizer: Any,
+        side: int = 128,
+        patch: int = 8,
+        vision_size: int = 128,
+        vision_layers: int = 4,
+        vision_heads: int = 4,
+        hidden_size: int = 192,
+        layers: int = 5,
+        heads: int = 6,
+        intermediate_size: int = 512,
+        settings: InternVLSettings | None = None,
+        seed: int = 0,
+    ) -> Self:
+        """A small InternVL with random weights, for pretraining and tests.
+
+        Args:
+            tokenizer: a tokenizer, or the folder of one.
+            side: of a tile in pixels.
+            patch: side of a patch in pixels; four patches make one visual token.
+            vision_size: width of the vision tower.
+            vision_layers: depth of the vision tower.
+            vision_heads: attention heads of the vision tower.
+            hidden_size: D.
+            layers: depth of the language model.
+            heads: attention heads of the language model.
+            intermediate_size: width of the language model's MLP.
+            settings: chat template, tiling and length.
+            seed: of the weights.
+        """
+        if isinstance(tokenizer, (str, Path)):
+            tokenizer = AutoTokenizer.from_pretrained(tokenizer, local_files_only=True)
+        settings = settings or InternVLSettings(max_tiles=1, max_length=1024)
+        config = InternVLConfig(
+            vision_config={
+                "hidden_size": vision_size,
+                "num_hidden_layers": vision_layers,
+                "num_attention_heads": vision_heads,
+                "intermediate_size": 4 * vision_size,
+                "image_size": [side, side],
+                "patch_size": [patch, patch],
+                "layer_scale_init_value": 1.0,
+                "attention_bias": True,
+            },
+            text_config={
+                "model_type": "qwen2",
+                "vocab_size": len(tokenizer),
+                "hidden_size": hidden_size,
+                "num_hidden_layers": layers,
+                "num_attention_heads": heads,
+                "num_key_value_heads": heads,
+                "intermediate_size": intermediate_size,
+                "max_position_embeddings": settings.max_length,
+                "tie_word_embeddings": False,
+                "bos_token_id": None,
+                "eos_token_id": tokenizer.eos_token_id,
+                "pad_token_id": tokenizer.pad_token_id,
+            },
+            image_token_id=tokenizer.convert_tokens_to_ids(CONTEXT),
+            image_seq_length=(side // patch // 2) ** 2,
+            tie_word_embeddings=False,
+        )
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            model = InternVLForConditionalGeneration(config)
+        table = model.model.vision_tower.embeddings.position_embeddings
+        with torch.no_grad():
+            table[0, 1:] = 0.5 * sine_table(side // patch, vision_size)
+        return cls(model.eval(), tokenizer, settings)
+
+    @classmethod
+    def tiny(cls) -> Self:
+        """Random weights and a byte-level tokenizer without merges: for tests."""
+        from word2mask.text.byte_tokenizer import byte_tokenizer
+
+        return cls.from_scratch(
+            byte_tokenizer(),
+            side=32,
+            patch=4,
+            vision_size=32,
+            vision_layers=1,
+            vision_heads=2,
+            hidden_size=32,
+            layers=2,
+            heads=2,
+            intermediate_size=64,
+            settings=InternVLSettings(max_tiles=2, max_length=2048),
+        )
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Writes ``config.json``, ``model.safetensors``, the tokenizer's files and our settings."""
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        self.model.save_pretrained(folder)
+        self.processor.tokenizer.save_pretrained(folder)
+        (folder / SETTINGS_FILE).write_text(json.dumps(asdict(self.settings), indent=2) + "\n")
+
+
+def sine_table(side: int, width: int) -> torch.Tensor:
+    """Two-dimensional sine-cosine positions ``[side²,width]`` (Vaswani et al., 2017, one half of the width an axis)."""
+    rates = 1.0 / 10000 ** (torch.arange(width // 4) / (width // 4))
+    angles = torch.arange(side)[:, None] * rates[None]
+    axis = torch.cat([angles.sin(), angles.cos()], dim=1)
+    rows = axis[:, None].expand(side, side, -1)
+    columns = axis[None].expand(side, side, -1)
+    return torch.cat([rows, columns], dim=-1).flatten(0, 1)
+
+
+def _square(size: Any) -> int:
+    """The side of a square size given as a number or a pair."""
+    if isinstance(size, int):
+        return size
+    if len(set(size)) != 1:
+        raise UserError(f"tiles and patches must be square, got {tuple(size)}")
+    return int(size[0])

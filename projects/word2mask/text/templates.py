@@ -1,0 +1,90 @@
+"""Chat templates: the strings around each turn, and nothing else.
+
+They follow the published recipes (no system prompt by default; the answer's suffix takes loss, the separator does not),
+so that a published checkpoint sees at serving exactly what it saw in training.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from word2mask.errors import UserError
+
+
+@dataclass(frozen=True)
+class ChatTemplate:
+    """The strings around a conversation's turns.
+
+    Attributes:
+        name: key in :data:`CHAT_TEMPLATES`.
+        system: the system message with its markers, once at the start; empty for none.
+        user_prefix: before a user's text.
+        user_suffix: after a user's text.
+        assistant_prefix: before an answer; no loss.
+        assistant_suffix: after an answer; takes loss, so that the model learns to stop.
+        separator: between an answer and the next user's turn; no loss.
+        stop: strings that end an answer at generation.
+        bos: where the tokenizer's BOS token goes, if it has one: before the first turn, before every user's turn
+            (as the published InternLM2 checkpoints were trained) or nowhere.
+    """
+
+    name: str
+    system: str
+    user_prefix: str
+    user_suffix: str
+    assistant_prefix: str
+    assistant_suffix: str
+    separator: str
+    stop: tuple[str, ...]
+    bos: Literal["first", "turn", "none"] = "first"
+
+
+_CHATML = {
+    "system": "",
+    "user_prefix": "<|im_start|>user\n",
+    "user_suffix": "<|im_end|>\n",
+    "assistant_prefix": "<|im_start|>assistant\n",
+    "assistant_suffix": "<|im_end|>",
+    "separator": "\n",
+}
+
+CHAT_TEMPLATES: dict[str, ChatTemplate] = {
+    template.name: template
+    for template in (
+        ChatTemplate(name="qwen_chat", stop=("<|im_end|>", "<|endoftext|>"), **_CHATML),
+        ChatTemplate(name="internlm2_chat", stop=("<|im_end|>",), bos="turn", **_CHATML),
+        ChatTemplate(
+            name="phi3_chat",
+            system="",
+            user_prefix="<|user|>\n",
+            user_suffix="<|end|>\n",
+            assistant_prefix="<|assistant|>\n",
+            assistant_suffix="<|end|>",
+            separator="\n",
+            stop=("<|end|>",),
+        ),
+        ChatTemplate(
+            name="vicuna",
+            system="A chat between a curious user and an artificial intelligence assistant. The assistant gives helpful, "
+            "detailed, and polite answers to the user's questions. ",
+            user_prefix="USER: ",
+            user_suffix=" ",
+            assistant_prefix="ASSISTANT: ",
+            assistant_suffix="</s>",
+            separator="",
+            stop=("</s>",),
+        ),
+    )
+}
+
+
+def chat_template(name: str) -> ChatTemplate:
+    """The template of that name.
+
+    Raises:
+        UserError: no such template; the message lists those there are.
+    """
+    if name not in CHAT_TEMPLATES:
+        raise UserError(f"chat template {name!r} is unknown; choose one of {', '.join(sorted(CHAT_TEMPLATES))}")
+    return CHAT_TEMPLATES[name]
