@@ -1,10 +1,10 @@
 """Runs a command and writes down how long it took and how much memory it and its children held at most.
 
-    python tools/measure.py RECORD.json -- COMMAND [ARGUMENTS …]
+    python tools/measure.py [--once] RECORD.json -- COMMAND [ARGUMENTS …]
 
 The record is written only where the command ends well, so that its presence says "done". The exit code is the
 command's. Memory is the proportional set size: what processes share counts once. Where the system has no /proc, the
-largest single process is given instead.
+largest single process is given instead. With ``--once``, a command that RECORD says is done is not run again.
 """
 
 from __future__ import annotations
@@ -83,15 +83,28 @@ def run(command: list[str]) -> tuple[int, float, int]:
     return code, time.monotonic() - started, peak
 
 
+def done_before(record: Path, command: list[str]) -> float | None:
+    """The seconds that this very command took, where the record tells of it."""
+    try:
+        there = json.loads(record.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return there["seconds"] if there.get("command") == command else None
+
+
 def main() -> int:
     """Measures the command of the command line."""
     parser = argparse.ArgumentParser(description="Runs a command; records its time and its peak memory.")
+    parser.add_argument("--once", action="store_true", help="don't run a command that RECORD says is done")
     parser.add_argument("record", type=Path, help="JSON file to write when the command has ended well")
     parser.add_argument("command", nargs=argparse.REMAINDER, help="-- and the command")
     arguments = parser.parse_args()
     command = arguments.command[1:] if arguments.command[:1] == ["--"] else arguments.command
     if not command:
         parser.error("no command given; write it after --")
+    if arguments.once and (seconds := done_before(arguments.record, command)) is not None:
+        sys.stdout.write(f"done before, in {seconds} s\n")
+        return 0
     arguments.record.unlink(missing_ok=True)
     code, seconds, peak = run(command)
     if code == 0:

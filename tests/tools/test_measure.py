@@ -31,3 +31,16 @@ def test_no_record_of_a_failure(repository: Path, tmp_path: Path) -> None:
     record.write_text("{}")
     assert measure(repository, record, sys.executable, "-c", "raise SystemExit(3)") == 3
     assert not record.exists()
+
+
+def test_once_runs_the_same_command_once(repository: Path, tmp_path: Path) -> None:
+    record, log = tmp_path / "record.json", tmp_path / "log"
+
+    def once(word: str) -> None:
+        command = [sys.executable, "-c", f"open({str(log)!r}, 'a').write({word!r})"]
+        subprocess.run([sys.executable, repository / "tools/measure.py", "--once", record, "--", *command], check=True)
+
+    once("a")
+    once("a")
+    once("b")
+    assert log.read_text() == "ab"
