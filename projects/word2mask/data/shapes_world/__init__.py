@@ -4,8 +4,45 @@
 ``language`` says true things about it.
 """
 
+from word2mask.data.shapes_world.language import (
+    IMAGE_KINDS,
+    KINDS,
+    VIDEO_KINDS,
+    Expression,
+    base_conversation,
+    chat,
+    corpus,
+    draw_expression,
+    grounded_caption,
+    object_boxes,
+    reasoning,
+    referring,
+    region,
+)
 from word2mask.data.shapes_world.render import render, render_masks
 from word2mask.data.shapes_world.scene import Scene, ShapeObject, sample_scene
 from word2mask.data.shapes_world.splits import HELD_OUT, SPLITS, scene_rng
 
-__all__ = ["HELD_OUT", "SPLITS", "Scene", "ShapeObject", "render", "render_masks", "sample_scene", "scene_rng"]
+__all__ = [
+    "HELD_OUT",
+    "IMAGE_KINDS",
+    "KINDS",
+    "SPLITS",
+    "VIDEO_KINDS",
+    "Expression",
+    "Scene",
+    "ShapeObject",
+    "base_conversation",
+    "chat",
+    "corpus",
+    "draw_expression",
+    "grounded_caption",
+    "object_boxes",
+    "reasoning",
+    "referring",
+    "region",
+    "render",
+    "render_masks",
+    "sample_scene",
+    "scene_rng",
+]

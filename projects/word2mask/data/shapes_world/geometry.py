@@ -6,7 +6,7 @@ Coordinates are pixels, x to the right and y down; pixel ``i`` covers ``[i, i+1)
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import cache
 from typing import TYPE_CHECKING
 
 import cv2
@@ -57,7 +57,7 @@ def _moon() -> np.ndarray:
     return np.concatenate([disc, hollow[1:-1]])
 
 
-@lru_cache(maxsize=None)
+@cache
 def unit_outline(shape: str) -> tuple[np.ndarray, ...]:
     """Closed contours (even-odd) of a shape of nominal size 1 around the centre of its bounding box.
 
@@ -81,7 +81,7 @@ def unit_outline(shape: str) -> tuple[np.ndarray, ...]:
     return ((points - (low + high) / 2) * (extent / (high - low).max()),)
 
 
-@lru_cache(maxsize=None)
+@cache
 def unit_area(shape: str) -> float:
     """Area of the shape at nominal size 1 (shoelace formula, the ring's hole subtracted)."""
     areas = []

@@ -91,7 +91,7 @@ def _draw_object(
 
 
 def _texture(thing: ShapeObject, frame: int, window: tuple[int, int, int, int]) -> np.ndarray:
-    """How much of the second shade each pixel of a window gets, float32 ``[h,w]`` in 0…1; turns and scales with the object."""
+    """How much of the second shade each pixel of a window gets, float32 ``[h,w]`` in 0…1; it turns with the object."""
     x0, y0, x1, y1 = window
     angle = float(thing.rotation[frame]) + thing.texture_angle
     cos, sin = np.float32(np.cos(angle)), np.float32(np.sin(angle))

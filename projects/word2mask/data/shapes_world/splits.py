@@ -12,8 +12,8 @@ Split = Literal["train", "val", "combo"]
 
 SPLITS: tuple[Split, ...] = ("train", "val", "combo")
 
-#: Pairs that never occur in ``train`` and ``val``, neither in a picture nor in a text. Each colour and each shape occurs
-#: once, so every colour and every shape is well known from other pairs. The targets of ``combo`` are such pairs.
+#: Pairs that never occur in ``train`` and ``val``, neither in a picture nor in a text. Each colour and each shape is
+#: in one pair only, so all are well known from others. The targets of ``combo`` are such pairs.
 HELD_OUT: frozenset[tuple[str, str]] = frozenset(
     {
         ("red", "moon"),
