@@ -1,0 +1,180 @@
+"""The prose holds: links lead somewhere, commands exist with the options they are given, examples and doctests run."""
+
+from __future__ import annotations
+
+import ast
+import doctest
+import importlib
+import re
+import shlex
+import subprocess
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+LIBRARY = ROOT / "projects" / "word2mask"
+GUIDES = sorted(
+    [path for path in ROOT.glob("*.md") if path.name != "CHANGELOG.md"]
+    + [ROOT / "data/README.md", ROOT / "pretrained/README.md"]
+    + list((ROOT / "docs").glob("**/*.md"))
+    + list((ROOT / "projects").glob("*/README.md"))
+    + list((ROOT / "benchmarks").glob("*.md"))
+)
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+OUTPUTS = ("work_dirs/", "data/", "pretrained/")
+
+
+def name_of(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def blocks(path: Path, language: str) -> list[str]:
+    """The fenced blocks of one language in a guide."""
+    return [body for kind, body in FENCE.findall(path.read_text(encoding="utf-8")) if kind == language]
+
+
+def anchors(path: Path) -> set[str]:
+    """The anchors of a guide's headings, as the forges make them."""
+    text = FENCE.sub("", path.read_text(encoding="utf-8"))
+    headings = re.findall(r"^#+ +(.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("path", GUIDES, ids=name_of)
+def test_links_lead_somewhere(path: Path) -> None:
+    text = FENCE.sub("", path.read_text(encoding="utf-8"))
+    wrong = []
+    for link in LINK.findall(text):
+        if re.match(r"(https?|mailto):", link):
+            continue
+        file, _, anchor = link.partition("#")
+        target = (path.parent / file).resolve() if file else path
+        if not target.exists():
+            wrong.append(f"{link}: no such file")
+        elif anchor and anchor not in anchors(target):
+            wrong.append(f"{link}: no such heading")
+    assert not wrong, "\n".join(wrong)
+
+
+def commands(path: Path) -> list[list[str]]:
+    """The words of every command in a guide's bash blocks."""
+    found = []
+    for block in blocks(path, "bash"):
+        for line in block.replace("\\\n", " ").splitlines():
+            words = shlex.split(line, comments=True)
+            while words and re.match(r"^[A-Z_0-9]+=", words[0]):  # VARIABLE=value before the command
+                words = words[1:]
+            if words:
+                found.append(words)
+    return found
+
+
+@cache
+def options_of(program: str) -> frozenset[str]:
+    """The options that a program's source declares."""
+    source = (ROOT / program).read_text(encoding="utf-8")
+    return frozenset(re.findall(r"""["'\s(|](--?[a-z][\w-]*)""", source))
+
+
+def wrong_options(program: str, words: list[str]) -> list[str]:
+    given = [word.partition("=")[0] for word in words if re.match(r"^--?[a-z]", word)]
+    return [f"{program} has no {option}" for option in given if option not in options_of(program)]
+
+
+def problems_of(words: list[str]) -> list[str]:
+    """What doesn't hold of one command: a program, an option or a config that isn't there."""
+    program, rest = words[0], words[1:]
+    wrong = [
+        f"no such file: {word}"
+        for word in rest
+        if re.match(r"^(projects|configs|tools|benchmarks|tests|docs)/[\w./-]+\.\w+$", word)
+        and not (ROOT / word).is_file()
+    ]
+    if wrong:
+        return wrong
+    if program in {"python", "bash"} and rest and rest[0].endswith((".py", ".sh")):
+        if rest[0].startswith(OUTPUTS):
+            return []
+        called, arguments = rest[0], rest[1:]
+        if called == "tools/dist.sh":
+            if arguments[0] not in {"train", "test"}:
+                return [f"tools/dist.sh has no {arguments[0]}"]
+            return wrong_options(f"tools/{arguments[0]}.py", arguments[3:])
+        if called == "tools/test.sh":
+            return []  # pytest's
+        return wrong_options(called, arguments)
+    return []
+
+
+@pytest.mark.parametrize("path", GUIDES, ids=name_of)
+def test_commands_exist(path: Path) -> None:
+    wrong = [f"{shlex.join(words)}\n    {problem}" for words in commands(path) for problem in problems_of(words)]
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("path", GUIDES, ids=name_of)
+def test_python_examples_name_what_exists(path: Path) -> None:
+    for block in blocks(path, "python"):
+        for node in ast.walk(ast.parse(block)):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "word2mask":
+                module = importlib.import_module(node.module)
+                for alias in node.names:
+                    if not hasattr(module, alias.name):
+                        importlib.import_module(f"{node.module}.{alias.name}")
+
+
+@pytest.mark.parametrize("program", sorted(path.name for path in (ROOT / "tools").glob("*.sh")))
+def test_shell_programs_parse(program: str) -> None:
+    run = subprocess.run(["bash", "-n", ROOT / "tools" / program], capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+
+
+def with_doctests() -> list[str]:
+    files = [path for path in LIBRARY.rglob("*.py") if ">>> " in path.read_text(encoding="utf-8")]
+    return sorted(".".join(path.relative_to(ROOT / "projects").with_suffix("").parts) for path in files)
+
+
+@pytest.mark.parametrize("module", with_doctests())
+def test_doctests(module: str) -> None:
+    result = doctest.testmod(importlib.import_module(module.removesuffix(".__init__")))
+    assert result.attempted and not result.failed
+
+
+def tree_of_readme() -> list[str]:
+    """The paths of the README's tree, folders with a slash at the end."""
+    body = next(body for body in blocks(ROOT / "README.md", "text") if "projects/" in body)
+    found, above = [], []
+    for line in body.splitlines():
+        if not line.strip():
+            continue
+        indent, name = len(line) - len(line.lstrip()), line.split()[0]
+        above = [(depth, folder) for depth, folder in above if depth < indent]
+        # Several files may share a line: "image.py, video.py   what they are".
+        names = [name.rstrip(",")]
+        for word in line.split()[1:]:
+            if not name.endswith(","):
+                break
+            names.append(word.rstrip(","))
+            name = word
+        for one in names:
+            found.append("".join(folder for _, folder in above) + one)
+        if names[0].endswith("/"):
+            above.append((indent, names[0]))
+    return found
+
+
+def test_readme_shows_the_whole_tree() -> None:
+    shown = tree_of_readme()
+    missing = [path for path in shown if not (ROOT / path).exists()]
+    assert not missing, f"in the README's tree, but not on disk: {missing}"
+    listed = subprocess.run(
+        ["git", "ls-files", "projects", "tools", "configs"], cwd=ROOT, capture_output=True, text=True
+    )
+    if listed.returncode:
+        pytest.skip("not a git checkout")
+    files = [name for name in listed.stdout.splitlines() if name.endswith((".py", ".sh")) and "__init__" not in name]
+    unlisted = [name for name in files if name not in shown]
+    assert not unlisted, f"not in the README's tree: {unlisted}"

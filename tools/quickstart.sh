@@ -1,0 +1,84 @@
+#!/usr/bin/env bash
+# From nothing to a small model that segments what it is asked for, on a machine without a GPU:
+#
+#     bash tools/quickstart.sh [--out work_dirs/quickstart] [--fresh]
+#
+# Environment, data, training, its language-blind twin, evaluation of both, export, answers, scores, HTML page.
+# Every command is printed before it runs. A stage that has been done is not done again, and a training that was stopped goes on
+# where it was; --fresh starts over.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+# How the two trainings share the processors: "together" (one core each) or "in_turn" (all cores each).
+twins=${WORD2MASK_TWINS:-in_turn}
+config=projects/llava_sam2/configs/sa2va_shapes.py
+config_blind=projects/llava_sam2/configs/sa2va_shapes_blind.py
+
+out=work_dirs/quickstart
+fresh=0
+while [ $# -gt 0 ]; do
+    case $1 in
+        --out) out=${2:?"--out needs a folder"} && shift 2 ;;
+        --out=*) out=${1#--out=} && shift ;;
+        --fresh) fresh=1 && shift ;;
+        -h | --help) sed -n '2,/^set/s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" && exit 0 ;;
+        *) echo "quickstart: unknown argument $1; it takes --out DIR and --fresh" >&2 && exit 2 ;;
+    esac
+done
+if ! mkdir -p "$out/stages" 2>/dev/null || [ ! -w "$out/stages" ]; then
+    echo "quickstart: can't write $out; give another folder with --out" >&2
+    exit 2
+fi
+if [ $fresh = 1 ]; then rm -rf "$out" && mkdir -p "$out/stages"; fi
+
+echo "== environment"
+source tools/environment.sh
+export HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false
+
+# stage NAME COMMAND…: prints and runs a command, and remembers its time and memory under $out/stages.
+stage() {
+    local name=$1 code=0
+    shift
+    printf '\n== %s\n+ %s\n' "$name" "$*"
+    python tools/measure.py --once "$out/stages/$name.json" -- "$@" || code=$?
+    if [ $code != 0 ]; then
+        echo "quickstart: the stage '$name' ended with code $code. Put right what it says above and run the same command again:" \
+            "what is done stays done, and a training goes on from its last checkpoint." >&2
+        exit "$code"
+    fi
+}
+
+train() { # NAME CONFIG
+    stage "$1" bash tools/dist.sh train "$2" 1 --work-dir "$out/$1" --resume auto
+}
+
+checkpoint() { # WORK_DIR
+    echo "$1/$(basename "$(cat "$1/last_checkpoint")")"
+}
+
+evaluate() { # NAME CONFIG WORK_DIR
+    stage "$1" bash tools/dist.sh test "$2" 1 --checkpoint "$(checkpoint "$3")" --out "$out/$1"
+}
+
+stage data python tools/make_shapes_world.py
+
+if [ "$twins" = together ]; then
+    OMP_NUM_THREADS=1 train train_blind $config_blind >"$out/train_blind.log" 2>&1 &
+    blind=$!
+    trap 'kill $blind 2>/dev/null' EXIT
+    OMP_NUM_THREADS=1 train train $config
+    echo "waiting for the language-blind twin; its log is $out/train_blind.log"
+    if ! wait $blind; then
+        tail -n 20 "$out/train_blind.log" >&2
+        exit 1
+    fi
+    trap - EXIT
+else
+    train train $config
+    train train_blind $config_blind
+fi
+
+evaluate evaluation $config "$out/train"
+evaluate evaluation_blind $config_blind "$out/train_blind"
+
+stage export python projects/llava_sam2/hf/convert_to_hf.py $config --pth-model "$(checkpoint "$out/train")" --save-path "$out/hf"
