@@ -1,0 +1,305 @@
+"""Config files: mmengine's pure-Python style, with the checks that mmengine leaves out.
+
+A config holds literals and classes only. It starts from others by ``with read_base(): from .x import *`` and changes them by
+``name.update(dict(...))``, which merges; assigning a new dict to an inherited name would drop the rest of it in silence and is
+refused (``name = dict(_delete_=True, ...)`` says that this is meant). Names that start with ``_`` are the file's own.
+
+Relative paths in a config (data, weights) start at the present directory; ``tools/train.py`` makes that the repository's root.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import MISSING, fields
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.config.lazy import LazyAttr, LazyObject
+
+from word2mask.engine.build import arguments_of, check, is_node, suggest, type_name, walk
+from word2mask.engine.settings import SECTIONS, TrainSettings
+from word2mask.errors import UserError
+
+#: Starts of a string that make it a path on disk, to be checked before anything is built.
+PATH_STARTS = ("data/", "pretrained/", "work_dirs/", "./", "../", "/", "~/")
+_METHODS = ("update", "append", "extend", "pop", "merge")
+_BUILTIN_CALLS = ("dict", "list", "tuple", "range")
+
+
+def load_config(path: str | Path, overrides: Iterable[str] = ()) -> dict[str, Any]:
+    """Read a config file and apply overrides.
+
+    Args:
+        path: of the file.
+        overrides: ``"a.b=c"`` each, see :func:`apply_override`.
+
+    Returns:
+        plain dicts, lists, literals and the real classes; the file's own imports and ``_names`` are left out.
+
+    Raises:
+        UserError: no such file, a syntax or import error, a call in the config, a replaced base, or a bad override.
+    """
+    path = Path(path)
+    if not path.is_file():
+        near = suggest(path.name, [other.name for other in path.parent.glob("*.py")]) if path.parent.is_dir() else ""
+        raise UserError(f"config {path} does not exist{near}")
+    problems = check_source(path)
+    if problems:
+        raise UserError("\n".join(problems))
+    try:
+        loaded = Config.fromfile(str(path), lazy_import=True)
+    except Exception as error:
+        # mmengine executes the file, so whatever is wrong in it comes out here, under many types.
+        raise UserError(f"config {path} can't be read: {type(error).__name__}: {error}") from error
+    config = {
+        name: _resolve(value, f"{path}: {name}")
+        for name, value in loaded._cfg_dict._to_lazy_dict().items()
+        if not isinstance(value, (LazyObject, LazyAttr, ModuleType)) and not callable(value) and not name.startswith("_")
+    }
+    for override in overrides:
+        apply_override(config, override)
+    return config
+
+
+def _resolve(value: Any, where: str) -> Any:
+    """Lazy references replaced by what they name; tuples and lists keep their kind."""
+    if isinstance(value, (LazyObject, LazyAttr)):
+        try:
+            return value.build()
+        except Exception as error:
+            raise UserError(f"{where}: {value} can't be imported: {error}") from error
+    if isinstance(value, Mapping):
+        return {key: _resolve(item, f"{where}.{key}") for key, item in value.items() if key != "_delete_"}
+    if isinstance(value, (list, tuple)):
+        return type(value)(_resolve(item, f"{where}.{index}") for index, item in enumerate(value))
+    return value
+
+
+def apply_override(config: dict[str, Any], override: str) -> None:
+    """Set one value of a config tree in place.
+
+    Args:
+        config: from :func:`load_config`.
+        override: ``"data.batch_size=4"``; the path names keys and list indices that exist, or an argument that the node's or
+            section's class takes. The value is a Python literal (``1e-3``, ``(0.9, 0.95)``, ``None``), otherwise a string.
+
+    Raises:
+        UserError: malformed, an unknown name, or a literal in place of a section or node.
+    """
+    path, equals, text = override.partition("=")
+    if not equals or not path:
+        raise UserError(f"--cfg-options {override!r}: expected KEY=VALUE, e.g. data.batch_size=4")
+    *parents, last = path.split(".")
+    holder: Any = config
+    section: type | None = TrainSettings
+    for depth, key in enumerate(parents):
+        _require(holder, key, section, path, depth)
+        section = SECTIONS.get(key) if depth == 0 else None
+        if isinstance(holder, dict) and holder.get(key) is None:
+            holder[key] = {}
+        holder = holder[int(key)] if isinstance(holder, list) else holder[key]
+    _require(holder, last, section, path, len(parents))
+    key: Any = int(last) if isinstance(holder, list) else last
+    value = parse_value(text)
+    old = holder[key] if isinstance(holder, list) else holder.get(key)
+    if isinstance(old, dict) and not isinstance(value, dict) and value is not None:
+        inside = ", ".join(name for name in old if name != "type")
+        raise UserError(f"--cfg-options {override!r}: {path} is a section; set one of its values ({inside})")
+    holder[key] = value
+
+
+def _require(holder: Any, key: str, section: type | None, path: str, depth: int) -> None:
+    """Raise unless ``key`` exists in ``holder`` or is an argument that it may have."""
+    if isinstance(holder, list):
+        if not key.isdigit() or int(key) >= len(holder):
+            raise UserError(f"--cfg-options {path}: {key!r} is not an index of a list of {len(holder)}")
+        return
+    if not isinstance(holder, dict):
+        above = ".".join(path.split(".")[:depth])
+        raise UserError(f"--cfg-options {path}: {above} is {holder!r}, it has no {key!r} inside")
+    known = [name for name in holder if name != "type"]
+    if is_node(holder) and callable(holder["type"]):
+        names, _, accepts_any = arguments_of(holder["type"])
+        if accepts_any:
+            return
+        known += [name for name in names if name not in known]
+    if section is not None:
+        known += [field.name for field in fields(section) if field.name not in known]
+    elif not known and not is_node(holder):
+        return
+    if key not in known and key != "type":
+        raise UserError(f"--cfg-options {path}: unknown key {key!r}{suggest(key, known)}")
+
+
+def parse_value(text: str) -> Any:
+    """A Python literal, ``true``/``false``/``null``, or the text itself."""
+    words = {"true": True, "false": False, "null": None, "none": None}
+    if text.lower() in words:
+        return words[text.lower()]
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
+
+
+def check_settings(config: Mapping[str, Any], name: str = "config") -> TrainSettings:
+    """Check a whole training config against the schema and every node against its signature, building nothing.
+
+    Args:
+        config: from :func:`load_config`.
+        name: what to call it in messages.
+
+    Raises:
+        UserError: all errors, one a line.
+    """
+    known = [field.name for field in fields(TrainSettings)]
+    required = [field.name for field in fields(TrainSettings) if field.default is MISSING and field.default_factory is MISSING]
+    errors = [f"{name}: unknown setting {key!r}{suggest(key, known)}" for key in config if key not in known]
+    errors += [f"{name}: {key!r} is missing" for key in required if key not in config]
+    for key, section in SECTIONS.items():
+        value = config.get(key)
+        if value is None:
+            continue
+        if not isinstance(value, Mapping):
+            errors.append(f"{name}.{key}: expected a dict, got {value!r}")
+            continue
+        names = [field.name for field in fields(section)]
+        errors += [f"{name}.{key}.{inner}: unknown setting{suggest(inner, names)}" for inner in value if inner not in names]
+        needed = [field.name for field in fields(section) if field.default is MISSING and field.default_factory is MISSING]
+        errors += [f"{name}.{key}: {inner!r} is missing" for inner in needed if inner not in value]
+    for key in ("model", "optimizer"):
+        if key in config and not is_node(config[key]):
+            errors.append(f"{name}.{key}: expected dict(type=…, …), got {config[key]!r}")
+    errors += check(config, name, {f"{name}.optimizer": ("params",)})
+    if errors:
+        raise UserError("\n".join(errors))
+    return TrainSettings(**config)
+
+
+def missing_paths(config: Mapping[str, Any]) -> list[str]:
+    """Paths named in a config that are not on disk, as ``"model.mllm.folder: pretrained/x"``.
+
+    A string counts as a path when it starts as in :data:`PATH_STARTS`.
+    """
+    missing = []
+    for where, value in walk(config):
+        if isinstance(value, str) and value.startswith(PATH_STARTS) and not os.path.exists(os.path.expanduser(value)):
+            missing.append(f"{where}: {value}")
+    return missing
+
+
+def config_text(settings: TrainSettings) -> str:
+    """The flattened config as text: one ``path = value`` a line, classes by their import path. For reading, not for loading."""
+    lines = []
+    for path, value in walk(vars(settings)):
+        if isinstance(value, Mapping) or (isinstance(value, (list, tuple)) and value):
+            continue
+        shown = f"{value.__module__}.{type_name(value)}" if callable(value) and hasattr(value, "__module__") else repr(value)
+        lines.append(f"{path} = {shown}")
+    return "\n".join(lines) + "\n"
+
+
+def check_source(path: Path) -> list[str]:
+    """Errors that can be seen in a config's text, in it and in the files it starts from.
+
+    Calls other than ``dict``, ``list``, ``tuple``, ``range``, ``read_base`` and dict or list methods (mmengine fails on them
+    with an empty message); inherited dicts that are replaced; base files that don't exist.
+
+    Returns:
+        one sentence per error.
+    """
+    try:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+    except SyntaxError as error:
+        return [f"config {path}, line {error.lineno}: {error.msg}"]
+    errors = []
+    inherited: set[str] = set()
+    for statement in ast.walk(tree):
+        if isinstance(statement, ast.With):
+            for node in statement.body:
+                base = _base_file(path, node)
+                if base is None:
+                    errors.append(f"config {path}, line {node.lineno}: read_base takes only `from .file import name`")
+                elif not base.is_file():
+                    errors.append(f"config {path}, line {node.lineno}: base {base} does not exist")
+                else:
+                    errors += check_source(base)
+                    inherited |= _names_of(base, node)
+        elif isinstance(statement, ast.Call) and not _is_allowed_call(statement):
+            errors.append(
+                f"config {path}, line {statement.lineno}: calls {ast.unparse(statement.func)}(...); "
+                "a config holds literals and classes only: write dict(type=…, …)"
+            )
+    for statement in tree.body:
+        if not isinstance(statement, ast.Assign) or not isinstance(statement.targets[0], ast.Name):
+            continue
+        name = statement.targets[0].id
+        if name in inherited and not _says_delete(statement.value):
+            errors.append(
+                f"config {path}, line {statement.lineno}: {name} = … replaces the inherited dict and drops the rest of it; "
+                f"use {name}.update(dict(…)), or {name} = dict(_delete_=True, …) if that is meant"
+            )
+    return errors
+
+
+def _base_file(path: Path, node: ast.stmt) -> Path | None:
+    """The file behind ``from ..a.b import c``, or ``None`` for any other statement."""
+    if not isinstance(node, ast.ImportFrom) or node.module is None or node.level == 0:
+        return None
+    folder = path.resolve().parent
+    for _ in range(node.level - 1):
+        folder = folder.parent
+    return folder.joinpath(*node.module.split(".")).with_suffix(".py")
+
+
+def _names_of(base: Path, node: ast.ImportFrom) -> set[str]:
+    """Names with a dict as value that an import brings from a base file, its own bases included."""
+    names: set[str] = set()
+    for statement in ast.parse(base.read_text(encoding="utf-8")).body:
+        if isinstance(statement, ast.With):
+            for inner in statement.body:
+                further = _base_file(base, inner)
+                if further is not None and further.is_file():
+                    names |= _names_of(further, inner)
+        elif isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name) and _is_dict(statement.value):
+            names.add(statement.targets[0].id)
+    imported = {alias.name for alias in node.names}
+    return names if "*" in imported else names & imported
+
+
+def _is_dict(value: ast.expr) -> bool:
+    is_call = isinstance(value, ast.Call) and isinstance(value.func, ast.Name) and value.func.id == "dict"
+    return is_call or isinstance(value, ast.Dict)
+
+
+def _says_delete(value: ast.expr) -> bool:
+    return isinstance(value, ast.Call) and any(keyword.arg == "_delete_" for keyword in value.keywords)
+
+
+def _is_allowed_call(call: ast.Call) -> bool:
+    if isinstance(call.func, ast.Name):
+        return call.func.id in (*_BUILTIN_CALLS, "read_base")
+    return isinstance(call.func, ast.Attribute) and call.func.attr in _METHODS
+
+
+def check_imports(path: Path) -> list[str]:
+    """Errors of a config's imports when it is read as plain Python: modules or names that don't exist."""
+    errors = []
+    for statement in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if not isinstance(statement, ast.ImportFrom) or statement.level or statement.module is None:
+            continue
+        try:
+            module = importlib.import_module(statement.module)
+        except ImportError as error:
+            errors.append(f"config {path}, line {statement.lineno}: {error}")
+            continue
+        for alias in statement.names:
+            if not hasattr(module, alias.name):
+                known = [name for name in dir(module) if not name.startswith("_")]
+                errors.append(f"config {path}, line {statement.lineno}: {statement.module} has no {alias.name!r}{suggest(alias.name, known)}")
+    return errors

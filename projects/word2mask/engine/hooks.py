@@ -1,0 +1,190 @@
+"""What happens around a step: numbers to console and file, checkpoints, validation."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import resource
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.hooks import Hook
+
+from word2mask.engine.distributed import barrier, gather_objects, rank_and_size
+from word2mask.engine.sampler import isolated_random_state
+from word2mask.engine.settings import LogSettings
+from word2mask.engine.strategies import unwrap
+from word2mask.errors import UserError
+
+
+class TrainLog(Hook):
+    """One line with a progress bar every ``interval`` steps, the same numbers in ``history.jsonl`` and TensorBoard.
+
+    ``history.jsonl`` holds one JSON object a line: ``iter``, every loss and other number of the model (means since the line
+    before, over all processes), ``grad_norm``, ``lr``, ``time`` and ``data_time`` [s per step], ``memory`` [MiB]. A resumed run
+    cuts the lines after its checkpoint and goes on.
+
+    Args:
+        settings: interval and TensorBoard.
+        folder: the work directory.
+    """
+
+    priority = "BELOW_NORMAL"
+
+    def __init__(self, settings: LogSettings, folder: Path):
+        self.settings = settings
+        self.path = folder / "history.jsonl"
+        self.tensorboard = _tensorboard(folder) if settings.tensorboard and rank_and_size()[0] == 0 else None
+        self.pending: dict[str, list[float]] = {}
+
+    def before_train(self, runner: Any) -> None:
+        """Cut the history to what the run has done already."""
+        self.start = runner.iter
+        self.clock = time.perf_counter()
+        if rank_and_size()[0] == 0:
+            kept = []
+            if self.start and self.path.is_file():
+                lines = self.path.read_text(encoding="utf-8").splitlines()
+                kept = [line for line in lines if line.endswith("}") and json.loads(line)["iter"] <= self.start]
+            self.path.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
+
+    def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: dict[str, float] | None = None) -> None:
+        """Gather the step's numbers; write them when the interval is full."""
+        now = time.perf_counter()
+        numbers = {**(outputs or {}), "time": now - self.clock}
+        self.clock = now
+        for name, value in numbers.items():
+            self.pending.setdefault(name, []).append(value)
+        iteration = runner.iter + 1
+        if iteration % self.settings.interval == 0 or iteration == runner.max_iters:
+            self._write(runner, iteration)
+
+    def _write(self, runner: Any, iteration: int) -> None:
+        sums = gather_objects({name: (sum(values), len(values)) for name, values in self.pending.items()})
+        names = sorted({name for theirs in sums for name in theirs})
+        entry: dict[str, float] = {"iter": iteration}
+        for name in names:
+            pairs = [theirs[name] for theirs in sums if name in theirs]
+            entry[name] = sum(total for total, _ in pairs) / sum(number for _, number in pairs)
+        entry["lr"] = max(group["lr"] for group in runner.optim_wrapper.optimizer.param_groups)
+        entry["memory"] = _memory(runner.strategy.device)
+        self.pending = {}
+        if rank_and_size()[0] != 0:
+            return
+        with open(self.path, "a", encoding="utf-8") as file:
+            file.write(json.dumps(entry) + "\n")
+        if self.tensorboard is not None:
+            for name, value in entry.items():
+                self.tensorboard.add_scalar(f"train/{name}", value, iteration)
+        runner.logger.info(progress_line(entry, runner.max_iters))
+
+    def write_validation(self, runner: Any, iteration: int, numbers: dict[str, float]) -> None:
+        """Append the numbers of a validation, each under ``val_<name>``."""
+        entry = {"iter": iteration, **{f"val_{name}": float(value) for name, value in numbers.items()}}
+        if rank_and_size()[0] == 0:
+            with open(self.path, "a", encoding="utf-8") as file:
+                file.write(json.dumps(entry) + "\n")
+            if self.tensorboard is not None:
+                for name, value in numbers.items():
+                    self.tensorboard.add_scalar(f"val/{name}", float(value), iteration)
+            runner.logger.info("validation at %d: %s", iteration, "  ".join(f"{k} {v:.4f}" for k, v in numbers.items()))
+        self.clock = time.perf_counter()
+
+
+def progress_line(entry: dict[str, float], max_iters: int, width: int = 16) -> str:
+    """One console line: bar, losses, learning rate, times, memory.
+
+    >>> progress_line({"iter": 5, "loss": 0.25, "lr": 1e-3, "time": 2.0, "data_time": 0.5, "memory": 7, "grad_norm": 1.0}, 10, 4)
+    ' 5/10 [##..]  50% | loss 0.2500 | lr 1.00e-03 grad 1.000 | 2.000 s (data 0.500) eta 0:00:10 | 7 MiB'
+    """
+    done = int(entry["iter"])
+    hidden = {"iter", "loss", "lr", "time", "data_time", "memory", "grad_norm"}
+    parts = "  ".join(f"{name} {value:.4f}" for name, value in entry.items() if name not in hidden)
+    filled = width * done // max_iters
+    left = datetime.timedelta(seconds=round(entry["time"] * (max_iters - done)))
+    return (
+        f"{done:>{len(str(max_iters))}}/{max_iters} [{'#' * filled}{'.' * (width - filled)}] {100 * done // max_iters:>3}%"
+        f" | loss {entry['loss']:.4f}{'  ' + parts if parts else ''} | lr {entry['lr']:.2e} grad {entry['grad_norm']:.3f}"
+        f" | {entry['time']:.3f} s (data {entry['data_time']:.3f}) eta {left} | {entry['memory']:.0f} MiB"
+    )
+
+
+def _memory(device: torch.device) -> float:
+    """Peak memory in MiB: allocated on CUDA, resident on CPU."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+
+
+def _tensorboard(folder: Path) -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise UserError("log.tensorboard is on, but the package tensorboard is not installed") from error
+    return SummaryWriter(str(folder / "tensorboard"))
+
+
+class SaveCheckpoint(Hook):
+    """Save every ``interval`` steps and at the end; keep the newest ``keep``.
+
+    Args:
+        interval: optimizer steps.
+        keep: how many; 0 keeps all.
+    """
+
+    priority = "VERY_LOW"
+
+    def __init__(self, interval: int, keep: int):
+        self.interval = interval
+        self.keep = keep
+        self.saved: list[Path] = []
+
+    def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
+        """Save when it is time."""
+        iteration = runner.iter + 1
+        if iteration % self.interval == 0 or iteration == runner.max_iters:
+            self.save(runner, iteration)
+
+    def save(self, runner: Any, iteration: int) -> Path:
+        """Save now, then delete what is beyond ``keep``."""
+        path = runner.save(iteration)
+        self.saved = [old for old in self.saved if old != path] + [path]
+        while self.keep and len(self.saved) > self.keep:
+            old = self.saved.pop(0)
+            if rank_and_size()[0] == 0:
+                old.unlink(missing_ok=True)
+        return path
+
+
+class Validate(Hook):
+    """Call the validation every ``interval`` steps, with the random state set apart from training's.
+
+    Args:
+        run: ``(model, iteration) -> {name: number}``.
+        interval: optimizer steps.
+        log: where the numbers go.
+    """
+
+    priority = "LOW"
+
+    def __init__(self, run: Callable[[torch.nn.Module, int], dict[str, float]], interval: int, log: TrainLog):
+        self.run = run
+        self.interval = interval
+        self.log = log
+
+    def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
+        """Validate when it is time."""
+        iteration = runner.iter + 1
+        if iteration % self.interval and iteration != runner.max_iters:
+            return
+        model = unwrap(runner.model)
+        training = model.training
+        model.eval()
+        with torch.no_grad(), isolated_random_state():
+            numbers = self.run(model, iteration)
+        model.train(training)
+        barrier()
+        self.log.write_validation(runner, iteration, numbers)

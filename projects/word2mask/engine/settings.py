@@ -1,0 +1,163 @@
+"""The sections of a training config, and every setting's default: the schema that a config file is checked against.
+
+A config is a Python file whose top-level names are the fields of :class:`TrainSettings`. Fields annotated *node* hold a
+``dict(type=Class, ...)`` that :mod:`word2mask.engine.build` builds; the others are literals.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+Node = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class DataSettings:
+    """What is trained on.
+
+    Attributes:
+        dataset: node of a map-style dataset (``__len__``, ``__getitem__``, optionally ``set_epoch(epoch)``).
+        collate: a callable or the node of one: list of items → batch.
+        batch_size: items per process in one forward pass; the global batch is ``batch_size × processes × accumulate``.
+        num_workers: loader processes per training process; 0 loads in the training process.
+        prefetch: batches that each worker prepares ahead.
+        shuffle: permute the dataset in every epoch, from the run's seed; off for a dataset that orders itself.
+        pin_memory: page-locked host memory, for CUDA.
+    """
+
+    dataset: Node
+    collate: Any
+    batch_size: int = 1
+    num_workers: int = 0
+    prefetch: int = 2
+    shuffle: bool = True
+    pin_memory: bool = False
+
+
+@dataclass(frozen=True)
+class ScheduleSettings:
+    """How long, and the learning rate on the way: linear warm-up, then a cosine.
+
+    Attributes:
+        max_iters: optimizer steps of the whole run.
+        warmup_ratio: share of ``max_iters`` spent on the warm-up.
+        warmup_start: factor of the learning rate at step 0.
+        final_ratio: factor of the learning rate at the last step.
+    """
+
+    max_iters: int
+    warmup_ratio: float = 0.05
+    warmup_start: float = 1e-5
+    final_ratio: float = 0.0
+
+
+@dataclass(frozen=True)
+class ParameterGroupSettings:
+    """How the optimizer treats different parameters.
+
+    Attributes:
+        lr_multipliers: prefix of a parameter's name → factor of the learning rate; the longest prefix wins, and a prefix
+            that fits no trainable parameter is an error.
+        decay_norms_and_biases: apply weight decay to one-dimensional parameters too.
+    """
+
+    lr_multipliers: Mapping[str, float] = field(default_factory=dict)
+    decay_norms_and_biases: bool = False
+
+
+@dataclass(frozen=True)
+class CheckpointSettings:
+    """When and what to save.
+
+    Attributes:
+        interval: optimizer steps between checkpoints; the last step is always saved.
+        keep: newest checkpoints of this run to keep; 0 keeps all.
+        full: save frozen weights as well.
+    """
+
+    interval: int = 1000
+    keep: int = 2
+    full: bool = False
+
+
+@dataclass(frozen=True)
+class LogSettings:
+    """Where numbers go.
+
+    Attributes:
+        interval: optimizer steps between lines on the console and in ``history.jsonl``; values are means over that interval.
+        tensorboard: also write TensorBoard events (needs the package ``tensorboard``).
+    """
+
+    interval: int = 10
+    tensorboard: bool = False
+
+
+@dataclass(frozen=True)
+class ValidationSettings:
+    """A check during training.
+
+    Attributes:
+        run: node of a callable ``(model, iteration) -> {name: number}``, called in eval mode without gradients on every rank.
+        interval: optimizer steps between calls; the last step is always checked.
+    """
+
+    run: Node
+    interval: int = 1000
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """A whole training config.
+
+    Attributes:
+        model: node of the model; ``model(batch)`` returns ``{name: scalar}``, names starting with ``loss`` are summed.
+        data: :class:`DataSettings`.
+        optimizer: node of a ``torch.optim`` class without ``params``.
+        schedule: :class:`ScheduleSettings`.
+        parameter_groups: :class:`ParameterGroupSettings`.
+        checkpoint: :class:`CheckpointSettings`.
+        log: :class:`LogSettings`.
+        validation: :class:`ValidationSettings`, or ``None``.
+        precision: ``"fp32"``, ``"bf16"`` or ``"fp16"`` (autocast; parameters keep their own dtype).
+        accumulate: forward passes per optimizer step.
+        grad_clip: largest norm of the gradient, or ``None``.
+        seed: of weights, data order and dropout.
+        deterministic: ask torch for deterministic algorithms.
+        device: ``"cpu"``, ``"cuda"``, or ``None`` for CUDA where there is one.
+        strategy: how several processes share the work.
+        initialise_from: a checkpoint of another run whose weights to start from.
+        evaluation: settings of ``tools/test.py``; training does not read them.
+    """
+
+    model: Node
+    data: Mapping[str, Any]
+    optimizer: Node
+    schedule: Mapping[str, Any]
+    parameter_groups: Mapping[str, Any] = field(default_factory=dict)
+    checkpoint: Mapping[str, Any] = field(default_factory=dict)
+    log: Mapping[str, Any] = field(default_factory=dict)
+    validation: Mapping[str, Any] | None = None
+    precision: str = "fp32"
+    accumulate: int = 1
+    grad_clip: float | None = 1.0
+    seed: int = 0
+    deterministic: bool = False
+    device: str | None = None
+    strategy: str = "ddp"
+    initialise_from: str | None = None
+    evaluation: Mapping[str, Any] | Sequence[Any] | None = None
+
+
+#: Sections of :class:`TrainSettings` and the class that each is checked against.
+SECTIONS: dict[str, type] = {
+    "data": DataSettings,
+    "schedule": ScheduleSettings,
+    "parameter_groups": ParameterGroupSettings,
+    "checkpoint": CheckpointSettings,
+    "log": LogSettings,
+    "validation": ValidationSettings,
+}
+PRECISIONS = ("fp32", "bf16", "fp16")

@@ -1,0 +1,101 @@
+"""Train the model of a config.
+
+    python tools/train.py CONFIG [--work-dir DIR] [--resume [CKPT|auto]] [--seed N] [--cfg-options data.batch_size=4 …]
+
+Relative paths inside of a config (data, weights) start at the repository's root, or at ``--root``; relative paths on the command
+line start where the command is given. Several processes: ``tools/dist.sh train CONFIG PROCESSES``.
+Exit codes: 0 done, 2 something to put right (one sentence says what), 130 or 143 stopped by a signal after saving.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(REPOSITORY / "projects"))
+
+from word2mask.engine.config import check_settings, load_config, missing_paths  # noqa: E402
+from word2mask.engine.settings import TrainSettings  # noqa: E402
+from word2mask.errors import UserError  # noqa: E402
+
+
+def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description="Train the model of a config.")
+    parser.add_argument("config", type=Path, help="config file")
+    parser.add_argument("--work-dir", type=Path, help="where checkpoints and logs go (default: work_dirs/<config name>)")
+    parser.add_argument("--resume", nargs="?", const="latest", help="go on from the newest checkpoint, from a given one, or 'auto'")
+    parser.add_argument("--seed", type=int, help="replaces the config's")
+    parser.add_argument("--device", choices=["cpu", "cuda"], help="replaces the config's")
+    parser.add_argument("--strategy", help="how processes share the work (default: the config's, ddp)")
+    parser.add_argument("--launcher", choices=["auto", "none", "pytorch"], default="auto", help="auto: pytorch under torchrun")
+    parser.add_argument("--root", type=Path, default=REPOSITORY, help="where relative paths of the config start")
+    parser.add_argument("--dry-run", action="store_true", help="build the model, show what trains and what is missing, and stop")
+    parser.add_argument("--cfg-options", nargs="+", default=[], metavar="KEY=VALUE", help="replace values of the config")
+    return parser.parse_args(arguments)
+
+
+def read_settings(arguments: argparse.Namespace) -> TrainSettings:
+    """The checked config with the command line's replacements."""
+    config = load_config(arguments.config, arguments.cfg_options)
+    settings = check_settings(config, arguments.config.name)
+    given = {name: getattr(arguments, name) for name in ("seed", "device", "strategy")}
+    return replace(settings, **{name: value for name, value in given.items() if value is not None})
+
+
+def show(settings: TrainSettings, missing: list[str]) -> None:
+    """What a run would train, on the log."""
+    from word2mask.engine.build import build
+    from word2mask.engine.inspection import parameter_table
+
+    logger = logging.getLogger("train")
+    for line in missing:
+        logger.info("missing on disk: %s", line)
+    if not any(line.startswith("model.") for line in missing):
+        logger.info("\n%s", parameter_table(build(settings.model, path="config.model")))
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Train, or show what would be trained."""
+    arguments.config = arguments.config.absolute()
+    folder = (arguments.work_dir or arguments.root / "work_dirs" / arguments.config.stem).absolute()
+    resume = arguments.resume
+    if resume not in (None, "latest", "auto"):
+        resume = str(Path(resume).absolute())
+    os.chdir(arguments.root)
+    settings = read_settings(arguments)
+    missing = missing_paths(vars(settings))
+    if arguments.dry_run:
+        show(settings, missing)
+        return
+    if missing:
+        raise UserError(f"not on disk (relative paths start at {arguments.root}): {'; '.join(missing)}")
+    from word2mask.engine.runner import train
+
+    train(settings, folder, resume, arguments.launcher)
+
+
+def main() -> int:
+    """Run, and turn errors that the user can put right into one sentence."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    arguments = parse_arguments()
+    from word2mask.engine.interruption import Interrupted, resume_command
+
+    try:
+        run(arguments)
+    except UserError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    except Interrupted as stop:
+        sys.stderr.write(f"{stop}\nresume with: {resume_command(sys.argv)}\n")
+        return 128 + stop.signal_number
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
