@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol, Self
+from typing import Any, ClassVar, Literal, Protocol, Self
 
 import numpy as np
 import torch
@@ -98,6 +98,10 @@ class MLLM(nn.Module, ABC):
     processor: MediaProcessor
     hidden_size: int
     max_length: int
+    #: transformers' class of :attr:`model`, and what transformers' configuration doesn't say (a dataclass of literals).
+    backbone: ClassVar[type]
+    model: Any
+    settings: Any
 
     @property
     def tokenizer(self) -> Any:
@@ -151,6 +155,11 @@ class MLLM(nn.Module, ABC):
     @abstractmethod
     def parameter_groups(self) -> dict[str, nn.Module]:
         """The parts a training plan speaks of: ``vision``, ``connector``, ``llm``, ``embeddings``, ``lm_head``."""
+
+    @classmethod
+    @abstractmethod
+    def assemble(cls, model: Any, tokenizer: Any, settings: dict[str, Any]) -> Self:
+        """Puts parts together that were read elsewhere: a :attr:`backbone`, a tokenizer, the fields of :attr:`settings`."""
 
     @classmethod
     @abstractmethod

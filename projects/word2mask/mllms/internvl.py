@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -99,6 +99,8 @@ class InternVL(MLLM):
         tokenizer: its tokenizer.
         settings: chat template, tiling and length.
     """
+
+    backbone: ClassVar[type] = InternVLForConditionalGeneration
 
     def __init__(self, model: InternVLForConditionalGeneration, tokenizer: Any, settings: InternVLSettings) -> None:
         super().__init__()
@@ -292,6 +294,11 @@ class InternVL(MLLM):
         }
 
     # ------------------------------------------------------------ in and out
+
+    @classmethod
+    def assemble(cls, model: InternVLForConditionalGeneration, tokenizer: Any, settings: dict[str, Any]) -> Self:
+        """Puts parts together that were read elsewhere."""
+        return cls(model, tokenizer, InternVLSettings(**settings))
 
     @classmethod
     def from_pretrained(cls, folder: str | Path, dtype: torch.dtype = torch.float32, **settings: Any) -> Self:
