@@ -1,0 +1,230 @@
+"""What a benchmark is: samples, the question asked, the score of an answer, and the numbers of a whole split."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import math
+import pkgutil
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Protocol, Self
+
+import numpy as np
+
+from word2mask.errors import UserError
+from word2mask.types import Media, Request, Result, Sample, Turn
+
+#: What :meth:`Benchmark.score` keeps of one sample; must survive JSON unchanged.
+Scores = dict[str, Any]
+
+
+class SampleSource(Protocol):
+    """What a benchmark reads from: a source of :mod:`word2mask.data.sources` in its evaluation view."""
+
+    def __len__(self) -> int: ...
+
+    def read(self, index: int, rng: np.random.Generator) -> Sample:
+        """The record at ``index``; an evaluation view draws nothing from ``rng``."""
+        ...
+
+
+class Answerer(Protocol):
+    """What answers: a :class:`word2mask.inference.session.Session`, or a stand-in in tests."""
+
+    def batch(self, requests: Sequence[Request]) -> Sequence[Result]:
+        """One result a request, in order."""
+        ...
+
+
+class Benchmark(ABC):
+    """One split of one benchmark.
+
+    Args:
+        source: where the samples come from.
+        split: e.g. ``"val"``.
+        root: the folder that :meth:`build` was given; kept for the record.
+        limit: evaluate only that many samples, evenly spaced over the split; all by default.
+
+    Attributes:
+        name: how the benchmark is called in ``--benchmarks name:split``.
+        splits: the splits it has.
+        folder: where its data lies below a data root, by default.
+        metrics: metric key → how it is printed, the most important one first.
+        max_new_tokens: upper limit of an answer's length.
+    """
+
+    name: ClassVar[str]
+    splits: ClassVar[tuple[str, ...]]
+    folder: ClassVar[str]
+    metrics: ClassVar[Mapping[str, str]]
+    max_new_tokens: ClassVar[int] = 64
+
+    def __init__(self, source: SampleSource, split: str, root: str | Path = "", limit: int | None = None):
+        self.source = source
+        self.split = split
+        self.root = str(root)
+        self.limit = limit
+        self._indices = evenly_spaced(len(source), limit)
+
+    @classmethod
+    def build(cls, root: str | Path, split: str, limit: int | None = None) -> Self:
+        """The benchmark on the data at ``root``, in the published layout.
+
+        Raises:
+            UserError: unknown split, no such folder, a limit below 1, or nothing to evaluate.
+        """
+        if split not in cls.splits:
+            raise UserError(f"{cls.name} has no split {split!r}; it has {', '.join(cls.splits)}")
+        if limit is not None and limit < 1:
+            raise UserError(f"{cls.name}:{split}: limit must be 1 or more, got {limit}")
+        if not Path(root).is_dir():
+            raise UserError(f"{cls.name}:{split}: {root} is not a folder; give the data's place with --data-root")
+        source = cls.open(Path(root), split)
+        if not len(source):
+            raise UserError(f"{cls.name}:{split}: no samples in {root}")
+        return cls(source, split, root, limit)
+
+    @classmethod
+    @abstractmethod
+    def open(cls, root: Path, split: str) -> SampleSource:
+        """The source of a split in its evaluation view: one question a sample, every frame, nothing drawn at random."""
+
+    @property
+    def label(self) -> str:
+        """``"name:split"``."""
+        return f"{self.name}:{self.split}"
+
+    @property
+    @abstractmethod
+    def rules(self) -> str:
+        """Prompt wording, how masks are combined, frames and empty cases: one line."""
+
+    @property
+    def protocol(self) -> str:
+        """The rules, and which samples they were applied to: one line, printed with every number."""
+        if len(self) == len(self.source):
+            return f"{self.rules}; all {len(self)} samples"
+        return f"{self.rules}; {len(self)} of {len(self.source)} samples, evenly spaced"
+
+    def __len__(self) -> int:
+        """Number of samples evaluated."""
+        return len(self._indices)
+
+    def sample(self, position: int) -> Sample:
+        """The sample at ``position`` of the evaluated ones."""
+        index = self._indices[position]
+        return self.source.read(index, np.random.default_rng(index))
+
+    def request(self, sample: Sample) -> Request:
+        """What is asked about a sample. Knows nothing of its masks."""
+        turns = (*self.history(sample), Turn("user", self.question(sample)))
+        return Request(turns, media_of(sample), sample.regions, self.max_new_tokens)
+
+    @abstractmethod
+    def question(self, sample: Sample) -> str:
+        """The words asked."""
+
+    def history(self, sample: Sample) -> tuple[Turn, ...]:
+        """Earlier turns of the conversation; none by default."""
+        return ()
+
+    @abstractmethod
+    def score(self, result: Result, sample: Sample) -> Scores:
+        """What the metrics need of one answer; JSON values only."""
+
+    @abstractmethod
+    def summarise(self, scores: Sequence[Scores]) -> dict[str, float]:
+        """Metrics in percent, independent of the order of the samples; empty without samples."""
+
+    def sample_score(self, scores: Scores) -> float:
+        """How good one answer is, 0…100, to sort samples by; the headline metric of this sample alone."""
+        return self.summarise([scores]).get(next(iter(self.metrics)), 0.0)
+
+
+def evenly_spaced(count: int, limit: int | None) -> list[int]:
+    """``limit`` of the indices below ``count``, evenly spaced from the first on; all of them without a limit.
+
+    >>> evenly_spaced(10, 4)
+    [0, 2, 5, 7]
+    """
+    if limit is None or limit >= count:
+        return list(range(count))
+    return [position * count // limit for position in range(limit)]
+
+
+def mean(values: Sequence[float]) -> float:
+    """Arithmetic mean, rounded once, so that the order of the values doesn't matter; 0 without values."""
+    return math.fsum(values) / len(values) if values else 0.0
+
+
+def union_of_segments(result: Result, sample: Sample) -> np.ndarray:
+    """Pixels of any segment of the answer, bool ``[T,H,W]``; nothing where there is no segment.
+
+    Raises:
+        ValueError: if the masks are not of the sample's frames and size.
+    """
+    shape = mask_shape(sample)
+    union = np.zeros(shape, dtype=bool)
+    for segment in result.segments:
+        if segment.masks.shape != shape:
+            raise ValueError(f"{sample.source}[{sample.id}]: a mask of {segment.masks.shape} for frames of {shape}")
+        union |= segment.masks
+    return union
+
+
+def union_of_targets(sample: Sample) -> np.ndarray:
+    """Pixels of any target, bool ``[T,H,W]``; nothing where the sample has no target."""
+    if sample.masks is None or not len(sample.masks):
+        return np.zeros(mask_shape(sample), dtype=bool)
+    return sample.masks.any(axis=0)
+
+
+def mask_shape(sample: Sample) -> tuple[int, int, int]:
+    """``(T, H, W)`` of the sample's masks, from the media where there are none."""
+    if sample.masks is not None and sample.masks.ndim == 4:
+        return sample.masks.shape[1:]
+    media = media_of(sample)
+    if media is None:
+        raise ValueError(f"{sample.source}[{sample.id}] has neither masks nor media")
+    return media.frames.shape[:3] if isinstance(media, Media) else (len(media), *media.size)
+
+
+def media_of(sample: Sample) -> Any:
+    """The picture, or the video that an evaluation view leaves undecoded in ``extra["video"]``; ``None`` without."""
+    return sample.media if sample.media is not None else sample.extra.get("video")
+
+
+def benchmarks() -> dict[str, type[Benchmark]]:
+    """Every benchmark of this package by its name."""
+    package = importlib.import_module(__package__)
+    for module in pkgutil.iter_modules(package.__path__):
+        importlib.import_module(f"{__package__}.{module.name}")
+    found: dict[str, type[Benchmark]] = {}
+    pending = list(Benchmark.__subclasses__())
+    while pending:
+        one = pending.pop()
+        pending += one.__subclasses__()
+        if one.__module__.startswith(f"{__package__}.") and "name" in vars(one):
+            found[one.name] = one
+    return dict(sorted(found.items()))
+
+
+def find_benchmark(label: str) -> tuple[type[Benchmark], str]:
+    """The class and the split of ``"name:split"``.
+
+    Raises:
+        UserError: no such benchmark or split.
+    """
+    known = benchmarks()
+    name, _, split = label.partition(":")
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
+        raise UserError(f"no benchmark is called {name!r}; {hint}")
+    if not split:
+        raise UserError(f"--benchmarks {name} names no split; write {name}:{known[name].splits[0]}")
+    if split not in known[name].splits:
+        raise UserError(f"{name} has no split {split!r}; it has {', '.join(known[name].splits)}")
+    return known[name], split
