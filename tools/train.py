@@ -2,8 +2,8 @@
 
     python tools/train.py CONFIG [--work-dir DIR] [--resume [CKPT|auto]] [--seed N] [--cfg-options data.batch_size=4 …]
 
-Relative paths inside of a config (data, weights) start at the repository's root, or at ``--root``; relative paths on the command
-line start where the command is given. Several processes: ``tools/dist.sh train CONFIG PROCESSES``.
+Relative paths inside of a config (data, weights) start at the repository's root, or at ``--root``; relative paths on
+the command line start where the command is given. Several processes: ``tools/dist.sh train CONFIG PROCESSES``.
 Exit codes: 0 done, 2 something to put right (one sentence says what), 130 or 143 stopped by a signal after saving.
 """
 
@@ -28,15 +28,25 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description="Train the model of a config.")
     parser.add_argument("config", type=Path, help="config file")
-    parser.add_argument("--work-dir", type=Path, help="where checkpoints and logs go (default: work_dirs/<config name>)")
-    parser.add_argument("--resume", nargs="?", const="latest", help="go on from the newest checkpoint, from a given one, or 'auto'")
+    parser.add_argument(
+        "--work-dir", type=Path, help="where checkpoints and logs go (default: work_dirs/<config name>)"
+    )
+    parser.add_argument(
+        "--resume", nargs="?", const="latest", help="go on from the newest checkpoint, from a given one, or 'auto'"
+    )
     parser.add_argument("--seed", type=int, help="replaces the config's")
     parser.add_argument("--device", choices=["cpu", "cuda"], help="replaces the config's")
     parser.add_argument("--strategy", help="how processes share the work (default: the config's, ddp)")
-    parser.add_argument("--launcher", choices=["auto", "none", "pytorch"], default="auto", help="auto: pytorch under torchrun")
+    parser.add_argument(
+        "--launcher", choices=["auto", "none", "pytorch"], default="auto", help="auto: pytorch under torchrun"
+    )
     parser.add_argument("--root", type=Path, default=REPOSITORY, help="where relative paths of the config start")
-    parser.add_argument("--dry-run", action="store_true", help="build the model, show what trains and what is missing, and stop")
-    parser.add_argument("--cfg-options", nargs="+", default=[], metavar="KEY=VALUE", help="replace values of the config")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="build the model, show what trains and what is missing, and stop"
+    )
+    parser.add_argument(
+        "--cfg-options", nargs="+", default=[], metavar="KEY=VALUE", help="replace values of the config"
+    )
     return parser.parse_args(arguments)
 
 

@@ -1,4 +1,4 @@
-"""Optimizer and schedule of the published Sa2VA recipe (arXiv:2501.04001): AdamW at 4e-5, 5 % warm-up, cosine to zero."""
+"""Optimizer and schedule of the published Sa2VA recipe (arXiv:2501.04001)."""
 
 from torch.optim import AdamW
 

@@ -61,7 +61,8 @@ MIXED = [("Yes.", 0), ("It is [SEG].", 1), ("[SEG] and [SEG].", 3), ("None.", 1)
 
 def test_mixed_batch_gives_three_losses_and_gradients(model):
     losses = model(batch_of(model, MIXED))
-    assert set(losses) == {"loss_text", "loss_mask", "loss_dice"}
+    assert set(losses) == {f"{kind}_{name}" for kind in ("loss", "count") for name in ("text", "mask", "dice")}
+    assert losses["count_mask"] == losses["count_dice"] == 1 + 2 * 3 + 3
     assert all(loss.ndim == 0 and loss.isfinite() for loss in losses.values())
     sum(losses.values()).backward()
     reached = {name for name, p in model.named_parameters() if p.grad is not None and p.grad.abs().sum() > 0}
@@ -72,7 +73,7 @@ def test_mixed_batch_gives_three_losses_and_gradients(model):
 
 
 def test_text_only_batch_has_no_mask_loss(model):
-    assert set(model(batch_of(model, [("Yes.", 0), ("No.", 0)]))) == {"loss_text"}
+    assert set(model(batch_of(model, [("Yes.", 0), ("No.", 0)]))) == {"loss_text", "count_text"}
 
 
 @torch.no_grad()

@@ -1,4 +1,5 @@
-"""A model and a dataset small enough to train in a test: regression through dropout, with a loss that is sometimes absent."""
+"""A model and a dataset small enough to train in a test: regression through dropout, with a loss that is sometimes
+absent."""
 
 from __future__ import annotations
 

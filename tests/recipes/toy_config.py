@@ -1,6 +1,7 @@
 from mmengine.config import read_base
-from recipes.toy import ToyDataset, ToyModel, collate
 from torch.optim import AdamW
+
+from recipes.toy import ToyDataset, ToyModel, collate
 
 with read_base():
     from ...configs._base_.runtime import *

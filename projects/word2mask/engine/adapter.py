@@ -26,8 +26,9 @@ def move(batch: Any, device: torch.device) -> Any:
 class ModelAdapter(nn.Module):
     """What is handed to mmengine and to data-parallel wrappers: the model plus the sum of its losses.
 
-    Keys that start with ``loss`` are summed. A loss that is a *mean* over items whose number differs between processes (labelled
-    tokens, objects) may come with its number under ``count_<name>`` (``loss_text`` → ``count_text``): it is then weighted by
+    Keys that start with ``loss`` are summed. A loss that is a *mean* over items whose number differs between
+    processes (labelled tokens, objects) may come with its number under ``count_<name>`` (``loss_text`` →
+        ``count_text``): it is then weighted by
     that number, so that the mean over processes equals the mean over the global batch, as one process would compute it.
     Without a count the mean over processes is the plain mean. Over accumulated passes it is always the plain mean.
 
@@ -79,7 +80,9 @@ class ModelAdapter(nn.Module):
         return weighted
 
 
-def train_step(model: nn.Module, batches: list[Any], optim_wrapper: OptimWrapper, device: torch.device) -> dict[str, float]:
+def train_step(
+    model: nn.Module, batches: list[Any], optim_wrapper: OptimWrapper, device: torch.device
+) -> dict[str, float]:
     """One optimizer step over the accumulated forward passes.
 
     Args:

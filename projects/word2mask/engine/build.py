@@ -1,8 +1,8 @@
 """From config nodes to objects, innermost first.
 
-A *node* is a dict with the key ``type``: a class, a classmethod such as ``InternVL.from_pretrained``, or a function; the other
-keys are its arguments, which may hold nodes themselves. Nothing is built before every node has been bound against its
-signature, and all errors are reported together.
+A *node* is a dict with the key ``type``: a class, a classmethod such as ``InternVL.from_pretrained``, or a function;
+the other keys are its arguments, which may hold nodes themselves. Nothing is built before every node has been bound
+against its signature, and all errors are reported together.
 
 Two helpers may stand as ``type``:
 
@@ -15,10 +15,13 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from word2mask.errors import UserError
+
+logger = logging.getLogger(__name__)
 
 
 class Built:
@@ -40,7 +43,9 @@ class Built:
         first, *attributes = self.path.split(".")
         if first not in context:
             known = ", ".join(sorted(context)) or "nothing"
-            raise UserError(f"{where}: path {self.path!r} starts with {first!r}, but only {known} is built at this point")
+            raise UserError(
+                f"{where}: path {self.path!r} starts with {first!r}, but only {known} is built at this point"
+            )
         value = context[first]
         for attribute in attributes:
             if not hasattr(value, attribute):
@@ -111,7 +116,9 @@ def walk(tree: Any, path: str = "") -> Iterator[tuple[str, Any]]:
         yield from walk(value, f"{path}.{key}" if path else str(key))
 
 
-def check_arguments(path: str, target: Callable[..., Any], given: list[str], provided: tuple[str, ...] = ()) -> list[str]:
+def check_arguments(
+    path: str, target: Callable[..., Any], given: list[str], provided: tuple[str, ...] = ()
+) -> list[str]:
     """Errors of calling ``target`` with the keywords ``given``, one sentence each.
 
     Args:
@@ -201,3 +208,6 @@ def _build(value: Any, context: Mapping[str, Any], path: str, extra: Mapping[str
         return target(**arguments, **extra)
     except FileNotFoundError as error:
         raise UserError(f"{path}: {type_name(target)} could not find a file: {error}") from error
+    except ValueError as error:
+        logger.debug("%s could not be built", path, exc_info=True)
+        raise UserError(f"{path}: {type_name(target)} refused its arguments: {error}") from error

@@ -1,8 +1,8 @@
-"""Checkpoints: ``iter_N.pth``, tensors and plain values only, so that ``torch.load(..., weights_only=True)`` reads them.
+"""Checkpoints: ``iter_N.pth``, readable by ``torch.load(..., weights_only=True)``: tensors and plain values only.
 
-Content: ``version``, ``meta`` (iteration, samples seen, seed, ...), ``full``, ``state_dict`` (trainable parameters and the buffers
-beside them; everything when ``full``), ``optimizer``, ``schedulers``, ``random`` (one state per rank), ``config`` (text, for the
-record). A file appears under its name only when it is complete and on disk.
+Content: ``version``, ``meta`` (iteration, samples seen, seed, ...), ``full``, ``state_dict`` (trainable parameters
+and the buffers beside them; everything when ``full``), ``optimizer``, ``schedulers``, ``random`` (one state per
+rank), ``config`` (text, for the record). A file appears under its name only when it is complete and on disk.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def trained_state(model: nn.Module, full: bool = False) -> dict[str, torch.Tenso
 
 
 def load_trained(model: nn.Module, path: str | Path) -> dict[str, Any]:
-    """Load a checkpoint's weights into a model that was built from the same config, for evaluation, export or a new run.
+    """Load a checkpoint's weights into a model built from the same config, for evaluation, export or a new run.
 
     Args:
         model: not wrapped, with its trainable plan applied.
@@ -89,7 +89,9 @@ def load_state(model: nn.Module, checkpoint: dict[str, Any], path: str | Path) -
         if names
     ]
     if problems:
-        raise UserError(f"{path} does not fit this model: {'; '.join(problems)}. Use the config that it was trained with")
+        raise UserError(
+            f"{path} does not fit this model: {'; '.join(problems)}. Use the config that it was trained with"
+        )
     with torch.no_grad():
         for name, target in expected.items():
             target.copy_(given[name])
@@ -107,7 +109,10 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
-        raise UserError(f"{path} is not a readable checkpoint (only tensors and plain values are admitted): {str(error).splitlines()[0]}") from error
+        reason = str(error).splitlines()[0]
+        raise UserError(
+            f"{path} is not a readable checkpoint (only tensors and plain values are admitted): {reason}"
+        ) from error
     if not isinstance(checkpoint, dict) or checkpoint.get("version") != VERSION:
         raise UserError(f"{path} is not a checkpoint of this program (version {VERSION})")
     return checkpoint

@@ -1,16 +1,17 @@
 """Config files: mmengine's pure-Python style, with the checks that mmengine leaves out.
 
-A config holds literals and classes only. It starts from others by ``with read_base(): from .x import *`` and changes them by
-``name.update(dict(...))``, which merges; assigning a new dict to an inherited name would drop the rest of it in silence and is
-refused (``name = dict(_delete_=True, ...)`` says that this is meant). Names that start with ``_`` are the file's own.
+A config holds literals and classes only. It starts from others by ``with read_base(): from .x import *`` and changes
+them by ``name.update(dict(...))``, which merges; assigning a new dict to an inherited name would drop the rest of it in
+silence and is refused (``name = dict(_delete_=True, ...)`` says that this is meant). Names that start with ``_`` are
+the file's own.
 
-Relative paths in a config (data, weights) start at the present directory; ``tools/train.py`` makes that the repository's root.
+Relative paths in a config (data, weights) start at the present directory; ``tools/train.py`` makes that the
+repository's root.
 """
 
 from __future__ import annotations
 
 import ast
-import importlib
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, fields
@@ -22,13 +23,12 @@ from mmengine.config import Config
 from mmengine.config.lazy import LazyAttr, LazyObject
 
 from word2mask.engine.build import arguments_of, check, is_node, suggest, type_name, walk
-from word2mask.engine.settings import SECTIONS, TrainSettings
+from word2mask.engine.config_source import check_source
+from word2mask.engine.settings import PRECISIONS, SECTIONS, TrainSettings
 from word2mask.errors import UserError
 
 #: Starts of a string that make it a path on disk, to be checked before anything is built.
 PATH_STARTS = ("data/", "pretrained/", "work_dirs/", "./", "../", "/", "~/")
-_METHODS = ("update", "append", "extend", "pop", "merge")
-_BUILTIN_CALLS = ("dict", "list", "tuple", "range")
 
 
 def load_config(path: str | Path, overrides: Iterable[str] = ()) -> dict[str, Any]:
@@ -59,7 +59,9 @@ def load_config(path: str | Path, overrides: Iterable[str] = ()) -> dict[str, An
     config = {
         name: _resolve(value, f"{path}: {name}")
         for name, value in loaded._cfg_dict._to_lazy_dict().items()
-        if not isinstance(value, (LazyObject, LazyAttr, ModuleType)) and not callable(value) and not name.startswith("_")
+        if not isinstance(value, (LazyObject, LazyAttr, ModuleType))
+        and not callable(value)
+        and not name.startswith("_")
     }
     for override in overrides:
         apply_override(config, override)
@@ -85,8 +87,9 @@ def apply_override(config: dict[str, Any], override: str) -> None:
 
     Args:
         config: from :func:`load_config`.
-        override: ``"data.batch_size=4"``; the path names keys and list indices that exist, or an argument that the node's or
-            section's class takes. The value is a Python literal (``1e-3``, ``(0.9, 0.95)``, ``None``), otherwise a string.
+        override: ``"data.batch_size=4"``; the path names keys and list indices that exist, or an argument that the
+            node's or section's class takes. The value is a Python literal (``1e-3``, ``(0.9, 0.95)``, ``None``),
+            otherwise a string.
 
     Raises:
         UserError: malformed, an unknown name, or a literal in place of a section or node.
@@ -158,7 +161,9 @@ def check_settings(config: Mapping[str, Any], name: str = "config") -> TrainSett
         UserError: all errors, one a line.
     """
     known = [field.name for field in fields(TrainSettings)]
-    required = [field.name for field in fields(TrainSettings) if field.default is MISSING and field.default_factory is MISSING]
+    required = [
+        field.name for field in fields(TrainSettings) if field.default is MISSING and field.default_factory is MISSING
+    ]
     errors = [f"{name}: unknown setting {key!r}{suggest(key, known)}" for key in config if key not in known]
     errors += [f"{name}: {key!r} is missing" for key in required if key not in config]
     for key, section in SECTIONS.items():
@@ -169,16 +174,52 @@ def check_settings(config: Mapping[str, Any], name: str = "config") -> TrainSett
             errors.append(f"{name}.{key}: expected a dict, got {value!r}")
             continue
         names = [field.name for field in fields(section)]
-        errors += [f"{name}.{key}.{inner}: unknown setting{suggest(inner, names)}" for inner in value if inner not in names]
-        needed = [field.name for field in fields(section) if field.default is MISSING and field.default_factory is MISSING]
+        errors += [
+            f"{name}.{key}.{inner}: unknown setting{suggest(inner, names)}" for inner in value if inner not in names
+        ]
+        needed = [
+            field.name for field in fields(section) if field.default is MISSING and field.default_factory is MISSING
+        ]
         errors += [f"{name}.{key}: {inner!r} is missing" for inner in needed if inner not in value]
     for key in ("model", "optimizer"):
         if key in config and not is_node(config[key]):
             errors.append(f"{name}.{key}: expected dict(type=…, …), got {config[key]!r}")
+    errors += _check_values(config, name)
     errors += check(config, name, {f"{name}.optimizer": ("params",)})
     if errors:
         raise UserError("\n".join(errors))
     return TrainSettings(**config)
+
+
+#: Settings that count something: the smallest value that makes sense.
+_SMALLEST = {
+    "data.batch_size": 1,
+    "data.num_workers": 0,
+    "data.prefetch": 1,
+    "schedule.max_iters": 1,
+    "checkpoint.interval": 1,
+    "checkpoint.keep": 0,
+    "log.interval": 1,
+    "validation.interval": 1,
+    "accumulate": 1,
+    "seed": 0,
+}
+
+
+def _check_values(config: Mapping[str, Any], name: str) -> list[str]:
+    """Errors in the literals: whole numbers that are none or too small, an unknown precision."""
+    errors = []
+    for path, smallest in _SMALLEST.items():
+        section, _, key = path.rpartition(".")
+        holder = config.get(section) if section else config
+        if not isinstance(holder, Mapping) or key not in holder:
+            continue
+        value = holder[key]
+        if not isinstance(value, int) or isinstance(value, bool) or value < smallest:
+            errors.append(f"{name}.{path}: expected a whole number from {smallest} up, got {value!r}")
+    if config.get("precision", "fp32") not in PRECISIONS:
+        errors.append(f"{name}.precision: expected one of {', '.join(PRECISIONS)}, got {config['precision']!r}")
+    return errors
 
 
 def missing_paths(config: Mapping[str, Any]) -> list[str]:
@@ -194,112 +235,15 @@ def missing_paths(config: Mapping[str, Any]) -> list[str]:
 
 
 def config_text(settings: TrainSettings) -> str:
-    """The flattened config as text: one ``path = value`` a line, classes by their import path. For reading, not for loading."""
+    """The flattened config, one ``path = value`` a line, classes by their import path: for reading, not for loading."""
     lines = []
     for path, value in walk(vars(settings)):
         if isinstance(value, Mapping) or (isinstance(value, (list, tuple)) and value):
             continue
-        shown = f"{value.__module__}.{type_name(value)}" if callable(value) and hasattr(value, "__module__") else repr(value)
+        shown = (
+            f"{value.__module__}.{type_name(value)}"
+            if callable(value) and hasattr(value, "__module__")
+            else repr(value)
+        )
         lines.append(f"{path} = {shown}")
     return "\n".join(lines) + "\n"
-
-
-def check_source(path: Path) -> list[str]:
-    """Errors that can be seen in a config's text, in it and in the files it starts from.
-
-    Calls other than ``dict``, ``list``, ``tuple``, ``range``, ``read_base`` and dict or list methods (mmengine fails on them
-    with an empty message); inherited dicts that are replaced; base files that don't exist.
-
-    Returns:
-        one sentence per error.
-    """
-    try:
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-    except SyntaxError as error:
-        return [f"config {path}, line {error.lineno}: {error.msg}"]
-    errors = []
-    inherited: set[str] = set()
-    for statement in ast.walk(tree):
-        if isinstance(statement, ast.With):
-            for node in statement.body:
-                base = _base_file(path, node)
-                if base is None:
-                    errors.append(f"config {path}, line {node.lineno}: read_base takes only `from .file import name`")
-                elif not base.is_file():
-                    errors.append(f"config {path}, line {node.lineno}: base {base} does not exist")
-                else:
-                    errors += check_source(base)
-                    inherited |= _names_of(base, node)
-        elif isinstance(statement, ast.Call) and not _is_allowed_call(statement):
-            errors.append(
-                f"config {path}, line {statement.lineno}: calls {ast.unparse(statement.func)}(...); "
-                "a config holds literals and classes only: write dict(type=…, …)"
-            )
-    for statement in tree.body:
-        if not isinstance(statement, ast.Assign) or not isinstance(statement.targets[0], ast.Name):
-            continue
-        name = statement.targets[0].id
-        if name in inherited and not _says_delete(statement.value):
-            errors.append(
-                f"config {path}, line {statement.lineno}: {name} = … replaces the inherited dict and drops the rest of it; "
-                f"use {name}.update(dict(…)), or {name} = dict(_delete_=True, …) if that is meant"
-            )
-    return errors
-
-
-def _base_file(path: Path, node: ast.stmt) -> Path | None:
-    """The file behind ``from ..a.b import c``, or ``None`` for any other statement."""
-    if not isinstance(node, ast.ImportFrom) or node.module is None or node.level == 0:
-        return None
-    folder = path.resolve().parent
-    for _ in range(node.level - 1):
-        folder = folder.parent
-    return folder.joinpath(*node.module.split(".")).with_suffix(".py")
-
-
-def _names_of(base: Path, node: ast.ImportFrom) -> set[str]:
-    """Names with a dict as value that an import brings from a base file, its own bases included."""
-    names: set[str] = set()
-    for statement in ast.parse(base.read_text(encoding="utf-8")).body:
-        if isinstance(statement, ast.With):
-            for inner in statement.body:
-                further = _base_file(base, inner)
-                if further is not None and further.is_file():
-                    names |= _names_of(further, inner)
-        elif isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name) and _is_dict(statement.value):
-            names.add(statement.targets[0].id)
-    imported = {alias.name for alias in node.names}
-    return names if "*" in imported else names & imported
-
-
-def _is_dict(value: ast.expr) -> bool:
-    is_call = isinstance(value, ast.Call) and isinstance(value.func, ast.Name) and value.func.id == "dict"
-    return is_call or isinstance(value, ast.Dict)
-
-
-def _says_delete(value: ast.expr) -> bool:
-    return isinstance(value, ast.Call) and any(keyword.arg == "_delete_" for keyword in value.keywords)
-
-
-def _is_allowed_call(call: ast.Call) -> bool:
-    if isinstance(call.func, ast.Name):
-        return call.func.id in (*_BUILTIN_CALLS, "read_base")
-    return isinstance(call.func, ast.Attribute) and call.func.attr in _METHODS
-
-
-def check_imports(path: Path) -> list[str]:
-    """Errors of a config's imports when it is read as plain Python: modules or names that don't exist."""
-    errors = []
-    for statement in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if not isinstance(statement, ast.ImportFrom) or statement.level or statement.module is None:
-            continue
-        try:
-            module = importlib.import_module(statement.module)
-        except ImportError as error:
-            errors.append(f"config {path}, line {statement.lineno}: {error}")
-            continue
-        for alias in statement.names:
-            if not hasattr(module, alias.name):
-                known = [name for name in dir(module) if not name.startswith("_")]
-                errors.append(f"config {path}, line {statement.lineno}: {statement.module} has no {alias.name!r}{suggest(alias.name, known)}")
-    return errors

@@ -38,7 +38,8 @@ def choose_device(name: str | None) -> torch.device:
 def start_processes(launcher: str, device: torch.device) -> str:
     """Join the process group when torchrun started this process: gloo on CPU, NCCL on CUDA.
 
-    mmengine's own start-up calls ``torch.cuda.set_device`` whatever the backend; joining before it is built avoids that.
+    mmengine's own start-up calls ``torch.cuda.set_device`` whatever the backend; joining before it is built avoids
+    that.
 
     Args:
         launcher: ``"none"``, ``"pytorch"`` or ``"auto"`` (``"pytorch"`` exactly when torchrun's variables are set).
@@ -50,13 +51,17 @@ def start_processes(launcher: str, device: torch.device) -> str:
     Raises:
         UserError: ``"pytorch"`` asked for outside of torchrun.
     """
-    variables = [name for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT") if name not in os.environ]
+    variables = [
+        name for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT") if name not in os.environ
+    ]
     if launcher == "auto":
         launcher = "none" if variables else "pytorch"
     if launcher == "none":
         return launcher
     if variables:
-        raise UserError(f"launcher 'pytorch' needs {', '.join(variables)}; start with tools/dist.sh train CONFIG PROCESSES")
+        raise UserError(
+            f"launcher 'pytorch' needs {', '.join(variables)}; start with tools/dist.sh train CONFIG PROCESSES"
+        )
     if device.type == "cuda":
         torch.cuda.set_device(device)
     if not dist.is_initialized():
@@ -96,9 +101,9 @@ def tie_unused_parameters(module: nn.Module, loss: torch.Tensor) -> torch.Tensor
     """The same loss, with every trainable parameter in its graph.
 
     A batch without a mask never reaches the projector or the mask decoder. Data-parallel training would then wait for
-    gradients that one rank never produces, and the optimizer would skip those parameters on one number of processes and not
-    on another. The sum of an *empty* slice of each parameter adds an exact zero: no arithmetic forward, and a gradient of
-    zeros backward, on every rank alike.
+    gradients that one rank never produces, and the optimizer would skip those parameters on one number of processes
+    and not on another. The sum of an *empty* slice of each parameter adds an exact zero: no arithmetic forward, and a
+    gradient of zeros backward, on every rank alike.
 
     Args:
         module: whose parameters to tie.

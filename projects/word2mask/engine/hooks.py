@@ -23,9 +23,9 @@ from word2mask.errors import UserError
 class TrainLog(Hook):
     """One line with a progress bar every ``interval`` steps, the same numbers in ``history.jsonl`` and TensorBoard.
 
-    ``history.jsonl`` holds one JSON object a line: ``iter``, every loss and other number of the model (means since the line
-    before, over all processes), ``grad_norm``, ``lr``, ``time`` and ``data_time`` [s per step], ``memory`` [MiB]. A resumed run
-    cuts the lines after its checkpoint and goes on.
+    ``history.jsonl`` holds one JSON object a line: ``iter``, every loss and other number of the model (means since
+    the line before, over all processes), ``grad_norm``, ``lr``, ``time`` and ``data_time`` [s per step], ``memory``
+    [MiB]. A resumed run cuts the lines after its checkpoint and goes on.
 
     Args:
         settings: interval and TensorBoard.
@@ -51,7 +51,9 @@ class TrainLog(Hook):
                 kept = [line for line in lines if line.endswith("}") and json.loads(line)["iter"] <= self.start]
             self.path.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
 
-    def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: dict[str, float] | None = None) -> None:
+    def after_train_iter(
+        self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: dict[str, float] | None = None
+    ) -> None:
         """Gather the step's numbers; write them when the interval is full."""
         now = time.perf_counter()
         numbers = {**(outputs or {}), "time": now - self.clock}
@@ -97,19 +99,25 @@ class TrainLog(Hook):
 def progress_line(entry: dict[str, float], max_iters: int, width: int = 16) -> str:
     """One console line: bar, losses, learning rate, times, memory.
 
-    >>> progress_line({"iter": 5, "loss": 0.25, "lr": 1e-3, "time": 2.0, "data_time": 0.5, "memory": 7, "grad_norm": 1.0}, 10, 4)
+    >>> entry = {"iter": 5, "loss": 0.25, "lr": 1e-3, "time": 2.0, "data_time": 0.5, "memory": 7, "grad_norm": 1.0}
+    >>> progress_line(entry, 10, 4)
     ' 5/10 [##..]  50% | loss 0.2500 | lr 1.00e-03 grad 1.000 | 2.000 s (data 0.500) eta 0:00:10 | 7 MiB'
     """
     done = int(entry["iter"])
-    hidden = {"iter", "loss", "lr", "time", "data_time", "memory", "grad_norm"}
-    parts = "  ".join(f"{name} {value:.4f}" for name, value in entry.items() if name not in hidden)
+    elsewhere = {"iter", "loss", "lr", "time", "data_time", "memory", "grad_norm"}
+
+    def is_shown(name: str) -> bool:
+        return name not in elsewhere and not name.startswith("count_")
+
+    parts = "  ".join(f"{name} {value:.4f}" for name, value in entry.items() if is_shown(name))
     filled = width * done // max_iters
     left = datetime.timedelta(seconds=round(entry["time"] * (max_iters - done)))
-    return (
-        f"{done:>{len(str(max_iters))}}/{max_iters} [{'#' * filled}{'.' * (width - filled)}] {100 * done // max_iters:>3}%"
-        f" | loss {entry['loss']:.4f}{'  ' + parts if parts else ''} | lr {entry['lr']:.2e} grad {entry['grad_norm']:.3f}"
-        f" | {entry['time']:.3f} s (data {entry['data_time']:.3f}) eta {left} | {entry['memory']:.0f} MiB"
-    )
+    counter = f"{done:>{len(str(max_iters))}}/{max_iters}"
+    bar = f"[{'#' * filled}{'.' * (width - filled)}] {100 * done // max_iters:>3}%"
+    losses = f"loss {entry['loss']:.4f}" + (f"  {parts}" if parts else "")
+    step = f"lr {entry['lr']:.2e} grad {entry['grad_norm']:.3f}"
+    times = f"{entry['time']:.3f} s (data {entry['data_time']:.3f}) eta {left}"
+    return f"{counter} {bar} | {losses} | {step} | {times} | {entry['memory']:.0f} MiB"
 
 
 def _memory(device: torch.device) -> float:

@@ -19,7 +19,9 @@ logger = logging.getLogger(__name__)
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
-def parameter_groups(model: nn.Module, lr: float, weight_decay: float, settings: ParameterGroupSettings) -> list[dict[str, Any]]:
+def parameter_groups(
+    model: nn.Module, lr: float, weight_decay: float, settings: ParameterGroupSettings
+) -> list[dict[str, Any]]:
     """Trainable parameters sorted into groups of equal learning rate and weight decay.
 
     Args:
@@ -50,11 +52,14 @@ def parameter_groups(model: nn.Module, lr: float, weight_decay: float, settings:
     for prefix in prefixes:
         if prefix not in used:
             first_words = sorted({".".join(name.split(".")[:2]) for name, _ in named})
-            raise UserError(f"parameter_groups.lr_multipliers: no trainable parameter starts with {prefix!r}{suggest(prefix, first_words)}")
+            near = suggest(prefix, first_words)
+            raise UserError(f"parameter_groups.lr_multipliers: no trainable parameter starts with {prefix!r}{near}")
     return list(groups.values())
 
 
-def build_optimizer(node: Mapping[str, Any], model: nn.Module, settings: ParameterGroupSettings) -> torch.optim.Optimizer:
+def build_optimizer(
+    node: Mapping[str, Any], model: nn.Module, settings: ParameterGroupSettings
+) -> torch.optim.Optimizer:
     """The optimizer of a config node over the model's trainable parameters."""
     groups = parameter_groups(model, node.get("lr", 1e-3), node.get("weight_decay", 0.0), settings)
     return build(node, path="config.optimizer", params=groups)
@@ -71,7 +76,14 @@ class PrecisionOptimWrapper(OptimWrapper):
         grad_clip: largest gradient norm, or ``None``.
     """
 
-    def __init__(self, optimizer: torch.optim.Optimizer, precision: str, device: torch.device, accumulate: int = 1, grad_clip: float | None = None):
+    def __init__(
+        self,
+        optimizer: torch.optim.Optimizer,
+        precision: str,
+        device: torch.device,
+        accumulate: int = 1,
+        grad_clip: float | None = None,
+    ):
         if precision not in PRECISIONS:
             raise UserError(f"precision is {precision!r}; expected one of {', '.join(PRECISIONS)}")
         super().__init__(optimizer, accumulative_counts=accumulate)

@@ -186,7 +186,10 @@ class TrainRunner(FlexibleRunner):
                 "resume needs the same data (to start anew from its weights: --cfg-options initialise_from=…)"
             )
         if meta["seed"] != self.settings.seed:
-            raise UserError(f"{path} was trained with seed {meta['seed']}, this run has {self.settings.seed}; give --seed {meta['seed']}")
+            raise UserError(
+                f"{path} was trained with seed {meta['seed']}, this run has {self.settings.seed}; "
+                f"give --seed {meta['seed']}"
+            )
         checkpoints.load_state(unwrap(self.model), content, path)
         try:
             self.optim_wrapper.load_state_dict(content["optimizer"])
@@ -201,7 +204,12 @@ class TrainRunner(FlexibleRunner):
             checkpoints.restore_random_state(state)
             next(hook for hook in self.hooks if isinstance(hook, TrainLog)).pending = state["pending_log"]
         else:
-            self.logger.warning("%s has %d processes, this run %d: dropout differs from here on", path, len(content["random"]), self.world_size)
+            self.logger.warning(
+                "%s has %d processes, this run %d: dropout differs from here on",
+                path,
+                len(content["random"]),
+                self.world_size,
+            )
             seed_everything(self.settings.seed + meta["iter"] * self.world_size + self.rank)
         self.logger.info("resumed %s: iteration %d, %d samples seen", path, meta["iter"], meta["samples_seen"])
 
@@ -218,7 +226,9 @@ def schedulers(settings: ScheduleSettings) -> list[dict[str, Any]]:
     warmup = round(settings.max_iters * settings.warmup_ratio)
     nodes: list[dict[str, Any]] = []
     if warmup:
-        nodes.append({"type": LinearLR, "start_factor": settings.warmup_start, "by_epoch": False, "begin": 0, "end": warmup})
+        nodes.append(
+            {"type": LinearLR, "start_factor": settings.warmup_start, "by_epoch": False, "begin": 0, "end": warmup}
+        )
     cosine = {"type": CosineAnnealingLR, "eta_min_ratio": settings.final_ratio, "by_epoch": False}
     return [*nodes, {**cosine, "begin": warmup, "end": max(settings.max_iters, warmup + 1)}]
 
@@ -279,7 +289,9 @@ def prepare_work_dir(folder: Path) -> None:
         probe.touch()
         probe.unlink()
     except OSError as error:
-        raise UserError(f"work directory {folder} can't be written: {error.strerror}; choose another with --work-dir") from error
+        raise UserError(
+            f"work directory {folder} can't be written: {error.strerror}; choose another with --work-dir"
+        ) from error
     checkpoints.remove_leftovers(folder)
 
 
@@ -329,6 +341,7 @@ def train(settings: TrainSettings, folder: str | Path, resume: str | None = None
         prepare_work_dir(folder)
     barrier()
     source = resolve_resume(resume, folder)
+    make_strategy = strategy_class(settings.strategy, launcher != "none")
     seed_everything(settings.seed)
     model = build(settings.model, path="config.model")
     if settings.initialise_from is not None:
@@ -343,7 +356,7 @@ def train(settings: TrainSettings, folder: str | Path, resume: str | None = None
         run = build(validation.run, {"model": model}, "config.validation.run")
         hooks.append(Validate(run, validation.interval, log))
     randomness = {"seed": settings.seed, "diff_rank_seed": True, "deterministic": settings.deterministic}
-    strategy = strategy_class(settings.strategy, launcher != "none")(
+    strategy = make_strategy(
         settings=settings,
         device=device,
         work_dir=str(folder),

@@ -1,7 +1,8 @@
 """In which order a run sees its samples: a pure function of (seed, position), so a run can stop and go on anywhere.
 
-*Position* counts samples over the whole run and over all processes. Epoch ``position // len`` is a permutation of the dataset
-drawn from (seed, epoch); which process or worker loads a sample changes nothing. Knows nothing of what a sample is.
+*Position* counts samples over the whole run and over all processes. Epoch ``position // len`` is a permutation of the
+dataset drawn from (seed, epoch); which process or worker loads a sample changes nothing. Knows nothing of what a
+sample is.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from torch.utils.data import Dataset, Sampler
 class GlobalBatchSampler(Sampler[list[tuple[int, int]]]):
     """Endless batches of ``(epoch, index)`` for one process.
 
-    Forward pass ``k`` of the run covers positions ``start + k·batch_size·world_size`` onwards; rank ``r`` takes the ``r``-th
-    slice of ``batch_size``.
+    Forward pass ``k`` of the run covers positions ``start + k·batch_size·world_size`` onwards; rank ``r`` takes the
+    ``r``-th slice of ``batch_size``.
 
     Args:
         length: of the dataset.
@@ -31,7 +32,9 @@ class GlobalBatchSampler(Sampler[list[tuple[int, int]]]):
         shuffle: permute every epoch; otherwise the dataset's own order.
     """
 
-    def __init__(self, length: int, batch_size: int, rank: int = 0, world_size: int = 1, seed: int = 0, shuffle: bool = True):
+    def __init__(
+        self, length: int, batch_size: int, rank: int = 0, world_size: int = 1, seed: int = 0, shuffle: bool = True
+    ):
         self.length = length
         self.batch_size = batch_size
         self.rank = rank
@@ -66,8 +69,8 @@ class GlobalBatchSampler(Sampler[list[tuple[int, int]]]):
 class EpochView(Dataset):
     """A dataset indexed by ``(epoch, index)``: tells the dataset its epoch, and isolates random numbers.
 
-    Whatever global random state an item draws from is seeded by (seed, epoch, index) and put back afterwards, so that items are
-    the same in any worker and loading does not disturb the model's dropout.
+    Whatever global random state an item draws from is seeded by (seed, epoch, index) and put back afterwards, so that
+    items are the same in any worker and loading does not disturb the model's dropout.
 
     Args:
         dataset: map-style; ``set_epoch(epoch)`` is called before its items where it has one.

@@ -58,8 +58,8 @@ class ParameterGroupSettings:
     """How the optimizer treats different parameters.
 
     Attributes:
-        lr_multipliers: prefix of a parameter's name → factor of the learning rate; the longest prefix wins, and a prefix
-            that fits no trainable parameter is an error.
+        lr_multipliers: prefix of a parameter's name → factor of the learning rate; the longest prefix wins, and a
+            prefix that fits no trainable parameter is an error.
         decay_norms_and_biases: apply weight decay to one-dimensional parameters too.
     """
 
@@ -87,7 +87,8 @@ class LogSettings:
     """Where numbers go.
 
     Attributes:
-        interval: optimizer steps between lines on the console and in ``history.jsonl``; values are means over that interval.
+        interval: optimizer steps between lines on the console and in ``history.jsonl``; values are means over that
+            interval.
         tensorboard: also write TensorBoard events (needs the package ``tensorboard``).
     """
 
@@ -100,7 +101,8 @@ class ValidationSettings:
     """A check during training.
 
     Attributes:
-        run: node of a callable ``(model, iteration) -> {name: number}``, called in eval mode without gradients on every rank.
+        run: node of a callable ``(model, iteration) -> {name: number}``, called in eval mode without gradients on
+            every rank.
         interval: optimizer steps between calls; the last step is always checked.
     """
 

@@ -1,7 +1,7 @@
 """How processes share a run: mmengine strategies, one name each.
 
-A strategy wraps the model and makes the optimizer after wrapping; the runner knows nothing else of it. A new one is a class here
-and a line in :data:`STRATEGIES`.
+A strategy wraps the model and makes the optimizer after wrapping; the runner knows nothing else of it. A new one is a
+class here and a line in :data:`STRATEGIES`.
 """
 
 from __future__ import annotations
@@ -35,7 +35,9 @@ class _OwnParts:
         """The optimizer over the trainable parameters of the unwrapped model."""
         groups = ParameterGroupSettings(**self.settings.parameter_groups)
         optimizer = build_optimizer(self.settings.optimizer, unwrap(model), groups)
-        return PrecisionOptimWrapper(optimizer, self.settings.precision, self.device, self.settings.accumulate, self.settings.grad_clip)
+        return PrecisionOptimWrapper(
+            optimizer, self.settings.precision, self.device, self.settings.accumulate, self.settings.grad_clip
+        )
 
 
 class SingleProcess(_OwnParts, SingleDeviceStrategy):
@@ -50,7 +52,9 @@ class DataParallel(_OwnParts, DDPStrategy):
 
     def _wrap_model(self, model: nn.Module) -> nn.Module:
         device_ids = [self.device.index] if self.device.type == "cuda" else None
-        return nn.parallel.DistributedDataParallel(model.to(self.device), device_ids=device_ids, broadcast_buffers=False)
+        return nn.parallel.DistributedDataParallel(
+            model.to(self.device), device_ids=device_ids, broadcast_buffers=False
+        )
 
 
 #: name → class for several processes; one process needs none of them.

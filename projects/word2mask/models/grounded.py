@@ -109,7 +109,9 @@ class GroundedMLLM(nn.Module):
         """Losses of a batch.
 
         Returns:
-            ``{"loss_text"}`` and, when any sample has objects, ``{"loss_mask", "loss_dice"}``; scalars, weighted.
+            ``{"loss_text"}`` and, when any sample has objects, ``{"loss_mask", "loss_dice"}``; scalars, weighted. For
+            each ``loss_x``, ``count_x`` is the number of items (tokens, masks) that it is the mean of, so that several
+            processes can be averaged as one would.
 
         Raises:
             ValueError: a batch without labels, or objects, masks and frames that don't agree; the sample is named.
@@ -122,6 +124,8 @@ class GroundedMLLM(nn.Module):
         labels = batch.labels[:, 1:]
         labelled = labels != IGNORE_INDEX
         losses = self.loss.text(self.mllm.logits(hidden[:, :-1][labelled]), labels[labelled], batch.names)
+        losses["count_text"] = labelled.sum()
+        losses["count_text"] = labelled.sum()
 
         grounded = [index for index, positions in enumerate(batch.seg_positions) if len(positions)]
         if not grounded:
@@ -130,13 +134,15 @@ class GroundedMLLM(nn.Module):
         prompts = self.prompts([self._seg_states(hidden[index], batch.seg_positions[index]) for index in grounded])
         frames = [batch.segmenter_frames[index] for index in grounded]
         objects = self.segment(self.encode_frames(torch.cat(frames)), prompts, [len(item) for item in frames])
-        return losses | self.loss.masks(
+        mask_losses = self.loss.masks(
             [item.mask_logits for item in objects],
             [batch.masks[index] for index in grounded],
             [batch.void[index] for index in grounded],
             [batch.names[index] for index in grounded],
             [item.object_logits for item in objects],
         )
+        num_masks = losses["count_text"].new_tensor(sum(item.mask_logits.shape[:2].numel() for item in objects))
+        return losses | mask_losses | {name.replace("loss_", "count_", 1): num_masks for name in mask_losses}
 
     def _seg_states(self, hidden: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
         """Rows of ``hidden [L,D]`` that stand for the objects: ``[N,D]``."""
