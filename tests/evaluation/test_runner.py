@@ -201,7 +201,7 @@ def test_header_names_protocol_and_model(tmp_path):
         "checkpoint_hash": "0123",
         "benchmark": "boxes:val",
         "protocol": "test; all 20 samples",
-        "root": "",
+        "origin": {},
     }
 
 

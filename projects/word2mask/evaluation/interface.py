@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import inspect
 import math
 import pkgutil
 from abc import ABC, abstractmethod
@@ -14,8 +15,13 @@ from typing import Any, ClassVar, Protocol, Self
 import numpy as np
 
 from word2mask.errors import UserError
+from word2mask.text.questions import MASK_SUFFIXES
 from word2mask.types import Media, Request, Result, Sample, Turn
 
+#: Follows a question that asks for something to segment.
+MASK_REQUEST = MASK_SUFFIXES[0]
+#: The settings that every benchmark's ``build`` takes.
+BUILD = ["root", "split", "limit", "prompt"]
 #: What :meth:`Benchmark.score` keeps of one sample; must survive JSON unchanged.
 Scores = dict[str, Any]
 
@@ -44,47 +50,78 @@ class Benchmark(ABC):
     Args:
         source: where the samples come from.
         split: e.g. ``"val"``.
-        root: the folder that :meth:`build` was given; kept for the record.
         limit: evaluate only that many samples, evenly spaced over the split; all by default.
+        prompt: the wording instead of :attr:`default_prompt`, with ``{}`` where that has one.
+        origin: the arguments that :meth:`build` was given, from which it can be built again.
 
     Attributes:
         name: how the benchmark is called in ``--benchmarks name:split``.
         splits: the splits it has.
         folder: where its data lies below a data root, by default.
         metrics: metric key → how it is printed, the most important one first.
+        default_prompt: the words asked, ``{}`` standing for the sample's own; empty where the sample has all the words.
         max_new_tokens: upper limit of an answer's length.
+
+    Raises:
+        UserError: a limit below 1, or a prompt without its ``{}``.
     """
 
     name: ClassVar[str]
     splits: ClassVar[tuple[str, ...]]
     folder: ClassVar[str]
     metrics: ClassVar[Mapping[str, str]]
+    default_prompt: ClassVar[str] = ""
     max_new_tokens: ClassVar[int] = 64
 
-    def __init__(self, source: SampleSource, split: str, root: str | Path = "", limit: int | None = None):
+    def __init__(
+        self,
+        source: SampleSource,
+        split: str,
+        limit: int | None = None,
+        prompt: str | None = None,
+        origin: Mapping[str, Any] | None = None,
+    ):
+        if limit is not None and limit < 1:
+            raise UserError(f"{self.name}:{split}: limit must be 1 or more, got {limit}")
+        if prompt is not None and prompt.count("{}") != self.default_prompt.count("{}"):
+            raise UserError(
+                f"{self.name}:{split}: the prompt {prompt!r} must hold {{}} as often as {self.default_prompt!r}"
+            )
         self.source = source
         self.split = split
-        self.root = str(root)
-        self.limit = limit
+        self.prompt = self.default_prompt if prompt is None else prompt
+        self.origin = dict(origin or {})
         self._indices = evenly_spaced(len(source), limit)
 
     @classmethod
-    def build(cls, root: str | Path, split: str, limit: int | None = None) -> Self:
+    def build(
+        cls, root: str | Path, split: str, limit: int | None = None, prompt: str | None = None, **files: str
+    ) -> Self:
         """The benchmark on the data at ``root``, in the published layout.
 
+        Args:
+            root: the folder of the data.
+            split: one of :attr:`splits`.
+            limit: evaluate only that many samples.
+            prompt: other wording.
+            **files: what lies elsewhere than :meth:`open` expects.
+
         Raises:
-            UserError: unknown split, no such folder, a limit below 1, or nothing to evaluate.
+            UserError: unknown split, no such folder, or nothing to evaluate.
         """
         if split not in cls.splits:
             raise UserError(f"{cls.name} has no split {split!r}; it has {', '.join(cls.splits)}")
-        if limit is not None and limit < 1:
-            raise UserError(f"{cls.name}:{split}: limit must be 1 or more, got {limit}")
         if not Path(root).is_dir():
             raise UserError(f"{cls.name}:{split}: {root} is not a folder; give the data's place with --data-root")
-        source = cls.open(Path(root), split)
+        known = list(inspect.signature(cls.open).parameters)[2:]
+        unknown = sorted(set(files) - set(known))
+        if unknown:
+            raise UserError(f"{cls.name}:{split}: unknown setting {unknown[0]!r}; it takes {', '.join(BUILD + known)}")
+        source = cls.open(Path(root), split, **files)
         if not len(source):
             raise UserError(f"{cls.name}:{split}: no samples in {root}")
-        return cls(source, split, root, limit)
+        origin = {"root": str(root), "split": split, "limit": limit, "prompt": prompt, **files}
+        return cls(source, split, limit, prompt, origin)
 
     @classmethod
     @abstractmethod
@@ -95,6 +132,11 @@ class Benchmark(ABC):
     def label(self) -> str:
         """``"name:split"``."""
         return f"{self.name}:{self.split}"
+
+    @property
+    def shown_prompt(self) -> str:
+        """The prompt as a protocol quotes it."""
+        return f'"{self.prompt.replace("{}", "…")}"'
 
     @property
     @abstractmethod
@@ -119,16 +161,11 @@ class Benchmark(ABC):
 
     def request(self, sample: Sample) -> Request:
         """What is asked about a sample. Knows nothing of its masks."""
-        turns = (*self.history(sample), Turn("user", self.question(sample)))
-        return Request(turns, media_of(sample), sample.regions, self.max_new_tokens)
+        return Request((Turn("user", self.question(sample)),), media_of(sample), sample.regions, self.max_new_tokens)
 
-    @abstractmethod
     def question(self, sample: Sample) -> str:
-        """The words asked."""
-
-    def history(self, sample: Sample) -> tuple[Turn, ...]:
-        """Earlier turns of the conversation; none by default."""
-        return ()
+        """The words asked: the prompt around the sample's expression; a question keeps its own words (see ``ask``)."""
+        return ask(self.prompt, sample.extra["expression"])
 
     @abstractmethod
     def score(self, result: Result, sample: Sample) -> Scores:
@@ -152,6 +189,20 @@ def evenly_spaced(count: int, limit: int | None) -> list[int]:
     if limit is None or limit >= count:
         return list(range(count))
     return [position * count // limit for position in range(limit)]
+
+
+def ask(prompt: str, expression: str) -> str:
+    """The prompt around an expression; one that is a question itself is only followed by a request for the mask.
+
+    >>> ask("Please segment {} in this picture.", "the red star")
+    'Please segment the red star in this picture.'
+    >>> ask("Please segment {} in this picture.", "What would roll away?")
+    'What would roll away? Please answer with a mask.'
+    """
+    expression = expression.strip()
+    if expression.endswith("?"):
+        return f"{expression} {MASK_REQUEST}"
+    return prompt.replace("{}", expression.rstrip("."))
 
 
 def mean(values: Sequence[float]) -> float:

@@ -21,7 +21,7 @@ class MeViS(Benchmark):
     splits: ClassVar[tuple[str, ...]] = ("valid_u", "valid", "train")
     folder = "video_seg/mevis"
     metrics: ClassVar[dict[str, str]] = {"j&f": "J&F", "j": "J", "f": "F"}
-    prompt: ClassVar[str] = "Please segment {} in this video."
+    default_prompt = "Please segment {} in this video."
 
     @classmethod
     def open(cls, root: Path, split: str) -> Source:
@@ -30,13 +30,10 @@ class MeViS(Benchmark):
     @property
     def rules(self) -> str:
         return (
-            f'one question an expression, "{self.prompt.format("…")}"; the union of all {SEG} masks against the union '
-            "of the objects on every frame; J = mean IoU, F = boundary F with a tolerance of 0.008 of the diagonal, "
+            f"one question an expression, {self.shown_prompt}; the union of all {SEG} masks against the union of "
+            "the objects on every frame; J = mean IoU, F = boundary F with a tolerance of 0.008 of the diagonal, "
             "two empty masks score 1; mean over frames, then over expressions"
         )
-
-    def question(self, sample: Sample) -> str:
-        return self.prompt.format(sample.extra["expression"].rstrip("."))
 
     def score(self, result: Result, sample: Sample) -> Scores:
         j, f, _ = j_and_f(union_of_segments(result, sample), union_of_targets(sample), sample.void)

@@ -9,7 +9,6 @@ from word2mask.data.sources.interface import Source
 from word2mask.data.sources.refcoco import RefCOCO as RefCOCOSource
 from word2mask.evaluation.referring import ReferringBenchmark
 from word2mask.text.special_tokens import SEG
-from word2mask.types import Sample
 
 
 class RefCOCO(ReferringBenchmark):
@@ -26,7 +25,7 @@ class RefCOCO(ReferringBenchmark):
         "pr@0.9": "Pr@0.9",
     }
     split_by: ClassVar[str] = "unc"
-    prompt: ClassVar[str] = "Please segment {} in this image."
+    default_prompt = "Please segment {} in this picture."
 
     @classmethod
     def open(cls, root: Path, split: str) -> Source:
@@ -35,12 +34,9 @@ class RefCOCO(ReferringBenchmark):
     @property
     def rules(self) -> str:
         return (
-            f'one question a sentence, "{self.prompt.format("…")}"; the union of all {SEG} masks against the object, '
+            f"one question a sentence, {self.shown_prompt}; the union of all {SEG} masks against the object, "
             "at the picture's own size; cIoU = Σ intersection / Σ union, gIoU = mean IoU; no mask counts as empty"
         )
-
-    def question(self, sample: Sample) -> str:
-        return self.prompt.format(sample.extra["expression"])
 
 
 class RefCOCOPlus(RefCOCO):

@@ -108,7 +108,7 @@ def evaluate(
     if fresh and ranks.rank == 0:
         store.clear()
     ranks.gather(None)
-    store.open({**identity, "benchmark": benchmark.label, "protocol": benchmark.protocol, "root": benchmark.root})
+    store.open({**identity, "benchmark": benchmark.label, "protocol": benchmark.protocol, "origin": benchmark.origin})
     done = {position: record for position, record in store.load().items() if record.failure is None}
     known = set().union(*ranks.gather(set(done)))
     batches = [
