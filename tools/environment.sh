@@ -105,7 +105,7 @@ PYTHON
 }
 
 word2mask_environment() {
-    local root venv device hash python stamps extra wanted=0 started=$SECONDS
+    local root venv device hash python stamps extra wanted=0 new=0 started=$SECONDS
     root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
     cd "$root" || word2mask_stop "can't enter $root"
     venv=${WORD2MASK_VENV:-$root/.venv}
@@ -131,6 +131,7 @@ word2mask_environment() {
     if ! "$venv/bin/python" -m pip --version >/dev/null 2>&1; then
         python=$(word2mask_python) || exit 2
         echo "+ $python -m venv $venv     ($("$python" --version))"
+        new=1
         "$python" -m venv "$venv" || word2mask_stop "can't make a virtual environment in $venv"
     fi
     # shellcheck disable=SC1091
@@ -150,6 +151,7 @@ word2mask_environment() {
     for extra in base "$@"; do
         echo "$hash" >"$stamps/$extra"
     done
+    if [ $new = 1 ]; then echo "$((SECONDS - started))" >"$stamps/seconds"; fi
     echo "environment ready in $venv ($device, $((SECONDS - started)) s)"
 }
 

@@ -108,7 +108,12 @@ def main() -> int:
     arguments.record.unlink(missing_ok=True)
     code, seconds, peak = run(command)
     if code == 0:
-        record = {"command": command, "seconds": round(seconds, 1), "peak_memory_gb": round(peak / 1e9, 2)}
+        record = {
+            "command": command,
+            "started": round(time.time() - seconds, 1),
+            "seconds": round(seconds, 1),
+            "peak_memory_gb": round(peak / 1e9, 2),
+        }
         arguments.record.parent.mkdir(parents=True, exist_ok=True)
         half_written = arguments.record.with_suffix(".part")
         half_written.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
