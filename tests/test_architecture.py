@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 from collections.abc import Iterator
 from functools import cache
@@ -150,7 +151,8 @@ def test_nothing_imports_what_breaks_a_cpu_build() -> None:
 
 
 def spoken_strings(path: Path) -> Iterator[tuple[int, str]]:
-    """String literals that the program works with: no docstrings, no messages of errors, logs and arguments' help."""
+    """String literals that the program works with: no docstrings, no messages of errors, logs and arguments' help,
+    no pages of prose (several lines), and nothing that is quoted in backticks."""
     tree = tree_of(path)
     parent = parents(tree)
     for node in ast.walk(tree):
@@ -171,7 +173,8 @@ def spoken_strings(path: Path) -> Iterator[tuple[int, str]]:
                     break
             above = parent.get(above)
         else:
-            yield node.lineno, node.value
+            if "\n" not in node.value:
+                yield node.lineno, re.sub(r"`[^`]*`", "", node.value)
 
 
 def test_special_tokens_are_spelled_in_one_place() -> None:
