@@ -1,0 +1,7 @@
+"""Segmenters: one file a family, all behind :class:`word2mask.segmenters.interface.Segmenter`."""
+
+from word2mask.segmenters.interface import Decoded, FrameFeatures, FrameProcessor, Segmenter
+from word2mask.segmenters.sam2 import SAM2Segmenter
+#from word2mask.segmenters.tracker import Tracker
+
+__all__ = ["Decoded", "FrameFeatures", "FrameProcessor", "SAM2Segmenter", "Segmenter", "Tracker"]

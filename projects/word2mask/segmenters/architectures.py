@@ -1,0 +1,108 @@
+"""SAM 2 architectures by name, as transformers configurations.
+
+``image_size`` doesn't cascade in transformers: it must agree in five places, which is what this file is for.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from transformers import Sam2VideoConfig
+
+from word2mask.errors import UserError
+
+#: Meta's released sizes (sam2/configs/sam2.1/*.yaml at 2b90b9f), and ours for pictures of about 128 pixels.
+_BACKBONES: dict[str, dict[str, Any]] = {
+    "tiny": dict(width=96, heads=1, blocks=[1, 2, 7, 2], windows=[8, 4, 14, 7], everywhere=[5, 7, 9], background=7),
+    "small": dict(width=96, heads=1, blocks=[1, 2, 11, 2], windows=[8, 4, 14, 7], everywhere=[7, 10, 13], background=7),
+    "base_plus": dict(
+        width=112, heads=2, blocks=[2, 3, 16, 3], windows=[8, 4, 14, 7], everywhere=[12, 16, 20], background=14
+    ),
+    "large": dict(
+        width=144, heads=2, blocks=[2, 6, 36, 4], windows=[8, 4, 16, 8], everywhere=[23, 33, 43], background=7
+    ),
+    "shapes": dict(width=32, heads=1, blocks=[1, 2, 3, 1], windows=[8, 4, 0, 0], everywhere=[4, 5], background=5, mlp=2.0),
+    "test": dict(width=8, heads=1, blocks=[1, 1, 1, 1], windows=[8, 4, 4, 2], everywhere=[], background=4),
+}
+
+#: Everything but the backbone. Meta's sizes share the defaults of transformers, which are SAM 2.1's.
+_HEADS: dict[str, dict[str, Any]] = {
+    "shapes": dict(
+        hidden=128, decoder_heads=4, decoder_mlp=512, candidates=0, memory_layers=2, memory_mlp=512, fuser=256, dropout=0.0, memory_frames=5, pointers=8
+    ),
+    "test": dict(hidden=128, decoder_heads=4, decoder_mlp=32, candidates=3, memory_layers=1, memory_mlp=32, fuser=32, dropout=0.0, memory_frames=4, pointers=6),
+}
+
+
+def sam2_config(architecture: str, side: int = 1024) -> Sam2VideoConfig:
+    """The configuration of a named SAM 2.
+
+    Args:
+        architecture: ``tiny``, ``small``, ``base_plus`` or ``large`` (Meta's, with the settings of SAM 2.1), ``shapes``
+            (4 M parameters for the embedded dataset, one mask per prompt) or ``test`` (random weights for tests).
+        side: S, a multiple of 32.
+
+    Raises:
+        UserError: an unknown name or an impossible side.
+    """
+    if architecture not in _BACKBONES:
+        raise UserError(f"no SAM 2 architecture called {architecture!r}; there are {', '.join(sorted(_BACKBONES))}")
+    if side <= 0 or side % 32:
+        raise UserError(f"SAM 2's side must be a multiple of 32, got {side}")
+    backbone = _BACKBONES[architecture]
+    widths = [backbone["width"] * 2**stage for stage in range(4)]
+    # A window of 0 here means the whole map of that stage; only maps of a few cells have it.
+    windows = [window or side // 4 // 2**stage for stage, window in enumerate(backbone["windows"])]
+    heads = _HEADS.get(architecture)
+    hidden = heads["hidden"] if heads else 256
+    settings: dict[str, Any] = {}
+    decoder: dict[str, Any] = {}
+    if heads:
+        decoder = dict(
+            mlp_dim=heads["decoder_mlp"],
+            num_attention_heads=heads["decoder_heads"],
+            attention_downsample_rate=1,
+            iou_head_hidden_dim=hidden,
+            num_multimask_outputs=heads["candidates"],
+            dynamic_multimask_via_stability=heads["candidates"] > 0,
+        )
+        settings = dict(
+            num_maskmem=heads["memory_frames"],
+            max_object_pointers_in_encoder=heads["pointers"],
+            multimask_output_in_sam=heads["candidates"] > 0,
+            memory_attention_hidden_size=hidden,
+            memory_attention_num_layers=heads["memory_layers"],
+            memory_attention_feed_forward_hidden_size=heads["memory_mlp"],
+            memory_attention_dropout=heads["dropout"],
+            memory_attention_rope_dropout=heads["dropout"],
+            memory_encoder_hidden_size=hidden,
+            mask_downsampler_embed_dim=hidden,
+            memory_fuser_embed_dim=hidden,
+            memory_fuser_intermediate_dim=heads["fuser"],
+        )
+    return Sam2VideoConfig(
+        image_size=side,
+        vision_config=dict(
+            model_type="sam2_vision_model",
+            backbone_config=dict(
+                model_type="sam2_hiera_det_model",
+                hidden_size=backbone["width"],
+                mlp_ratio=backbone.get("mlp", 4.0),
+                num_attention_heads=backbone["heads"],
+                image_size=[side, side],
+                window_positional_embedding_background_size=[backbone["background"]] * 2,
+                blocks_per_stage=backbone["blocks"],
+                embed_dim_per_stage=widths,
+                num_attention_heads_per_stage=[backbone["heads"] * 2**stage for stage in range(4)],
+                window_size_per_stage=windows,
+                global_attention_blocks=backbone["everywhere"],
+            ),
+            backbone_channel_list=widths[::-1],
+            backbone_feature_sizes=[[side // stride] * 2 for stride in (4, 8, 16)],
+            fpn_hidden_size=hidden,
+        ),
+        prompt_encoder_config=dict(hidden_size=hidden, image_size=side),
+        mask_decoder_config=dict(hidden_size=hidden, **decoder),
+        memory_attention_rope_feat_sizes=[side // 16, side // 16],
+        **settings,
+    )

@@ -1,0 +1,171 @@
+"""What every segmenter offers: frames in once, then any number of prompts against the encoded frames.
+
+A segmenter turns a prompt (a vector from a language model, points, a box, a coarse mask) into the mask of one object
+on one frame. It knows nothing of language, of videos on disk, or of losses.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import torch
+from torch import nn
+
+from word2mask.ops.images import frames_to_tensor, normalize, resize
+
+
+@dataclass(frozen=True)
+class FrameProcessor:
+    """A segmenter's preprocessing; small and picklable, so data workers can hold it.
+
+    Attributes:
+        side: S, the side of the square that the network sees.
+    """
+
+    side: int
+
+    def prepare_frames(self, frames: np.ndarray) -> torch.Tensor:
+        """uint8 RGB frames ``[T,H,W,3]`` → float32 ``[T,3,S,S]``, aspect not kept, normalised with ImageNet statistics."""
+        return normalize(resize(frames_to_tensor(frames), (self.side, self.side)))
+
+
+@dataclass
+class FrameFeatures:
+    """Encoded frames, shared by every object that is asked about.
+
+    Attributes:
+        levels: feature maps, finest first: for SAM 2 ``[F,C/8,S/4,S/4]``, ``[F,C/4,S/8,S/8]``, ``[F,C,S/16,S/16]``.
+    """
+
+    levels: list[torch.Tensor]
+
+    def __len__(self) -> int:
+        return self.levels[-1].shape[0]
+
+    def __getitem__(self, index: int | slice | Sequence[int] | torch.Tensor) -> FrameFeatures:
+        """The features of some frames; one integer keeps the frame dimension."""
+        if isinstance(index, int):
+            index = [index]
+        return FrameFeatures([level[index] for level in self.levels])
+
+    def detach(self) -> FrameFeatures:
+        """The same features outside the autograd graph."""
+        return FrameFeatures([level.detach() for level in self.levels])
+
+    @staticmethod
+    def concatenate(parts: Sequence[FrameFeatures]) -> FrameFeatures:
+        """Frames of several encodings one after another."""
+        return FrameFeatures([torch.cat(levels) for levels in zip(*(part.levels for part in parts), strict=True)])
+
+
+@dataclass
+class Decoded:
+    """Masks for P (object, frame) pairs.
+
+    Attributes:
+        mask_logits: float ``[P,S/4,S/4]``; above zero means object. Never suppressed by the object score.
+        iou: float ``[P]``, the IoU that the decoder predicts for its own mask, 0…1.
+        object_logits: float ``[P]``; above zero means that the object is on the frame.
+        tokens: float ``[P,C]``, the decoder's output token of the mask, from which trackers make object pointers.
+    """
+
+    mask_logits: torch.Tensor
+    iou: torch.Tensor
+    object_logits: torch.Tensor
+    tokens: torch.Tensor
+
+    def __len__(self) -> int:
+        return self.mask_logits.shape[0]
+
+    def __getitem__(self, index: slice | Sequence[int] | torch.Tensor) -> Decoded:
+        """The results of some pairs."""
+        return Decoded(self.mask_logits[index], self.iou[index], self.object_logits[index], self.tokens[index])
+
+
+class Segmenter(nn.Module, ABC):
+    """A promptable segmenter. Subclasses register nothing: contract tests find them by this base class.
+
+    Attributes:
+        side: S, the side of the square input.
+        prompt_dim: C, the width of a prompt token.
+    """
+
+    side: int
+    prompt_dim: int
+    #: transformers' class of :attr:`model`.
+    backbone: ClassVar[type]
+    model: Any
+
+    @classmethod
+    def assemble(cls, model: Any) -> Self:
+        """Wraps a :attr:`backbone` that was read elsewhere."""
+        return cls(model)
+
+    @property
+    def processor(self) -> FrameProcessor:
+        """The preprocessing that belongs to this segmenter."""
+        return FrameProcessor(self.side)
+
+    @abstractmethod
+    def encode_frames(self, pixels: torch.Tensor) -> FrameFeatures:
+        """Encodes frames once.
+
+        Args:
+            pixels: float ``[F,3,S,S]`` from :meth:`FrameProcessor.prepare_frames`.
+        """
+
+    @abstractmethod
+    def decode(
+        self, features: FrameFeatures, frame_index: torch.Tensor, prompts: torch.Tensor, multimask: bool | None = None
+    ) -> Decoded:
+        """Masks for P (object, frame) pairs from prompt embeddings, each pair alone, without memory.
+
+        Args:
+            features: encoded frames.
+            frame_index: int64 ``[P]``, the frame of each pair.
+            prompts: float ``[P,K,C]``, K prompt tokens a pair (Sa2VA has K = 1).
+            multimask: whether to take the best of several candidate masks by predicted IoU; ``None`` follows the
+                segmenter's own configuration.
+        """
+
+    @abstractmethod
+    def decode_points(
+        self,
+        features: FrameFeatures,
+        frame_index: torch.Tensor,
+        points: torch.Tensor | None = None,
+        labels: torch.Tensor | None = None,
+        boxes: torch.Tensor | None = None,
+        mask_logits: torch.Tensor | None = None,
+        multimask: bool | None = None,
+    ) -> Decoded:
+        """Masks for P (object, frame) pairs from geometric prompts, in any combination.
+
+        Args:
+            features: encoded frames.
+            frame_index: int64 ``[P]``.
+            points: float ``[P,K,2]``, (x, y) in pixels of the S × S input.
+            labels: int64 ``[P,K]``, 1 on the object, 0 off it, -1 for a point that isn't there.
+            boxes: float ``[P,4]``, (x1, y1, x2, y2) in pixels of the S × S input.
+            mask_logits: float ``[P,S/4,S/4]``, a coarse mask to start from.
+            multimask: as in :meth:`decode`.
+        """
+
+    @abstractmethod
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Writes configuration and weights into ``folder``."""
+
+    @classmethod
+    @abstractmethod
+    def from_pretrained(cls, folder: str | Path) -> Segmenter:
+        """Reads what :meth:`save_pretrained` wrote."""
+
+    @classmethod
+    @abstractmethod
+    def tiny(cls) -> Segmenter:
+        """Random weights, under a million parameters, for tests."""
