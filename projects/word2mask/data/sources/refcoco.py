@@ -140,13 +140,7 @@ def write_fixture_pictures(folder: Path) -> None:
     annotations = [
         {"id": 11, "image_id": 1, "category_id": 1, "iscrowd": 0, "segmentation": [box_polygon(red)]},
         {"id": 12, "image_id": 1, "category_id": 1, "iscrowd": 0, "segmentation": [box_polygon(blue)]},
-        {
-            "id": 21,
-            "image_id": 2,
-            "category_id": 1,
-            "iscrowd": 1,
-            "segmentation": encode_rle(box_to_mask(green, *size)),
-        },
+        {"id": 21, "image_id": 2, "category_id": 1, "iscrowd": 1, "segmentation": green_rle},
     ]
     (folder / "instances.json").write_text(json.dumps({"images": images, "annotations": annotations}))
 
