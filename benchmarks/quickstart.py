@@ -1,8 +1,8 @@
 """Collects what tools/quickstart.sh measured: scores against targets, the language-blind twin, times and memory.
 
-    python benchmarks/quickstart.py work_dirs/quickstart [--write benchmarks/quickstart.md]
+    python benchmarks/quickstart.py work_dirs/quickstart [--write benchmarks/quickstart.md] [--readme README.md]
 
-Prints the table; ``--write`` also writes it as a page. Computes nothing anew: the scores come from the two
+Prints the table; ``--write`` also writes it as a page, ``--readme`` puts the scores between the README's marks. Computes nothing anew: the scores come from the two
 results.json, the times from the stages' records, and the installation's from the environment that runs this.
 """
 
@@ -28,6 +28,9 @@ BLIND_LIMIT = 40.0
 TIME_LIMIT_S = 12 * 60
 INSTALL_LIMIT_S = 5 * 60
 MEMORY_LIMIT_GB = 4.0
+
+#: Where the scores stand in the README.
+MARKS = ("<!-- scores: benchmarks/quickstart.py writes them -->", "<!-- end of scores -->")
 
 SCORE_HEADINGS = ("benchmark", "metric", "target", "word2mask", "language-blind twin", "samples")
 STAGE_HEADINGS = ("stage", "seconds", "peak memory, GB")
@@ -172,6 +175,27 @@ def page(results: Mapping[str, Any], scores: Sequence[Sequence[str]], stages: Se
     return "\n".join(lines) + "\n"
 
 
+def with_scores(readme: str, scores: Sequence[Sequence[str]]) -> str:
+    """The README with the scores between its marks.
+
+    Raises:
+        ValueError: the marks aren't there.
+    """
+    before, first, rest = readme.partition(MARKS[0])
+    _, second, after = rest.partition(MARKS[1])
+    if not (first and second):
+        raise ValueError(f"no line {MARKS[0]!r} followed by {MARKS[1]!r}")
+    table = "\n".join(markdown_table(SCORE_HEADINGS, scores))
+    return f"{before}{first}\n\n{table}\n\n{second}{after}"
+
+
+def replace_file(path: Path, text: str) -> None:
+    """Writes under the final name only when the whole text is on disk."""
+    half_written = path.with_suffix(".part")
+    half_written.write_text(text, encoding="utf-8")
+    os.replace(half_written, path)
+
+
 def show(title: str, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """A table on the screen."""
     table = Table(title=title, title_justify="left")
@@ -187,6 +211,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Collects what tools/quickstart.sh measured.")
     parser.add_argument("folder", type=Path, help="the quickstart's --out")
     parser.add_argument("--write", type=Path, metavar="PAGE", help="also write the tables as Markdown")
+    parser.add_argument("--readme", type=Path, metavar="README", help="also put the scores between this file's marks")
     arguments = parser.parse_args()
     results = load(arguments.folder / "evaluation/results.json")
     blind = load(arguments.folder / "evaluation_blind/results.json")
@@ -195,9 +220,9 @@ def main() -> int:
     show("Scores, in percent", SCORE_HEADINGS, scores)
     show("Time and memory", STAGE_HEADINGS, times)
     if arguments.write:
-        half_written = arguments.write.with_suffix(".part")
-        half_written.write_text(page(results, scores, times), encoding="utf-8")
-        os.replace(half_written, arguments.write)
+        replace_file(arguments.write, page(results, scores, times))
+    if arguments.readme:
+        replace_file(arguments.readme, with_scores(arguments.readme.read_text(encoding="utf-8"), scores))
     return 0
 
 

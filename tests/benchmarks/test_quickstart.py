@@ -37,16 +37,19 @@ def results(value: float) -> dict:
     return {"benchmarks": [one | {"count": 7, "protocol": "all of it"}]}
 
 
-def test_page(repository: Path, tmp_path: Path) -> None:
+def test_page(quickstart: ModuleType, repository: Path, tmp_path: Path) -> None:
     for name, value in (("evaluation", 85.04), ("evaluation_blind", 40.5)):
         (tmp_path / name).mkdir()
         (tmp_path / name / "results.json").write_text(json.dumps(results(value)))
     (tmp_path / "stages").mkdir()
     (tmp_path / "stages/train.json").write_text(json.dumps(stage(0, 61, 1.25)))
-    page = tmp_path / "page.md"
-    command = [sys.executable, repository / "benchmarks/quickstart.py", tmp_path, "--write", page]
+    page, readme = tmp_path / "page.md", tmp_path / "README.md"
+    readme.write_text("a\n\n{}\nold\n{}\nb\n".format(*quickstart.MARKS))
+    command = [sys.executable, repository / "benchmarks/quickstart.py", tmp_path, "--write", page, "--readme", readme]
     subprocess.run(command, check=True, capture_output=True)
     assert "| a:val | cIoU | ≥ 85 | 85.0 ✓ | 40.5 ✗ | 7 |" in page.read_text()
+    assert "| a:val | cIoU | ≥ 85 | 85.0 ✓ | 40.5 ✗ | 7 |" in readme.read_text()
+    assert "old" not in readme.read_text() and readme.read_text().endswith("\nb\n")
     assert "| train | 61 | 1.25 |" in page.read_text()
 
 
