@@ -38,13 +38,21 @@ def collate(items: list[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
 class ToyModel(nn.Module):
     """Two heads over one trunk; the second is used only for grounded samples."""
 
-    def __init__(self, hidden: int = 8, dropout: float = 0.1, kill_at: int | None = None, seconds: float = 0.0):
+    def __init__(
+        self,
+        hidden: int = 8,
+        dropout: float = 0.1,
+        is_grounding: bool = True,
+        kill_at: int | None = None,
+        seconds: float = 0.0,
+    ):
         super().__init__()
         self.frozen = nn.Linear(6, 6)
         self.frozen.requires_grad_(False)
         self.trunk = nn.Sequential(nn.Linear(6, hidden), nn.LayerNorm(hidden), nn.Tanh(), nn.Dropout(dropout))
         self.text = nn.Linear(hidden, 1)
         self.mask = nn.Linear(hidden, 1)
+        self.is_grounding = is_grounding
         self.kill_at = kill_at
         self.seconds = seconds
         self.passes = 0
@@ -60,7 +68,19 @@ class ToyModel(nn.Module):
             "count_text": torch.tensor(len(batch["x"])),
         }
         grounded = batch["is_grounded"]
-        if grounded.any():
+        if self.is_grounding and grounded.any():
             outputs["loss_mask"] = (self.mask(hidden[grounded])[:, 0].float() - 1).abs().mean()
             outputs["count_mask"] = grounded.sum()
         return outputs
+
+
+class ToyValidation:
+    """Draws random numbers, which must not disturb training."""
+
+    def __init__(self, offset: float):
+        self.offset = offset
+
+    def __call__(self, model: nn.Module, iteration: int) -> dict[str, float]:
+        torch.randn(3)
+        assert not model.training
+        return {"iteration": iteration + self.offset}

@@ -1,4 +1,4 @@
-"""What can be seen in a config's text, before it is executed: calls, replaced bases, imports. Knows nothing of settings."""
+"""What a config's text shows before it is executed: calls, replaced bases, imports."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ def parameter_groups(
         group["params"].append(parameter)
     for prefix in prefixes:
         if prefix not in used:
-            first_words = sorted({".".join(name.split(".")[:2]) for name, _ in named})
+            first_words = sorted({".".join(name.split(".")[:depth]) for name, _ in named for depth in (1, 2)})
             near = suggest(prefix, first_words)
             raise UserError(f"parameter_groups.lr_multipliers: no trainable parameter starts with {prefix!r}{near}")
     return list(groups.values())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import time
+import uuid
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -107,6 +108,9 @@ class TrainRunner(FlexibleRunner):
         """Write the flattened config to ``config.txt``."""
         if self.rank == 0:
             (self.folder / "config.txt").write_text(self.text, encoding="utf-8")
+
+    def build_visualizer(self, visualizer: Any = None) -> None:
+        """None: numbers go through :class:`TrainLog`."""
 
     def get_hooks_info(self) -> str:
         """The hooks in the order in which they run."""
@@ -360,7 +364,7 @@ def train(settings: TrainSettings, folder: str | Path, resume: str | None = None
         settings=settings,
         device=device,
         work_dir=str(folder),
-        experiment_name=folder.name,
+        experiment_name=f"{folder.name}_{uuid.uuid4().hex[:6]}",  # mmengine keeps one logger a name
         env_kwargs={"launcher": launcher, "randomness": randomness},
         log_kwargs={"log_level": "INFO"},
     )

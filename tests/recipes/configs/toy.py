@@ -4,7 +4,7 @@ from torch.optim import AdamW
 from recipes.toy import ToyDataset, ToyModel, collate
 
 with read_base():
-    from ...configs._base_.runtime import *
+    from ....configs._base_.runtime import *
 
 model = dict(type=ToyModel, hidden=8)
 data = dict(dataset=dict(type=ToyDataset, length=20), collate=collate, batch_size=4)

@@ -1,0 +1,82 @@
+"""``tools/train.py`` and ``tools/dist.sh``: wrong input is one sentence and exit code 2."""
+
+import importlib.util
+import os
+import subprocess
+import sys
+
+import pytest
+
+from .conftest import TESTS, TOY_CONFIG
+
+
+@pytest.fixture
+def command(monkeypatch, tmp_path, capsys):
+    """``tools/train.py`` in this process: arguments → (exit code, stderr)."""
+    monkeypatch.chdir(tmp_path)
+    spec = importlib.util.spec_from_file_location("train_tool", TESTS.parent / "tools" / "train.py")
+    tool = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tool)
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["train.py", *map(str, arguments)])
+        code = tool.main()
+        return code, capsys.readouterr().err
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--cfg-options", "data.batchsize=4"], "did you mean batch_size?"),
+        (["--cfg-options", "data.batch_size=four"], "data.batch_size: expected a whole number from 1 up, got 'four'"),
+        (["--cfg-options", "precision=fp8"], "precision: expected one of fp32, bf16, fp16"),
+        (["--work-dir", "/proc/none"], "work directory /proc/none can't be written"),
+        (["--resume"], "no checkpoint in"),
+        (["--resume", "none.pth"], "none.pth does not exist"),
+        (["--strategy", "zero2"], "strategy is 'zero2'; known: ddp"),
+        (["--launcher", "pytorch"], "launcher 'pytorch' needs RANK"),
+        (["--cfg-options", "initialise_from=pretrained/none.pth"], "not on disk"),
+        (["--cfg-options", "data.dataset.length=0"], "ToyDataset is empty"),
+    ],
+)
+def test_wrong_input_is_one_sentence(command, tmp_path, arguments, message):
+    code, errors = command(
+        TOY_CONFIG, *([] if "--work-dir" in arguments else ["--work-dir", tmp_path / "run"]), *arguments
+    )
+    assert code == 2
+    assert message in errors and "Traceback" not in errors
+    assert len(errors.splitlines()) == 1
+
+
+def test_missing_config(command):
+    code, errors = command(TOY_CONFIG.with_name("toi.py"))
+    assert code == 2 and "did you mean toy.py?" in errors
+
+
+def test_dry_run_shows_what_trains(command, tmp_path, caplog):
+    with caplog.at_level("INFO"):
+        code, _ = command(
+            TOY_CONFIG, "--dry-run", "--work-dir", tmp_path / "run", "--cfg-options", "initialise_from=/none"
+        )
+    assert code == 0
+    assert "missing on disk: initialise_from: /none" in caplog.text
+    assert any(line.split() == ["all", "132", "90"] for line in caplog.text.splitlines())
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "message"),
+    [
+        (["train", "config.py"], {}, "tools/dist.sh train CONFIG PROCESSES"),
+        (["run", "config.py", "2"], {}, "tools/dist.sh train CONFIG PROCESSES"),
+        (["train", "config.py", "2"], {"NNODES": "2"}, "NNODES=2 needs NODE_RANK"),
+    ],
+)
+def test_dist_explains_itself(arguments, environment, message):
+    script = str(TESTS.parent / "tools" / "dist.sh")
+    done = subprocess.run(
+        ["bash", script, *arguments], env={**os.environ, **environment}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2 and message in done.stderr
