@@ -60,25 +60,60 @@ evaluate() { # NAME CONFIG WORK_DIR
     stage "$1" bash tools/dist.sh test "$2" 1 --checkpoint "$(checkpoint "$3")" --out "$out/$1"
 }
 
+# Questions of the generated data that training has not seen: "PATH<tab>WORDS", for a picture and for a video.
+questions() {
+    python - <<'PYTHON'
+import json
+from pathlib import Path
+
+pictures = Path("data/shapes_world/ReasonSeg/val")
+answer = sorted(pictures.glob("*.json"))[0]
+print(answer.with_suffix(".jpg"), json.loads(answer.read_text())["text"][0], sep="\t")
+videos = Path("data/shapes_world/mevis/valid_u")
+name, video = sorted(json.loads((videos / "meta_expressions.json").read_text())["videos"].items())[0]
+print(videos / "JPEGImages" / name, f"Please segment {sorted(video['expressions'].items())[0][1]['exp']} in this video.", sep="\t")
+PYTHON
+}
+
+twin() {
+    train train_blind $config_blind
+    evaluate evaluation_blind $config_blind "$out/train_blind"
+}
+
 stage data python tools/make_shapes_world.py
 
 if [ "$twins" = together ]; then
-    OMP_NUM_THREADS=1 train train_blind $config_blind >"$out/train_blind.log" 2>&1 &
+    export OMP_NUM_THREADS=1
+    twin >"$out/blind.log" 2>&1 &
     blind=$!
-    trap 'kill $blind 2>/dev/null' EXIT
-    OMP_NUM_THREADS=1 train train $config
-    echo "waiting for the language-blind twin; its log is $out/train_blind.log"
+    trap 'kill $blind 2>/dev/null || true' EXIT
+    echo "the language-blind twin trains beside it; its log is $out/blind.log"
+    train train $config
+    evaluate evaluation $config "$out/train"
     if ! wait $blind; then
-        tail -n 20 "$out/train_blind.log" >&2
+        tail -n 20 "$out/blind.log" >&2
         exit 1
     fi
     trap - EXIT
+    unset OMP_NUM_THREADS
 else
     train train $config
-    train train_blind $config_blind
+    evaluate evaluation $config "$out/train"
+    twin
 fi
 
-evaluate evaluation $config "$out/train"
-evaluate evaluation_blind $config_blind "$out/train_blind"
+stage export python projects/llava_sam2/hf/convert_to_hf.py $config --pth-model "$(checkpoint "$out/train")" --save-path "$out/hf" --overwrite
 
-stage export python projects/llava_sam2/hf/convert_to_hf.py $config --pth-model "$(checkpoint "$out/train")" --save-path "$out/hf"
+number=0
+while IFS=$'\t' read -r media words; do
+    number=$((number + 1))
+    stage "answer_$number" python tools/infer.py "$out/hf" "$media" "$words" --out "$out/answer_$number" --overwrite
+done < <(questions)
+
+stage page python tools/report.py "$out/evaluation" "$out/evaluation_blind" \
+    --labels word2mask "language-blind twin" --out "$out/report.html"
+
+printf '\n== scores\n+ python benchmarks/quickstart.py %s\n' "$out"
+python benchmarks/quickstart.py "$out"
+echo "Questions, answers and masks: $out/report.html"
+echo "The model: $out/hf; ask it with  python tools/infer.py $out/hf MEDIA \"text\" --out DIR  (after: source tools/environment.sh)"
