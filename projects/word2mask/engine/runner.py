@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import signal
 import time
 import uuid
 from dataclasses import dataclass
@@ -250,7 +251,7 @@ def build_dataloader(settings: DataSettings, seed: int, context: dict[str, Any])
     rank, size = rank_and_size()
     workers: dict[str, Any] = {}
     if settings.num_workers:
-        workers = {"prefetch_factor": settings.prefetch, "persistent_workers": True, "worker_init_fn": one_thread}
+        workers = {"prefetch_factor": settings.prefetch, "worker_init_fn": start_worker}
     return DataLoader(
         EpochView(dataset, seed),
         batch_sampler=GlobalBatchSampler(len(dataset), settings.batch_size, rank, size, seed, settings.shuffle),
@@ -263,9 +264,14 @@ def build_dataloader(settings: DataSettings, seed: int, context: dict[str, Any])
     )
 
 
-def one_thread(worker_id: int) -> None:
-    """Loader workers compute with one thread each; more would take cores from the model."""
+def start_worker(worker_id: int) -> None:
+    """Loader workers compute with one thread each, and leave signals to the training process.
+
+    They are forked while its handlers are set: without this, SIGTERM would not end them and Ctrl-C would reach them.
+    """
     torch.set_num_threads(1)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 @dataclass(frozen=True)
