@@ -25,11 +25,15 @@ while [ $# -gt 0 ]; do
         *) echo "quickstart: unknown argument $1; it takes --out DIR and --fresh" >&2 && exit 2 ;;
     esac
 done
+if [ -d "$out" ] && [ ! -d "$out/stages" ] && [ -n "$(ls -A "$out")" ]; then
+    echo "quickstart: $out holds something else; give another folder with --out" >&2
+    exit 2
+fi
+if [ $fresh = 1 ]; then rm -rf "$out"; fi
 if ! mkdir -p "$out/stages" 2>/dev/null || [ ! -w "$out/stages" ]; then
     echo "quickstart: can't write $out; give another folder with --out" >&2
     exit 2
 fi
-if [ $fresh = 1 ]; then rm -rf "$out" && mkdir -p "$out/stages"; fi
 
 echo "== environment"
 source tools/environment.sh
@@ -40,7 +44,7 @@ stage() {
     local name=$1 code=0
     shift
     printf '\n== %s\n+ %s\n' "$name" "$*"
-    python tools/measure.py --once "$out/stages/$name.json" -- "$@" || code=$?
+    python tools/measure.py --once "$out/stages/$name.json" -- "$@" </dev/null || code=$?
     if [ $code != 0 ]; then
         echo "quickstart: the stage '$name' ended with code $code. Put right what it says above and run the same command again:" \
             "what is done stays done, and a training goes on from its last checkpoint." >&2
@@ -84,9 +88,11 @@ stage data python tools/make_shapes_world.py
 
 if [ "$twins" = together ]; then
     export OMP_NUM_THREADS=1
-    twin >"$out/blind.log" 2>&1 &
+    set -m # a process group of its own, so that all of it can be stopped
+    twin >"$out/blind.log" 2>&1 </dev/null &
     blind=$!
-    trap 'kill $blind 2>/dev/null || true' EXIT
+    set +m
+    trap 'kill -- -$blind 2>/dev/null || true' EXIT
     echo "the language-blind twin trains beside it; its log is $out/blind.log"
     train train $config
     evaluate evaluation $config "$out/train"
@@ -104,11 +110,12 @@ fi
 
 stage export python projects/llava_sam2/hf/convert_to_hf.py $config --pth-model "$(checkpoint "$out/train")" --save-path "$out/hf" --overwrite
 
+asked=$(questions)
 number=0
 while IFS=$'\t' read -r media words; do
     number=$((number + 1))
     stage "answer_$number" python tools/infer.py "$out/hf" "$media" "$words" --out "$out/answer_$number" --overwrite
-done < <(questions)
+done <<<"$asked"
 
 stage page python tools/report.py "$out/evaluation" "$out/evaluation_blind" \
     --labels word2mask "language-blind twin" --out "$out/report.html"
