@@ -1,0 +1,46 @@
+"""A conversation written in a chat template, back to its turns."""
+
+from __future__ import annotations
+
+import re
+
+from word2mask.errors import UserError
+from word2mask.text.templates import ChatTemplate
+from word2mask.types import Turn
+
+__all__ = ["parse_transcript"]
+
+
+def parse_transcript(text: str, template: ChatTemplate) -> tuple[Turn, ...]:
+    """The turns of a conversation as the published models return and accept it (``past_text``).
+
+    Args:
+        text: whole question-answer pairs in the template; may be empty. An ``<image>`` or ``<img>…</img>`` before the
+            first question is dropped, because the media's place is known.
+        template: the model's own.
+
+    Raises:
+        UserError: the text isn't made of such pairs.
+
+    >>> from word2mask.text.templates import chat_template
+    >>> past = "<|im_start|>user\\n<image>Where?<|im_end|>\\n<|im_start|>assistant\\nThere.<|im_end|>"
+    >>> [turn.text for turn in parse_transcript(past, chat_template("qwen_chat"))]
+    ['Where?', 'There.']
+    """
+    parts = (template.user_prefix, template.user_suffix + template.assistant_prefix, template.assistant_suffix)
+    before, between, after = map(re.escape, parts)
+    rest = text.removeprefix(template.system).strip()
+    pair = re.compile(rf"\s*{before}(.*?){between}(.*?)(?:{after}|$)", re.DOTALL)
+    turns: list[Turn] = []
+    position = 0
+    while position < len(rest):
+        match = pair.match(rest, position)
+        if match is None:
+            raise UserError(
+                f"past_text isn't written in the chat template {template.name}: "
+                f"expected {template.user_prefix!r} at {rest[position : position + 40]!r}"
+            )
+        question = re.sub(r"^(?:<image>|(?:<img>.*?</img>\n?)+)\n?", "", match.group(1), flags=re.DOTALL)
+        turns += [Turn("user", question), Turn("assistant", match.group(2))]
+        position = match.end()
+    return tuple(turns)

@@ -1,0 +1,181 @@
+"""Export: what is written, that reading it gives the same masks bit for bit, and what bad folders get."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+from transformers import AutoConfig, AutoModel, AutoTokenizer
+
+from word2mask.errors import UserError
+from word2mask.export.folder import new_folder, save_hf
+from word2mask.export.hf import Word2MaskModel
+from word2mask.mllms.internvl import InternVL
+from word2mask.models.folder import load_grounded, save_grounded
+from word2mask.models.grounded import GroundedMLLM
+from word2mask.models.trainable import TrainablePlan
+from word2mask.segmenters.sam2 import SAM2Segmenter
+
+
+@pytest.fixture(scope="module")
+def model():
+    torch.manual_seed(0)
+    plan = TrainablePlan(lora_rank=2, lora_alpha=4)
+    model = GroundedMLLM(
+        InternVL.tiny().with_grounding_tokens(), SAM2Segmenter.tiny(), trainable=plan, seg_state="before"
+    )
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if ".lora_B." in name:
+                parameter.normal_(std=0.1)
+    with pytest.raises(ValueError, match="carries adapters"):
+        save_grounded(model, "never-written")
+    model.merge()
+    return model.eval()
+
+
+@pytest.fixture(scope="module")
+def folder(model, tmp_path_factory):
+    target = tmp_path_factory.mktemp("export") / "model"
+    save_hf(model, target, {"config": "sa2va_shapes.py"})
+    return target
+
+
+def test_files(folder):
+    names = {entry.name for entry in folder.iterdir()}
+    assert {"config.json", "model.safetensors", "tokenizer.json", "generation_config.json", "README.md"} <= names
+    assert not any(name.endswith((".py", ".pth", ".bin")) for name in names)
+    weights = load_file(folder / "model.safetensors")
+    assert {key.split(".")[0] for key in weights} == {"mllm", "segmenter", "projector"}
+    assert "* config: `sa2va_shapes.py`" in (folder / "README.md").read_text()
+
+
+@torch.no_grad()
+def test_masks_are_equal_bit_for_bit(model, folder):
+    copy = load_grounded(folder)
+    assert copy.seg_state == "before" and not copy.training
+    pixels = torch.randn(2, 3, model.segmenter.side, model.segmenter.side)
+    states = [torch.randn(3, model.mllm.hidden_size)]
+    ids = torch.tensor([model.mllm.tokenizer.encode("Where is it? [SEG]")])
+    for first, second in zip(
+        model.segment(model.encode_frames(pixels), model.prompts(states), [2]),
+        copy.segment(copy.encode_frames(pixels), copy.prompts(states), [2]),
+        strict=True,
+    ):
+        assert torch.equal(first.mask_logits, second.mask_logits)
+        assert torch.equal(first.object_logits, second.object_logits)
+    mask = torch.ones_like(ids)
+    assert torch.equal(model.mllm(ids, mask, {}).hidden, copy.mllm(ids, mask, {}).hidden)
+
+
+def test_auto_classes_read_it(model, folder):
+    config = AutoConfig.from_pretrained(folder)
+    assert config.model_type == "word2mask" and config.seg_state == "before"
+    loaded = AutoModel.from_pretrained(folder)
+    assert isinstance(loaded, Word2MaskModel) and not loaded.training
+    state = model.state_dict()
+    assert all(torch.equal(tensor, state[name]) for name, tensor in loaded.grounded.state_dict().items())
+    assert AutoTokenizer.from_pretrained(folder).encode("[SEG]") == model.mllm.tokenizer.encode("[SEG]")
+    assert next(AutoModel.from_pretrained(folder, dtype="bfloat16").parameters()).dtype == torch.bfloat16
+    with pytest.raises(TypeError, match="colour"):
+        AutoModel.from_pretrained(folder, colour="blue")
+
+
+def test_import_word2mask_is_enough(folder):
+    """In a fresh process, as a user would."""
+    program = (
+        "import word2mask, sys\nfrom transformers import AutoModel\n"
+        f"print(type(AutoModel.from_pretrained({str(folder)!r})).__name__)"
+    )
+    path = os.pathsep.join(entry for entry in sys.path if entry)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, env={**os.environ, "PYTHONPATH": path}
+    )
+    assert done.stdout.strip() == "Word2MaskModel", done.stderr
+
+
+def test_saved_again_by_transformers(folder, tmp_path):
+    AutoModel.from_pretrained(folder).save_pretrained(tmp_path / "again")
+    first, second = (load_file(path / "model.safetensors") for path in (folder, tmp_path / "again"))
+    assert all(torch.equal(first[key], second[key]) for key in first)
+
+
+def test_shards(model, tmp_path):
+    save_grounded(model, tmp_path, max_shard_size="500KB")
+    assert len(list(tmp_path.glob("model-*.safetensors"))) > 2
+    state = model.state_dict()
+    assert all(torch.equal(tensor, state[name]) for name, tensor in load_grounded(tmp_path).state_dict().items())
+
+
+def test_predict_forward_returns_the_published_keys(folder):
+    model = AutoModel.from_pretrained(folder)
+    picture = Image.fromarray(np.zeros((20, 30, 3), dtype=np.uint8))
+    answer = model.predict_forward(image=picture, text="<image>\nWhere?", max_new_tokens=4, tokenizer=None)
+    assert set(answer) == {"prediction", "prediction_masks"} and isinstance(answer["prediction"], str)
+    answer = model.predict_forward(video=[picture] * 2, text="Where?", max_new_tokens=4)
+    assert all(mask.shape == (2, 20, 30) for mask in answer["prediction_masks"])
+    with pytest.raises(UserError, match="not both"):
+        model.predict_forward(image=picture, video=[picture], text="Where?")
+    with pytest.raises(UserError, match="question is empty"):
+        model.predict_forward(image=picture, text="<image>")
+    with pytest.raises(UserError, match="no frames"):
+        model.predict_forward(video=[], text="Where?")
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda folder: (folder / "config.json").unlink(), "no config.json"),
+        (lambda folder: (folder / "config.json").write_text("{"), "can't be read"),
+        (lambda folder: (folder / "config.json").write_text('{"model_type": "bert"}'), "'bert', expected 'word2mask'"),
+        (lambda folder: (folder / "model.safetensors").unlink(), "a file of the weights is missing"),
+        (lambda folder: (folder / "model.safetensors").write_bytes(b"nothing"), "weights can't be read"),
+        (lambda folder: (folder / "tokenizer.json").unlink(), "tokenizer"),
+        (lambda folder: change(folder, "family", "GPT9"), "family 'GPT9'"),
+        (lambda folder: change(folder, "projector", {"hidden_size": 3, "prompt_dim": 4}), "don't fit"),
+    ],
+)
+def test_bad_folders_get_one_sentence(model, tmp_path, damage, message):
+    save_grounded(model, tmp_path)
+    damage(tmp_path)
+    with pytest.raises(UserError, match=message):
+        load_grounded(tmp_path)
+
+
+def change(folder, key, value):
+    config = json.loads((folder / "config.json").read_text())
+    (config["mllm"] if key == "family" else config)[key] = value
+    (folder / "config.json").write_text(json.dumps(config))
+
+
+def test_no_such_folder(tmp_path):
+    with pytest.raises(UserError, match="no such model folder"):
+        load_grounded(tmp_path / "nothing")
+
+
+def test_new_folder_appears_only_when_complete(tmp_path):
+    target = tmp_path / "a" / "target"
+    with pytest.raises(RuntimeError), new_folder(target) as work:
+        (work / "half").write_text("")
+        raise RuntimeError
+    assert not target.exists() and list(target.parent.iterdir()) == []
+    with new_folder(target) as work:
+        assert not target.exists()
+        (work / "whole").write_text("")
+    assert [entry.name for entry in target.iterdir()] == ["whole"]
+
+
+def test_new_folder_replaces_only_when_asked(tmp_path):
+    (tmp_path / "old").write_text("")
+    with pytest.raises(UserError, match="isn't empty"), new_folder(tmp_path):
+        pass
+    with new_folder(tmp_path, overwrite=True) as work:
+        (work / "new").write_text("")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["new"]
+    with pytest.raises(UserError, match="is a file"), new_folder(tmp_path / "new"):
+        pass

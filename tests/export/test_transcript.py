@@ -1,0 +1,34 @@
+"""Conversations in a chat template, back to turns."""
+
+import pytest
+
+from word2mask.errors import UserError
+from word2mask.export.transcript import parse_transcript
+from word2mask.text.templates import CHAT_TEMPLATES, chat_template
+from word2mask.types import Turn
+
+
+@pytest.mark.parametrize("name", sorted(CHAT_TEMPLATES))
+def test_round_trip(name):
+    template = chat_template(name)
+    turns = (Turn("user", "Where?"), Turn("assistant", "[SEG]."), Turn("user", "And\nnow?"), Turn("assistant", "Here."))
+    text = template.system
+    for turn in turns:
+        if turn.role == "user":
+            text += template.user_prefix + turn.text + template.user_suffix
+        else:
+            text += template.assistant_prefix + turn.text + template.assistant_suffix + template.separator
+    assert parse_transcript(text, template) == turns
+
+
+def test_media_placeholders_are_dropped():
+    past = (
+        "<|im_start|>user\n<img><IMG_CONTEXT></img>\n<img></img>\nWho?<|im_end|>\n<|im_start|>assistant\nMe.<|im_end|>"
+    )
+    assert parse_transcript(past, chat_template("qwen_chat"))[0].text == "Who?"
+
+
+def test_nothing_and_nonsense():
+    assert parse_transcript("", chat_template("qwen_chat")) == ()
+    with pytest.raises(UserError, match="isn't written in the chat template qwen_chat"):
+        parse_transcript("Hello", chat_template("qwen_chat"))

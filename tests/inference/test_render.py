@@ -1,0 +1,66 @@
+"""Rendering: what is drawn where, and files that can be read back."""
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from word2mask.errors import UserError
+from word2mask.inference.render import PALETTE, beside, color_of, overlay, save_picture, save_video, strip
+
+
+def test_colours_differ_and_go_on_beyond_the_palette():
+    colors = [color_of(index) for index in range(3 * len(PALETTE))]
+    assert len(set(colors)) == len(colors)
+
+
+def test_overlay_colours_the_object_and_nothing_far_from_it():
+    frame = np.full((64, 64, 3), 100, dtype=np.uint8)
+    masks = np.zeros((1, 64, 64), dtype=bool)
+    masks[0, 20:40, 20:40] = True
+    picture = overlay(frame, masks, alpha=1.0, min_side=64)
+    assert tuple(picture[30, 30]) == color_of(0)
+    assert tuple(picture[60, 60]) == (100, 100, 100)
+    assert overlay(frame, masks, min_side=200).shape == (256, 256, 3)
+
+
+def test_overlay_without_objects_is_the_frame():
+    frame = np.random.default_rng(0).integers(0, 255, (32, 48, 3), dtype=np.uint8)
+    np.testing.assert_array_equal(overlay(frame, np.zeros((0, 32, 48), dtype=bool), min_side=1), frame)
+
+
+def test_labels_of_objects_at_the_border_stay_inside():
+    frame = np.zeros((40, 40, 3), dtype=np.uint8)
+    masks = np.zeros((3, 40, 40), dtype=bool)
+    masks[0, :4, 30:] = masks[1, :4, 30:] = masks[2, 36:, :4] = True
+    assert overlay(frame, masks, ["a long name of a thing that goes on", "b", "c"]).shape == (280, 280, 3)
+
+
+def test_sizes_must_agree():
+    with pytest.raises(ValueError, match="differ in size"):
+        overlay(np.zeros((4, 4, 3), dtype=np.uint8), np.zeros((1, 4, 5), dtype=bool))
+
+
+def test_strip_and_beside():
+    frames = [np.full((8, 6, 3), value, dtype=np.uint8) for value in range(10)]
+    row = strip(frames, count=4)
+    assert row.shape == (8, 4 * 6 + 3 * 4, 3)
+    assert [int(row[0, left, 0]) for left in (0, 10, 20, 30)] == [0, 3, 6, 9]
+    assert beside(frames[0], np.zeros((12, 3, 3), dtype=np.uint8)).shape == (12, 13, 3)
+
+
+def test_mask_goes_to_png_and_back(tmp_path):
+    mask = np.random.default_rng(0).random((9, 7)) > 0.5
+    save_picture(mask, tmp_path / "mask.png")
+    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "mask.png")) > 127, mask)
+
+
+def test_video_has_all_frames(tmp_path):
+    save_video((np.full((32, 48, 3), value, dtype=np.uint8) for value in range(0, 250, 50)), tmp_path / "a.mp4")
+    capture = cv2.VideoCapture(str(tmp_path / "a.mp4"))
+    assert capture.get(cv2.CAP_PROP_FRAME_COUNT) == 5
+
+
+def test_no_frames_is_said(tmp_path):
+    with pytest.raises(UserError, match="no frames to write"):
+        save_video([], tmp_path / "a.mp4")

@@ -1,0 +1,173 @@
+"""Session: requests of every kind, alone and together, with small random models."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from word2mask.data.media import VideoFile
+from word2mask.errors import UserError
+from word2mask.inference.session import Session
+from word2mask.mllms.interface import Generated
+from word2mask.mllms.internvl import InternVL
+from word2mask.models.grounded import GroundedMLLM
+from word2mask.segmenters.sam2 import SAM2Segmenter
+from word2mask.text.conversation import answer_ids
+from word2mask.types import Media, Request, Turn
+
+
+@pytest.fixture(scope="module")
+def model():
+    torch.manual_seed(0)
+    return GroundedMLLM(InternVL.tiny().with_grounding_tokens(), SAM2Segmenter.tiny())
+
+
+@pytest.fixture
+def speaks(model, monkeypatch):
+    """Makes the language model give a wanted answer, with states that depend on the sample's own prompt."""
+
+    def install(*answers):
+        def generate(batch, max_new_tokens, seg_state="at"):
+            ids = [torch.tensor(answer_ids(answer, model.mllm.tokenizer)) for answer in answers[: len(batch.names)]]
+            generator = torch.Generator().manual_seed(3)
+            states = torch.randn(8, model.mllm.hidden_size, generator=generator)
+            return Generated(ids, [states[: int((answer == seg).sum())] for answer in ids])
+
+        seg = model.mllm.tokenizer.convert_tokens_to_ids("[SEG]")
+        monkeypatch.setattr(model.mllm, "generate", generate)
+
+    return install
+
+
+def ask(text="Where?", media=None, **options):
+    return Request((Turn("user", text),), media, **options)
+
+
+def picture(seed=0, size=(24, 20)):
+    return Media("image", np.random.default_rng(seed).integers(0, 255, (1, *size, 3), dtype=np.uint8))
+
+
+def clip(num_frames, seed=0, size=(24, 20)):
+    frames = np.random.default_rng(seed).integers(0, 255, (num_frames, *size, 3), dtype=np.uint8)
+    return Media("video", frames, tuple(range(num_frames)))
+
+
+def test_picture(model, speaks):
+    speaks("<p>A red circle</p> [SEG] and <p>a star</p> [SEG].")
+    result = Session(model).ask(ask(media=picture()))
+    assert result.text == "A red circle and a star."
+    assert result.original_size == (24, 20) and result.num_frames == 1
+    assert [segment.phrase for segment in result.segments] == ["A red circle", "a star"]
+    assert [result.text[slice(*segment.span)] for segment in result.segments] == ["A red circle", "a star"]
+    for segment in result.segments:
+        assert segment.masks.shape == (1, 24, 20) and segment.masks.dtype == bool
+        assert segment.scores.shape == (1,) and 0 <= segment.scores[0] <= 1
+
+
+def test_plain_answer_takes_the_question_as_phrase(model, speaks):
+    speaks("It is [SEG].")
+    (segment,) = Session(model).ask(ask("the red circle", picture())).segments
+    assert segment.phrase == "the red circle" and segment.span is None
+
+
+def test_no_target_has_no_segment(model, speaks):
+    speaks("There is no green heart.")
+    result = Session(model).ask(ask(media=picture()))
+    assert result.text == "There is no green heart." and list(result.segments) == []
+
+
+def test_text_only(model, speaks):
+    speaks("Hello.")
+    result = Session(model).ask(ask("Hi"))
+    assert (result.original_size, result.num_frames, list(result.segments)) == (None, 0, [])
+
+
+@pytest.mark.parametrize("choice", ["uniform", "first"])
+def test_video_covers_every_frame_and_keeps_key_frames(model, speaks, choice):
+    speaks("[SEG] and [SEG]")
+    video = clip(9)
+    session = Session(model, key_frames=3, key_frame_choice=choice)
+    result = session.ask(ask(media=video))
+    keys = [0, 4, 8] if choice == "uniform" else [0, 1, 2]
+    alone = Session(model, key_frames=3).ask(ask(media=Media("video", video.frames[keys], tuple(keys))))
+    for segment, key in zip(result.segments, alone.segments, strict=True):
+        assert segment.masks.shape == (9, 24, 20) and segment.scores.shape == (9,)
+        np.testing.assert_array_equal(segment.masks[keys], key.masks)
+        np.testing.assert_allclose(segment.scores[keys], key.scores, atol=1e-5)
+
+
+def test_video_file_is_streamed(model, speaks, tmp_path, monkeypatch):
+    speaks("[SEG]")
+    video = clip(30)
+    for index, frame in enumerate(video.frames):
+        Image.fromarray(frame).save(tmp_path / f"{index:05}.png")
+    file = VideoFile(tmp_path)
+    largest = 0
+
+    def read(indices, original=file.read):
+        nonlocal largest
+        largest = max(largest, len(indices))
+        return original(indices)
+
+    monkeypatch.setattr(file, "read", read)
+    session = Session(model, key_frames=2)
+    from_file = session.ask(ask(media=file))
+    assert largest <= 8
+    np.testing.assert_array_equal(from_file.segments[0].masks, session.ask(ask(media=video)).segments[0].masks)
+
+
+def test_progress_reaches_the_end(model, speaks):
+    speaks("[SEG]")
+    calls = []
+    Session(model, key_frames=2).ask(ask(media=clip(5)), progress=lambda *call: calls.append(call))
+    assert calls[0] == ("answer", 0, 1) and ("answer", 1, 1) in calls and calls[-1] == ("track", 5, 5)
+
+
+def test_batch_equals_singles(model):
+    """The real language model, whose random weights say something of their own about each request."""
+    requests = [
+        ask("Hi"),
+        ask("Where is the circle?", picture(1), max_new_tokens=5),
+        ask("And now?", clip(4, 2), max_new_tokens=9),
+        ask("This?", picture(3), regions=np.ones((1, 24, 20), dtype=bool), max_new_tokens=7),
+    ]
+    session = Session(model, key_frames=2)
+    for together, request in zip(session.batch(requests), requests, strict=True):
+        alone = session.ask(request)
+        assert together.raw_text == alone.raw_text
+        assert len(together.segments) == len(alone.segments)
+        assert len(model.mllm.tokenizer.encode(together.raw_text)) <= request.max_new_tokens * 4
+
+
+def test_batch_of_masks_equals_singles(model, speaks):
+    requests = [ask("a", picture(1)), ask("b", clip(4, 2)), ask("c"), ask("d", picture(4, (16, 30)))]
+    answers = ["[SEG]", "[SEG] [SEG]", "No.", "[SEG][SEG][SEG]"]
+    speaks(*answers)
+    together = Session(model, key_frames=2).batch(requests)
+    for answer, request, result in zip(answers, requests, together, strict=True):
+        speaks(answer)
+        alone = Session(model, key_frames=2).ask(request)
+        assert len(result.segments) == len(alone.segments) == answer.count("[SEG]")
+        for one, other in zip(result.segments, alone.segments, strict=True):
+            np.testing.assert_array_equal(one.masks, other.masks)
+
+
+def test_limit_of_each_request_counts(model, speaks):
+    speaks("[SEG][SEG][SEG]", "[SEG][SEG][SEG]")
+    results = Session(model).batch([ask(media=picture(), max_new_tokens=2), ask(media=picture(), max_new_tokens=3)])
+    assert [len(result.segments) for result in results] == [2, 3]
+
+
+def test_empty_question_and_empty_video(model):
+    session = Session(model)
+    with pytest.raises(UserError, match="question is empty"):
+        session.ask(ask("  ", picture()))
+    with pytest.raises(UserError, match="no frames"):
+        session.ask(ask(media=Media("video", np.zeros((0, 8, 8, 3), dtype=np.uint8), ())))
+    assert session.batch([]) == []
+
+
+@pytest.mark.parametrize("option", [{"key_frames": 0}, {"key_frame_choice": "last"}, {"threshold": 1.0}])
+def test_options_are_checked(model, option):
+    with pytest.raises(UserError, match=next(iter(option))):
+        Session(model, **option)
