@@ -78,13 +78,16 @@ class Encoder:
         example, encoded = self._encode(name, sample.task, turns, sample.media, sample.regions)
         masks = sample.masks
         self._check_masks(name, len(encoded.seg_positions), masks, sample.media)
-        while len(encoded.input_ids) > self.max_length:
-            if self.overlong == "error" or len(encoded.turn_ends) < 2:
-                raise self._too_long(name, len(encoded.input_ids), len(encoded.seg_positions), len(turns))
-            turns = turns[:-2]
-            example, encoded = self._encode(name, sample.task, turns, sample.media, sample.regions)
-        kept = len(encoded.seg_positions)
-        example.labels = encoded.labels
+        length = len(encoded.input_ids)
+        if length > self.max_length:
+            fitting = [end for end in encoded.turn_ends if end <= self.max_length]
+            if self.overlong == "error" or not fitting:
+                raise self._too_long(name, length, len(encoded.seg_positions), len(turns))
+            length = fitting[-1]
+            example.input_ids = encoded.input_ids[:length]
+            example.seg_positions = encoded.seg_positions[encoded.seg_positions < length]
+        kept = len(example.seg_positions)
+        example.labels = encoded.labels[:length]
         if kept and masks is not None:
             example.masks = torch.from_numpy(np.ascontiguousarray(masks[:kept])).bool()
             if sample.void is not None:

@@ -57,3 +57,8 @@ def left_padded(
     mask = (columns >= 0).long()
     ids = torch.where(mask.bool(), input_ids.gather(1, columns.clamp(min=0)), pad_id)
     return ids, mask, columns.clamp(min=0)
+
+
+def is_right_padded(attention_mask: torch.Tensor) -> bool:
+    """Whether every row of ``[B,L]`` is real tokens first and padding after them."""
+    return bool((attention_mask[:, 1:] <= attention_mask[:, :-1]).all())

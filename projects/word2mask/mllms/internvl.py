@@ -13,7 +13,7 @@ from torch import nn
 from transformers import AutoTokenizer, DynamicCache, InternVLConfig, InternVLForConditionalGeneration
 
 from word2mask.errors import UserError
-from word2mask.mllms.decoding import StopRule, left_padded
+from word2mask.mllms.decoding import StopRule, is_right_padded, left_padded
 from word2mask.mllms.interface import MLLM, Generated, MLLMOutput, PreparedMedia, SegState
 from word2mask.mllms.tiling import region_cells, tile_count, tile_frames, tile_picture
 from word2mask.text.special_tokens import RELATED_TOKENS, SEG, SPECIAL_TOKENS
@@ -130,9 +130,9 @@ class InternVL(MLLM):
     ) -> MLLMOutput:
         """States of every token; see :meth:`word2mask.mllms.interface.MLLM.forward`."""
         embeddings = self._embed(input_ids, mllm_media, region_cells)
-        output = self.model.model.language_model(
-            inputs_embeds=embeddings, attention_mask=attention_mask, use_cache=False
-        )
+        # Causal attention never looks at padding on the right, and without a mask it runs the faster kernel.
+        mask = None if is_right_padded(attention_mask) else attention_mask
+        output = self.model.model.language_model(inputs_embeds=embeddings, attention_mask=mask, use_cache=False)
         return MLLMOutput(hidden=output.last_hidden_state)
 
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
@@ -159,7 +159,9 @@ class InternVL(MLLM):
         tiles = self.visual_tokens(mllm_media["pixel_values"])
         visual = tiles.flatten(0, 1)
         if region_cells is not None and any(cells is not None for cells in region_cells):
-            visual = self._with_regions(tiles, places.sum(dim=1).tolist(), mllm_media["region_tile"].tolist(), region_cells)
+            visual = self._with_regions(
+                tiles, places.sum(dim=1).tolist(), mllm_media["region_tile"].tolist(), region_cells
+            )
         if len(visual) != int(places.sum()):
             raise ValueError(f"{int(places.sum())} {CONTEXT} in the text, but {len(visual)} visual tokens")
         embeddings = embeddings.to(visual.dtype)

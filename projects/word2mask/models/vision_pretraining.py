@@ -36,7 +36,7 @@ class VisionPretraining(nn.Module):
         """Losses ``loss_<head>`` and ``loss_box``, and the accuracy of each head as ``acc_<head>``.
 
         Args:
-            batch: of :class:`word2mask.data.shapes_world.base_stream.VisionStream`, stacked.
+            batch: of :class:`word2mask.data.shapes_world.vision_stream.VisionStream`, stacked.
         """
         states = self.tower(pixel_values=batch["pixel_values"]).last_hidden_state[:, 1:]
         states = self.norm(states).flatten(0, 1)

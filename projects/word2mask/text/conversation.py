@@ -107,7 +107,9 @@ def encode_conversation(
     for index, turn in enumerate(turns):
         expected = "assistant" if index % 2 else "user"
         if turn.role != expected:
-            raise ValueError(f"turn {index} is the {turn.role}'s, expected the {expected}'s: they must alternate, user first")
+            raise ValueError(
+                f"turn {index} is the {turn.role}'s, expected the {expected}'s: they must alternate, user first"
+            )
     if not turns:
         raise ValueError("a conversation needs one turn at least")
 

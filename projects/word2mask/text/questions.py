@@ -1,63 +1,117 @@
-"""Wording of questions and answers, drawn by a generator."""
+"""Wording of questions and answers, drawn by a generator. Sources that carry conversations of their own don't need it."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from word2mask.text.special_tokens import SEG
+from word2mask.text.special_tokens import PHRASE_END, PHRASE_START, SEG
 
-_SEGMENTATION = (
-    "Please segment {} in this picture.",
-    "Can you segment {} in the picture?",
+#: ``{}`` is the expression, ``{medium}`` is "picture" or "video".
+SEGMENTATION_QUESTIONS = (
+    "Can you segment {} in this {medium}?",
+    "Please segment {} in this {medium}.",
+    "What is {} in this {medium}? Please answer with its mask.",
+    "Could you provide the mask of {}?",
+    "Identify {} and segment it.",
     "Where is {}? Answer with its mask.",
-    "Find {} and mark it with a mask.",
-    "Could you highlight {}?",
+    "Please highlight {} in the {medium}.",
+    "Can you mark {}?",
 )
-_VIDEO_SEGMENTATION = (
-    "Please segment {} in this video.",
-    "Can you segment {} in the video?",
-    "Follow {} through the video and mark it with a mask.",
+
+#: Follows an expression that is a question itself ("which of them would roll away?").
+MASK_SUFFIXES = (
+    "Please answer with a mask.",
+    "Answer with its mask.",
+    "Please segment it.",
 )
-_CAPTION = (
-    "Describe the picture and mark what you mention with masks.",
-    "Could you describe this picture, with a mask for each thing you name?",
+
+SEGMENTATION_ANSWERS = ("{}.", "It is {}.", "Sure, {}.", "Sure, it is {}.", "Here it is: {}.")
+SEVERAL_ANSWERS = ("{}.", "They are {}.", "Sure, {}.", "Sure, they are {}.", "Here they are: {}.")
+
+NO_TARGET_ANSWERS = (
+    "There is no {} in the {medium}.",
+    "I can't find {} in the {medium}.",
+    "Nothing in the {medium} is {}.",
 )
-_REGION = ("Please describe {} in the picture.", "What can you see in {}?", "What is {}?")
+
+#: One wording for training and evaluation alike.
+CAPTION_QUESTIONS = (
+    "Please describe this {medium} and mark what you name with masks.",
+    "Could you describe the {medium}? Give the mask of each thing you mention.",
+    "What does the {medium} show? Interleave your answer with masks.",
+    "Describe the {medium} with a mask for each phrase.",
+)
+
+REGION_QUESTIONS = (
+    "Can you describe {}?",
+    "What is {}?",
+    "Please describe {} in the picture.",
+    "What do you see in {}?",
+)
 
 
-def segmentation_question(expression: str, rng: np.random.Generator) -> str:
+def segmentation_question(expression: str, rng: np.random.Generator, medium: str = "picture") -> str:
     """Asks for the mask of ``expression``; a text that is a question itself is kept, with a request for the mask."""
-    return _ask(_SEGMENTATION, expression, rng)
+    if expression.rstrip().endswith("?"):
+        return f"{expression.strip()} {_draw(MASK_SUFFIXES, rng)}"
+    return _draw(SEGMENTATION_QUESTIONS, rng).format(expression, medium=medium)
 
 
 def video_segmentation_question(expression: str, rng: np.random.Generator) -> str:
     """The same for a video."""
-    return _ask(_VIDEO_SEGMENTATION, expression, rng)
+    return segmentation_question(expression, rng, medium="video")
 
 
 def segmentation_answer(num_objects: int, rng: np.random.Generator) -> str:
-    """An answer with ``num_objects`` ``[SEG]``."""
-    marks = ", ".join([SEG] * num_objects)
-    template = ("It is {}.", "Sure, {}.", "{}.") if num_objects == 1 else ("They are {}.", "Sure, {}.", "{}.")
-    return template[rng.integers(3)].format(marks)
+    """An answer with ``num_objects`` ``[SEG]``, one or more."""
+    if num_objects < 1:
+        raise ValueError(f"an answer with masks needs one object at least, got {num_objects}")
+    templates = SEGMENTATION_ANSWERS if num_objects == 1 else SEVERAL_ANSWERS
+    return _draw(templates, rng).format(", ".join([SEG] * num_objects))
 
 
-def no_target_answer(expression: str, rng: np.random.Generator) -> str:
-    """Says in words that nothing fits ``expression``."""
-    return ("There is no {} in the picture.", "I can't find {} in the picture.")[rng.integers(2)].format(expression)
+def no_target_answer(expression: str, rng: np.random.Generator, medium: str = "picture") -> str:
+    """Says in words that nothing fits ``expression`` (given without its article where the wording needs none)."""
+    bare = expression.strip().rstrip("?.!")
+    template = _draw(NO_TARGET_ANSWERS, rng)
+    if template.startswith("There is no"):
+        bare = _without_article(bare)
+    return template.format(bare, medium=medium)
 
 
-def grounded_caption_question(rng: np.random.Generator) -> str:
+def grounded_phrase(phrase: str, num_objects: int = 1) -> str:
+    """A phrase of a caption with its ``[SEG]``: ``<p> phrase </p> [SEG]``."""
+    return f"{PHRASE_START} {phrase} {PHRASE_END} " + " ".join([SEG] * num_objects)
+
+
+def grounded_caption_question(rng: np.random.Generator, medium: str = "picture") -> str:
     """Asks for a caption with a mask for each phrase."""
-    return _CAPTION[rng.integers(len(_CAPTION))]
+    return _draw(CAPTION_QUESTIONS, rng).format(medium=medium)
 
 
 def region_question(region: str, rng: np.random.Generator) -> str:
     """Asks what a marked region shows, e.g. ``region1``."""
-    return _REGION[rng.integers(len(_REGION))].format(region)
+    return _draw(REGION_QUESTIONS, rng).format(region)
 
 
-def _ask(templates: tuple[str, ...], expression: str, rng: np.random.Generator) -> str:
-    if "?" in expression:
-        return f"{expression} Please answer with a mask."
-    return templates[rng.integers(len(templates))].format(expression)
+def wordings() -> list[str]:
+    """Every template once, with a word in its place: for training a tokenizer."""
+    groups = (
+        SEGMENTATION_QUESTIONS,
+        MASK_SUFFIXES,
+        SEGMENTATION_ANSWERS,
+        SEVERAL_ANSWERS,
+        NO_TARGET_ANSWERS,
+        CAPTION_QUESTIONS,
+        REGION_QUESTIONS,
+    )
+    return [text.format("the object", medium="picture") for group in groups for text in group]
+
+
+def _draw(templates: tuple[str, ...], rng: np.random.Generator) -> str:
+    return templates[int(rng.integers(len(templates)))]
+
+
+def _without_article(phrase: str) -> str:
+    first, _, rest = phrase.partition(" ")
+    return rest if rest and first.lower() in ("the", "a", "an", "any") else phrase

@@ -1,124 +1,303 @@
-"""Endless pictures of the shapes world for pretraining the base MLLM; nothing is written to disk.
+"""Endless conversations about the shapes world for pretraining a base MLLM; nothing is written to disk.
 
-Item ``i`` is a pure function of ``(seed, split, i)``. The indices start far above those of the data set on disk, so that a
-base model never meets a scene of it.
+Each picture carries many questions, so that one pass through the vision tower gives much supervision. A box stands in
+an answer in one of two ways: spelt out, ``<box>[[12, 30, 45, 61]]</box>``, when the question asks for numbers, and else as the
+token ``<box>`` alone, whose state a regression head reads (:class:`word2mask.models.mllm_pretraining.MLLMPretraining`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from torch import nn
 from torch.utils.data import Dataset
 
+from word2mask.data.collate import collate
+from word2mask.data.encode import Encoder
+from word2mask.data.shapes_world.language import (
+    IMAGE_KINDS,
+    VIDEO_KINDS,
+    chat,
+    grounded_caption,
+    object_boxes,
+    reasoning,
+    referring,
+    region,
+)
+from word2mask.data.shapes_world.language.words import medium
 from word2mask.data.shapes_world.render import render
 from word2mask.data.shapes_world.scene import Scene, sample_scene
 from word2mask.data.shapes_world.splits import Split, scene_rng
-from word2mask.data.shapes_world.vocabulary import COLOURS, SHAPES, SIZES, TEXTURES
-from word2mask.types import Media
+from word2mask.data.shapes_world.vision_stream import FIRST_INDEX
+from word2mask.ops.frames import uniform_frames
+from word2mask.text.questions import no_target_answer
+from word2mask.text.special_tokens import BOX_END, BOX_START, REFERENCE_END, REFERENCE_START
+from word2mask.types import Batch, Example, Media, Sample, Turn
 
-#: First scene index of the streams.
-FIRST_INDEX = 10_000_000
-#: A patch belongs to the object that covers most of it, if that is at least this share.
-MIN_PATCH_SHARE = 0.15
-#: Label of a patch without loss.
-IGNORED = -100
-#: Most objects of one shape that are told apart by their order from the left.
-MAX_ORDER = 4
+Box = tuple[float, float, float, float]
+
+LOCATE_QUESTIONS = (
+    "Where is {}?",
+    "Can you find {} in this {medium}?",
+    "Please find {} in this {medium}.",
+    "Can you segment {} in this {medium}?",
+    "Please segment {} in this {medium}.",
+    "What is {} in this {medium}?",
+    "Could you provide the place of {}?",
+    "Identify {} and point at it.",
+    "Please highlight {} in the {medium}.",
+    "Can you mark {}?",
+    "Locate {}.",
+)
+LOCATE_ANSWERS = ("{}.", "{}.", "{}.", "It is {}.", "Sure, {}.", "Sure, it is {}.", "Here it is: {}.")
+SEVERAL_ANSWERS = ("{}.", "{}.", "{}.", "They are {}.", "Sure, {}.", "Sure, they are {}.", "Here they are: {}.")
+NUMBER_QUESTIONS = ("Give the box of {} in numbers.", "Where is {}? Answer with numbers.")
+CAPTION_QUESTIONS = ("Describe the {medium} and locate what you name.", "Describe everything and point at it.")
+REASON_SUFFIXES = ("", "", " Please point at it.", " Explain and point at it.")
 
 
-class VisionStream(Dataset):
-    """Pictures with a description of every patch, for dense supervised pretraining of a vision tower.
+@dataclass(frozen=True)
+class BaseMix:
+    """How many turns of each kind a picture or video gets.
+
+    Attributes:
+        locate: expressions to locate; their kinds are drawn by ``kind_weights``.
+        numbers: probability of an expression whose box is asked for in numbers.
+        chat: short questions and answers.
+        reason: probability of a question of everyday knowledge.
+        caption: probability of a caption.
+        region: probability that an object is marked and asked about.
+        kind_weights: weight of each kind of expression; 1 where it isn't named.
+    """
+
+    locate: int = 6
+    numbers: float = 0.4
+    chat: int = 3
+    reason: float = 0.5
+    caption: float = 0.25
+    region: float = 0.12
+    kind_weights: tuple[tuple[str, float], ...] = (
+        ("relation", 1.5),
+        ("ordinal", 1.3),
+        ("motion", 2.5),
+        ("several", 1.3),
+    )
+
+
+@dataclass(frozen=True)
+class BaseItem:
+    """An example and what the tokens ``<box>`` of its answers stand for.
+
+    Attributes:
+        example: as any training example.
+        boxes: float32 ``[K,4]`` x1, y1, x2, y2 in 0…1 of the first frame, in the order of ``<box>`` in the answers.
+    """
+
+    example: Example
+    boxes: torch.Tensor
+
+
+@dataclass
+class BaseBatch:
+    """A batch and its boxes, float32 ``[K,4]``, all samples after one another."""
+
+    batch: Batch
+    boxes: torch.Tensor
+
+    def to(self, device: torch.device | str) -> BaseBatch:
+        """The same batch on ``device``."""
+        return BaseBatch(self.batch.to(device), self.boxes.to(device))
+
+
+def collate_base(items: Sequence[BaseItem], pad_id: int) -> BaseBatch:
+    """Puts items side by side."""
+    return BaseBatch(collate([item.example for item in items], pad_id), torch.cat([item.boxes for item in items]))
+
+
+class BaseStream(Dataset):
+    """Pictures and videos with conversations.
+
+    Blocks of ``block`` neighbouring items are of one kind, so that a batch of that size holds sequences of similar length.
 
     Args:
-        processor: the MLLM's preprocessing (a :class:`word2mask.mllms.interface.MediaProcessor`).
+        encoder: the encoder that fine-tuning uses too, without a segmenter; with ``overlong="drop_turns"`` its
+            ``max_length`` says how much is asked about one picture.
+        video_encoder: the same for videos, whose frames need a greater length; ``encoder`` if not given.
         length: number of items.
         split: of the scenes.
         seed: of the scenes.
-        grid: patches along a side of the tile.
-        video_share: share of the items that are one frame of a video, where objects are cut off and change their size.
+        block: items of one kind in a row; the batch size.
+        video_every: one block in so many shows videos.
+        num_frames: frames of a video that the model sees, of 16.
+        mix: kinds of turns.
+        start: index of the first item, to go on after an earlier run.
     """
 
     def __init__(
         self,
-        processor: Any,
+        encoder: Encoder,
         length: int,
         split: Split = "train",
         seed: int = 0,
-        grid: int = 16,
-        video_share: float = 0.25,
+        block: int = 16,
+        video_every: int = 6,
+        num_frames: int = 5,
+        mix: BaseMix | None = None,
+        start: int = 0,
+        video_encoder: Encoder | None = None,
     ) -> None:
-        self.processor, self.length, self.split, self.seed = processor, length, split, seed
-        self.grid, self.video_share = grid, video_share
+        self.video_encoder = video_encoder or encoder
+        self.encoder, self.length, self.split, self.seed = encoder, length, split, seed
+        self.block, self.video_every, self.num_frames = block, video_every, num_frames
+        self.mix, self.start = mix or BaseMix(), start
 
     def __len__(self) -> int:
         return self.length
 
-    def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
-        """``pixel_values`` float32 ``[3,h,w]``, ``shape colour texture size order`` int64 ``[cells]`` and ``box``
-        float32 ``[cells,4]`` (x1, y1, x2, y2 in 0…1). Class 0 of ``shape`` is the background; the others are ignored there."""
-        rng = scene_rng(self.seed, self.split, FIRST_INDEX + index)
-        is_video = rng.random() < self.video_share
-        scene = sample_scene(rng, "video" if is_video else "image", self.split, num_frames=4)
-        frame = int(rng.integers(scene.num_frames))
-        frames, masks = render(single_frame(scene, frame))
-        return {
-            "pixel_values": self.processor.prepare_media(Media("image", frames)).tensors["pixel_values"][-1],
-            **describe_patches(scene, masks[:, 0], self.grid, sized=frame == 0),
-        }
+    def __getitem__(self, index: int) -> BaseItem:
+        index += self.start
+        rng = scene_rng(self.seed, self.split, 2 * FIRST_INDEX + index)
+        is_video = (index // self.block) % self.video_every == self.video_every - 1
+        scene = sample_scene(rng, "video" if is_video else "image", self.split)
+        turns, boxes, marked = compose(scene, rng, self.mix)
+        frames, masks, indices = shown_frames(scene, self.num_frames)
+        sample = Sample(
+            source="shapes_base",
+            id=str(index),
+            task="chat",
+            turns=tuple(
+                Turn(role, text) for turn in turns for role, text in zip(("user", "assistant"), turn, strict=True)
+            ),
+            media=Media(scene.kind, frames, indices),
+            regions=masks[list(marked), 0] if marked else None,
+        )
+        example = (self.video_encoder if is_video else self.encoder)(sample)
+        kept = int((example.labels == self.encoder.media_processor.tokenizer.convert_tokens_to_ids(BOX_START)).sum())
+        return BaseItem(example, torch.tensor(boxes[:kept], dtype=torch.float32).reshape(-1, 4))
 
 
-def single_frame(scene: Scene, frame: int) -> Scene:
-    """The picture that a scene shows in one frame."""
+def shown_frames(scene: Scene, num_frames: int) -> tuple[np.ndarray, np.ndarray, tuple[int, ...]]:
+    """Draws the frames that the model sees: frames uint8 ``[T,H,W,3]``, masks bool ``[N,T,H,W]`` and their indices."""
+    indices = tuple(int(i) for i in uniform_frames(scene.num_frames, min(num_frames, scene.num_frames)))
+    chosen = list(indices)
     things = tuple(
-        replace(t, centre=t.centre[[frame]], scale=t.scale[[frame]], rotation=t.rotation[[frame]]) for t in scene.objects
+        replace(t, centre=t.centre[chosen], scale=t.scale[chosen], rotation=t.rotation[chosen]) for t in scene.objects
     )
-    light = replace(scene.lighting, gain=scene.lighting.gain[[frame]])
-    return replace(scene, objects=things, lighting=light, num_frames=1)
+    light = replace(scene.lighting, gain=scene.lighting.gain[chosen])
+    frames, masks = render(replace(scene, objects=things, lighting=light, num_frames=len(chosen)))
+    return frames, masks, indices
 
 
-def describe_patches(scene: Scene, masks: np.ndarray, grid: int, sized: bool = True) -> dict[str, torch.Tensor]:
-    """What each patch of a picture shows.
+def compose(
+    scene: Scene, rng: np.random.Generator, mix: BaseMix
+) -> tuple[list[tuple[str, str]], list[Box], tuple[int, ...]]:
+    """Draws the conversation about a scene.
 
-    Args:
-        scene: the scene.
-        masks: bool ``[N,H,W]``.
-        grid: patches along a side.
-        sized: whether the size words hold in this frame.
+    Returns:
+        Questions and answers in random order, the boxes of the tokens ``<box>`` in the answers, and the marked objects.
     """
-    share = nn.functional.adaptive_avg_pool2d(torch.from_numpy(masks).float()[None], (grid, grid))[0].flatten(1)
-    most, owner = share.max(dim=0)
-    owner[most < MIN_PATCH_SHARE] = len(masks)
-    height, width = masks.shape[1:]
-    boxes = np.zeros((len(masks) + 1, 4), dtype=np.float32)
-    for index, mask in enumerate(masks):
-        rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-        if len(rows):
-            boxes[index] = columns[0] / width, rows[0] / height, (columns[-1] + 1) / width, (rows[-1] + 1) / height
-
-    def cells(words: Sequence[int], background: int = IGNORED) -> torch.Tensor:
-        return torch.tensor([*words, background])[owner]
-
-    things = scene.objects
-    order = [
-        sum(other.shape == thing.shape and boxes[j, ::2].sum() < boxes[i, ::2].sum() for j, other in enumerate(things))
-        for i, thing in enumerate(things)
-    ]
-    colours = tuple(COLOURS)
-    return {
-        "shape": cells([1 + SHAPES.index(thing.shape) for thing in things], background=0),
-        "colour": cells([colours.index(thing.colour) for thing in things]),
-        "texture": cells([TEXTURES.index(thing.texture) for thing in things]),
-        "size": cells([SIZES.index(thing.size_name) if sized else IGNORED for thing in things]),
-        "order": cells([min(rank, MAX_ORDER - 1) for rank in order]),
-        "box": torch.from_numpy(boxes)[owner],
-    }
+    boxes = [None if box is None else tuple(value / 100 for value in box) for box in object_boxes(scene)]
+    exchanges: list[tuple[str, str, list[Box]]] = []
+    for _ in range(mix.locate):
+        exchanges += _locate(scene, rng, boxes, mix, spelt=False)
+    if rng.random() < mix.numbers:
+        exchanges += _locate(scene, rng, boxes, mix, spelt=True)
+    if mix.chat:
+        exchanges += [(item.question, item.answer, []) for item in _varied(chat(scene, rng), mix.chat, rng)]
+    if rng.random() < mix.reason:
+        exchanges += _reason(scene, rng, boxes)
+    if rng.random() < mix.caption:
+        exchanges.append(_caption(scene, rng, boxes))
+    marked: tuple[int, ...] = ()
+    if rng.random() < mix.region:
+        marked = tuple(int(i) for i in rng.permutation(len(scene.objects))[: int(rng.integers(1, 3))])
+        exchanges += [_region(scene, rng, number, index) for number, index in enumerate(marked, start=1)]
+    order = rng.permutation(len(exchanges))
+    turns = [exchanges[i][:2] for i in order]
+    return turns, [box for i in order for box in exchanges[i][2]], marked
 
 
-def stack(items: Sequence[dict[str, Any]]) -> dict[str, torch.Tensor]:
-    """Stacks items of :class:`VisionStream`."""
-    return {key: torch.stack([item[key] for item in items]) for key in items[0]}
+def _locate(
+    scene: Scene, rng: np.random.Generator, boxes: Sequence[Box | None], mix: BaseMix, spelt: bool
+) -> list[tuple[str, str, list[Box]]]:
+    kinds = IMAGE_KINDS if scene.kind == "image" else VIDEO_KINDS
+    named = dict(mix.kind_weights)
+    weights = np.array([named.get(kind, 1.0) for kind in kinds])
+    kind = str(rng.choice(kinds, p=weights / weights.sum()))
+    found = referring(scene, rng, kind)
+    if not found:
+        return []
+    expression = found[0]
+    targets = [boxes[i] for i in expression.targets]
+    if any(box is None for box in targets):
+        return []
+    questions = NUMBER_QUESTIONS if spelt else LOCATE_QUESTIONS
+    question = _pick(rng, questions).format(expression.text, medium=medium(scene))
+    if not targets:
+        return [(question, no_target_answer(expression.text, rng, medium(scene)), [])]
+    answers = LOCATE_ANSWERS if len(targets) == 1 else SEVERAL_ANSWERS
+    text = ", ".join(_spelt(box) if spelt else BOX_START for box in targets)
+    return [(question, (text if spelt else _pick(rng, answers).format(text)), targets)]
+
+
+def _reason(scene: Scene, rng: np.random.Generator, boxes: Sequence[Box | None]) -> list[tuple[str, str, list[Box]]]:
+    for asked in reasoning(scene, rng):
+        targets = [boxes[i] for i in asked.targets]
+        if all(box is not None for box in targets):
+            marks = ", ".join([BOX_START] * len(targets))
+            answers = (f"{marks}.", f"{asked.explanation} {marks}.")
+            return [(asked.question + _pick(rng, REASON_SUFFIXES), _pick(rng, answers), targets)]
+    return []
+
+
+def _caption(scene: Scene, rng: np.random.Generator, boxes: Sequence[Box | None]) -> tuple[str, str, list[Box]]:
+    caption = grounded_caption(scene, rng)
+    if rng.random() < 0.2:
+        return f"Describe the {medium(scene)}.", caption.text, []
+    text, done, targets = "", 0, []
+    for phrase in caption.phrases:
+        text += caption.text[done : phrase.span[0]] + f"{REFERENCE_START}{phrase.phrase}{REFERENCE_END}"
+        if boxes[phrase.index] is not None:
+            text += BOX_START
+            targets.append(boxes[phrase.index])
+        done = phrase.span[1]
+    return _pick(rng, CAPTION_QUESTIONS).format(medium=medium(scene)), text + caption.text[done:], targets
+
+
+def _region(scene: Scene, rng: np.random.Generator, number: int, index: int) -> tuple[str, str, list[Box]]:
+    asked = region(scene, index, rng)
+    questions = (f"What is region{number}?", f"Can you describe region{number}?", f"What do you see in region{number}?")
+    return _pick(rng, questions), asked.answer, []
+
+
+def _varied(items: Sequence, count: int, rng: np.random.Generator) -> list:
+    """``count`` of the questions, the topics drawn evenly."""
+    topics = sorted({item.topic for item in items})
+    chosen: dict[str, object] = {}
+    for _ in range(4 * count):
+        topic = topics[int(rng.integers(len(topics)))]
+        pool = [item for item in items if item.topic == topic and item.question not in chosen]
+        if pool:
+            chosen[pool[0].question] = pool[0]
+        if len(chosen) == count:
+            break
+    return list(chosen.values())
+
+
+def _spelt(box: Box) -> str:
+    return f"{BOX_START}[[{', '.join(str(min(99, round(100 * value))) for value in box)}]]{BOX_END}"
+
+
+def _pick(rng: np.random.Generator, options: Sequence[str]) -> str:
+    return options[int(rng.integers(len(options)))]
+
+
+def base_lines(rng: np.random.Generator, num_lines: int) -> list[str]:
+    """Questions and answers of training scenes, for training a tokenizer."""
+    lines: list[str] = []
+    while len(lines) < num_lines:
+        scene = sample_scene(rng, "video" if rng.random() < 0.3 else "image", "train")
+        lines += [text for turn in compose(scene, rng, BaseMix())[0] for text in turn]
+    return lines[:num_lines]
