@@ -34,7 +34,7 @@ class Boxes:
 
 class Referring(ReferringBenchmark):
     name, splits, folder, metrics = "boxes", ("val",), "boxes", {"giou": "gIoU", "ciou": "cIoU"}
-    rules = "test"
+    rules, default_title = "test", "Boxes"
 
     @classmethod
     def open(cls, root, split):

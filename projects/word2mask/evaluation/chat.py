@@ -41,6 +41,7 @@ class ImageChat(ExactMatchBenchmark):
     """Questions about pictures."""
 
     name = "image_chat"
+    default_title = "Questions about pictures"
     splits: ClassVar[tuple[str, ...]] = ("val", "test")
     folder = "llava"
 
@@ -58,6 +59,7 @@ class VideoQuestions(ExactMatchBenchmark):
     """Questions about videos; the session chooses the frames that the model sees."""
 
     name = "video_chat"
+    default_title = "Questions about videos"
     splits: ClassVar[tuple[str, ...]] = ("val", "test")
     folder = "video_chat"
 

@@ -24,6 +24,7 @@ class GRefCOCO(ReferringBenchmark):
         "t_acc": "T-acc",
         "pr@0.7": "Pr@0.7",
     }
+    default_title = "Several objects, or none"
     default_prompt = "Please segment {} in this picture."
     # One [SEG] an object: room for more of them than a single object needs.
     max_new_tokens = 96

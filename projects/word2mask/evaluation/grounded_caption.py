@@ -35,6 +35,7 @@ class GroundedCaption(Benchmark):
         "recall": "recall",
         "ap50": "AP50",
     }
+    default_title = "Captions that point"
     default_prompt = CAPTION_QUESTIONS[0].format(medium="picture")
     max_new_tokens = 384
 

@@ -21,7 +21,7 @@ from word2mask.types import Media, Request, Result, Sample, Turn
 #: Follows a question that asks for something to segment.
 MASK_REQUEST = MASK_SUFFIXES[0]
 #: The settings that every benchmark's ``build`` takes.
-BUILD = ["root", "split", "limit", "prompt"]
+BUILD = ["root", "split", "limit", "prompt", "title"]
 #: What :meth:`Benchmark.score` keeps of one sample; must survive JSON unchanged.
 Scores = dict[str, Any]
 
@@ -52,6 +52,7 @@ class Benchmark(ABC):
         split: e.g. ``"val"``.
         limit: evaluate only that many samples, evenly spaced over the split; all by default.
         prompt: the wording instead of :attr:`default_prompt`, with ``{}`` where that has one.
+        title: what to call it on a page instead of :attr:`default_title`.
         origin: the arguments that :meth:`build` was given, from which it can be built again.
 
     Attributes:
@@ -59,6 +60,7 @@ class Benchmark(ABC):
         splits: the splits it has.
         folder: where its data lies below a data root, by default.
         metrics: metric key → how it is printed, the most important one first.
+        default_title: what it asks, in a few words for a newcomer.
         default_prompt: the words asked, ``{}`` standing for the sample's own; empty where the sample has all the words.
         max_new_tokens: upper limit of an answer's length.
 
@@ -70,6 +72,7 @@ class Benchmark(ABC):
     splits: ClassVar[tuple[str, ...]]
     folder: ClassVar[str]
     metrics: ClassVar[Mapping[str, str]]
+    default_title: ClassVar[str]
     default_prompt: ClassVar[str] = ""
     max_new_tokens: ClassVar[int] = 64
 
@@ -79,6 +82,7 @@ class Benchmark(ABC):
         split: str,
         limit: int | None = None,
         prompt: str | None = None,
+        title: str | None = None,
         origin: Mapping[str, Any] | None = None,
     ):
         if limit is not None and limit < 1:
@@ -90,12 +94,19 @@ class Benchmark(ABC):
         self.source = source
         self.split = split
         self.prompt = self.default_prompt if prompt is None else prompt
+        self.title = title or self.default_title
         self.origin = dict(origin or {})
         self._indices = evenly_spaced(len(source), limit)
 
     @classmethod
     def build(
-        cls, root: str | Path, split: str, limit: int | None = None, prompt: str | None = None, **files: str
+        cls,
+        root: str | Path,
+        split: str,
+        limit: int | None = None,
+        prompt: str | None = None,
+        title: str | None = None,
+        **files: str,
     ) -> Self:
         """The benchmark on the data at ``root``, in the published layout.
 
@@ -104,6 +115,7 @@ class Benchmark(ABC):
             split: one of :attr:`splits`.
             limit: evaluate only that many samples.
             prompt: other wording.
+            title: another title.
             **files: what lies elsewhere than :meth:`open` expects.
 
         Raises:
@@ -120,8 +132,8 @@ class Benchmark(ABC):
         source = cls.open(Path(root), split, **files)
         if not len(source):
             raise UserError(f"{cls.name}:{split}: no samples in {root}")
-        origin = {"root": str(root), "split": split, "limit": limit, "prompt": prompt, **files}
-        return cls(source, split, limit, prompt, origin)
+        origin = {"root": str(root), "split": split, "limit": limit, "prompt": prompt, "title": title, **files}
+        return cls(source, split, limit, prompt, title, origin)
 
     @classmethod
     @abstractmethod
@@ -174,6 +186,11 @@ class Benchmark(ABC):
     @abstractmethod
     def summarise(self, scores: Sequence[Scores]) -> dict[str, float]:
         """Metrics in percent, independent of the order of the samples; empty without samples."""
+
+    @property
+    def sample_metric(self) -> str:
+        """What :meth:`sample_score` is called."""
+        return next(iter(self.metrics.values()))
 
     def sample_score(self, scores: Scores) -> float:
         """How good one answer is, 0…100, to sort samples by; the headline metric of this sample alone."""

@@ -21,6 +21,7 @@ class MeViS(Benchmark):
     splits: ClassVar[tuple[str, ...]] = ("valid_u", "valid", "train")
     folder = "video_seg/mevis"
     metrics: ClassVar[dict[str, str]] = {"j&f": "J&F", "j": "J", "f": "F"}
+    default_title = "Objects in motion"
     default_prompt = "Please segment {} in this video."
 
     @classmethod

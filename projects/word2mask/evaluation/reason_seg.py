@@ -19,6 +19,7 @@ class ReasonSeg(ReferringBenchmark):
     splits: ClassVar[tuple[str, ...]] = ("val", "test")
     folder = "ref_seg/ReasonSeg"
     metrics: ClassVar[dict[str, str]] = {"giou": "gIoU", "ciou": "cIoU", "pr@0.5": "Pr@0.5"}
+    default_title = "Reasoning"
     default_prompt = "Please segment {} in this picture."
     max_new_tokens = 96
 

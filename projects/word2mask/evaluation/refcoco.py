@@ -25,6 +25,7 @@ class RefCOCO(ReferringBenchmark):
         "pr@0.9": "Pr@0.9",
     }
     split_by: ClassVar[str] = "unc"
+    default_title = "Referring expressions"
     default_prompt = "Please segment {} in this picture."
 
     @classmethod

@@ -34,6 +34,11 @@ class ReferringBenchmark(Benchmark):
         summary = accumulator.summary()
         return {key: summary[key] for key in self.metrics if key in summary}
 
+    @property
+    def sample_metric(self) -> str:
+        """IoU, which cIoU and gIoU both are of a single sample."""
+        return "IoU"
+
     def sample_score(self, scores: Scores) -> float:
         """The sample's IoU in percent."""
         return (

@@ -14,6 +14,7 @@ class Region(ExactMatchBenchmark):
     """Every question about a region is a sample; all regions of the picture are given."""
 
     name = "region"
+    default_title = "Marked regions"
     splits: ClassVar[tuple[str, ...]] = ("val", "test")
     folder = "osprey"
 

@@ -16,8 +16,10 @@ from word2mask.evaluation.runner import Score
 FORMAT = 1
 RESULTS_FILE = "results.json"
 
-#: Benchmark ``"name:split"`` → metric key → the number to reach, in percent.
-Targets = Mapping[str, Mapping[str, float]]
+#: A number to reach, in percent: at least ``85``, or ``{"at_most": 40}``.
+Target = float | Mapping[str, float]
+#: Benchmark ``"name:split"`` → metric key → target.
+Targets = Mapping[str, Mapping[str, Target]]
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,21 @@ def fingerprint(path: Path) -> str:
     return digest.hexdigest()[:12]
 
 
+def limit_of(target: Target) -> tuple[str, float]:
+    """A target's sign and number.
+
+    >>> limit_of(85), limit_of({"at_most": 40})
+    (('≥', 85.0), ('≤', 40.0))
+    """
+    return ("≤", float(target["at_most"])) if isinstance(target, Mapping) else ("≥", float(target))
+
+
+def is_reached(target: Target, value: float) -> bool:
+    """Whether a number is as high, or as low, as it should be."""
+    sign, number = limit_of(target)
+    return value >= number if sign == "≥" else value <= number
+
+
 def results_to_json(info: RunInfo, scores: Sequence[Score]) -> dict[str, Any]:
     """The content of results.json."""
     return {
@@ -88,6 +105,7 @@ def results_to_json(info: RunInfo, scores: Sequence[Score]) -> dict[str, Any]:
                 "label": score.benchmark.label,
                 "benchmark": score.benchmark.name,
                 "split": score.benchmark.split,
+                "title": score.benchmark.title,
                 "origin": score.benchmark.origin,
                 "protocol": score.benchmark.protocol,
                 "names": dict(score.benchmark.metrics),
@@ -142,8 +160,10 @@ def rows(results: Mapping[str, Any]) -> list[list[str]]:
         names = one["names"]
         numbers = "  ".join(f"{names.get(key, key)} {value:.1f}" for key, value in one["metrics"].items())
         targets = "  ".join(
-            f"{names.get(key, key)} ≥ {value:g} {'✓' if one['metrics'].get(key, 0.0) >= value else '✗'}"
-            for key, value in one["targets"].items()
+            "{} {} {:g} {}".format(
+                names.get(key, key), *limit_of(target), "✓" if is_reached(target, one["metrics"].get(key, 0.0)) else "✗"
+            )
+            for key, target in one["targets"].items()
         )
         table.append(
             [one["label"], numbers, targets, str(one["count"]), str(len(one["failures"])), f"{one['seconds']:.1f}"]

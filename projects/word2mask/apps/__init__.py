@@ -1,0 +1,1 @@
+"""Programs for people: argument to request, result to display. No tensors."""

@@ -1,0 +1,126 @@
+"""Which samples a page shows, and everything it shows of them, read again from records and benchmark."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from word2mask.errors import UserError
+from word2mask.evaluation.interface import Benchmark, benchmarks, media_of
+from word2mask.evaluation.records import Record, RecordFolder, decode_segments
+from word2mask.types import Media, Sample
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One sample of the page.
+
+    Attributes:
+        why: ``"random"``, ``"best"`` or ``"worst"``.
+        record: the model's answer.
+        sample: read again.
+        score: of this sample, 0…100.
+        twin: the other run's answer to the same question, or ``None``.
+        twin_score: of that answer, 0…100.
+    """
+
+    why: str
+    record: Record
+    sample: Sample
+    score: float
+    twin: Record | None
+    twin_score: float
+
+
+def rebuild(entry: Mapping[str, Any]) -> Benchmark:
+    """The benchmark of an entry of results.json, on the same data.
+
+    Raises:
+        UserError: the benchmark or its data are no longer there.
+    """
+    known = benchmarks()
+    if entry["benchmark"] not in known:
+        raise UserError(f"no benchmark is called {entry['benchmark']!r}; it was evaluated by another version")
+    return known[entry["benchmark"]].build(**entry["origin"])
+
+
+def records_of(run: Path, entry: Mapping[str, Any]) -> list[Record]:
+    """The records of a benchmark in a run's folder, in order.
+
+    Raises:
+        UserError: some are missing.
+    """
+    folder = run / entry["label"].replace(":", "_")
+    records = RecordFolder(folder).load()
+    if len(records) != entry["count"]:
+        raise UserError(f"{folder} holds {len(records)} records of {entry['count']}; evaluate again")
+    return [records[position] for position in range(entry["count"])]
+
+
+def choose(
+    benchmark: Benchmark,
+    records: Sequence[Record],
+    twin: Sequence[Record] | None,
+    count: int,
+    seed: int,
+) -> list[Shown]:
+    """``count`` samples at random (one of each kind of question first), then the best and worst among the others.
+
+    Args:
+        benchmark: reads the samples again.
+        records: of all samples.
+        twin: of another run on the same samples, or ``None``.
+        count: at random; half as many best and half as many worst follow.
+        seed: of the choice.
+    """
+    scores = [benchmark.sample_score(record.scores) for record in records]
+    rng = np.random.default_rng(seed)
+    order = [int(position) for position in rng.permutation(len(records))]
+    seen_kinds: dict[str | None, int] = {}
+    rounds = []
+    for position in order:
+        kind = records[position].kind
+        rounds.append((seen_kinds.get(kind, 0), len(rounds), position))
+        seen_kinds[kind] = seen_kinds.get(kind, 0) + 1
+    drawn = [position for _, _, position in sorted(rounds)[:count]]
+    others = sorted((position for position in order if position not in drawn), key=lambda position: scores[position])
+    half = min(count // 2, len(others) // 2)
+    groups = (("random", drawn), ("best", others[::-1][:half]), ("worst", others[:half]))
+    return [
+        Shown(
+            why,
+            records[position],
+            benchmark.sample(position),
+            scores[position],
+            twin[position] if twin else None,
+            benchmark.sample_score(twin[position].scores) if twin else 0.0,
+        )
+        for why, positions in groups
+        for position in positions
+    ]
+
+
+def frames_of(sample: Sample, indices: Sequence[int]) -> list[np.ndarray]:
+    """Frames uint8 RGB ``[H,W,3]`` of a sample's picture or video."""
+    media = media_of(sample)
+    if media is None:
+        return []
+    frames = media.frames[list(indices)] if isinstance(media, Media) else media.read(indices)
+    return list(frames)
+
+
+def num_frames_of(sample: Sample) -> int:
+    """T of a sample's media; 0 without."""
+    media = media_of(sample)
+    if media is None:
+        return 0
+    return len(media.frames) if isinstance(media, Media) else len(media)
+
+
+def masks_of(record: Record | None) -> np.ndarray | None:
+    """A record's masks, bool ``[N,T,H,W]``; ``None`` without."""
+    return decode_segments(record) if record is not None else None

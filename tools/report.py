@@ -1,0 +1,76 @@
+"""An HTML page of evaluated runs: scores, then questions, answers and masks. One file that needs nothing else.
+
+    python tools/report.py RUN_DIR [OTHER_RUN_DIR …] --out page.html [--labels "model" "language-blind twin"]
+
+RUN_DIR is what ``tools/test.py`` wrote with ``--out``; the other runs stand beside it, column by column, and the second
+one's answers also picture by picture. ``--json FILE`` writes the table of scores. Exit code 2: something to put right.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(REPOSITORY / "projects"))
+
+from word2mask.apps.report.page import Run, build_page, score_table  # noqa: E402
+from word2mask.errors import UserError  # noqa: E402
+
+
+def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description="An HTML page of evaluated runs.")
+    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN_DIR", help="evaluated with tools/test.py --out")
+    parser.add_argument("--out", type=Path, required=True, help="the page, e.g. page.html")
+    parser.add_argument("--labels", nargs="+", help="how to call the runs (default: the folders' names)")
+    parser.add_argument(
+        "--samples", type=int, default=6, help="random samples of each benchmark; as many best and worst"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of the samples' choice")
+    parser.add_argument("--json", type=Path, help="also write the table of scores there")
+    return parser.parse_args(arguments)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Write the page."""
+    labels = arguments.labels or [folder.resolve().name for folder in arguments.runs]
+    if len(labels) != len(arguments.runs):
+        raise UserError(f"{len(arguments.runs)} runs but {len(labels)} --labels")
+    if len(set(labels)) != len(labels):
+        raise UserError(f"the runs need different --labels, got {', '.join(labels)}")
+    if arguments.samples < 1:
+        raise UserError(f"--samples must be 1 or more, got {arguments.samples}")
+    runs = [Run.load(folder, label) for folder, label in zip(arguments.runs, labels, strict=True)]
+    page = build_page(runs, arguments.samples, arguments.seed)
+    write(arguments.out, page)
+    if arguments.json:
+        write(arguments.json, json.dumps(score_table(runs), indent=1, ensure_ascii=False) + "\n")
+    sys.stdout.write(f"{arguments.out} ({len(page) / 1e6:.1f} MB)\n")
+
+
+def write(path: Path, text: str) -> None:
+    """Writes a file under its name only when complete."""
+    partial = path.with_name(f"{path.name}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(path)
+    except OSError as error:
+        raise UserError(f"{path} can't be written: {error.strerror}; give another --out") from error
+
+
+def main() -> int:
+    """Run, and turn errors that the user can put right into one sentence."""
+    try:
+        run(parse_arguments())
+    except UserError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
