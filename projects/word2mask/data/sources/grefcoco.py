@@ -38,8 +38,8 @@ class GRefCOCO(Source):
     """A picture a record; up to ``expressions_per_sample`` expressions as turns of one conversation.
 
     An answer has one ``[SEG]`` per object, from left to right; where nothing fits, it says so in words.
-    ``per_expression``: a sentence a record; ``extra`` holds besides ``no_target``, ``ref_id``, ``ann_ids``, ``image_id``,
-    and ``kind`` is ``"none"``, ``"single"`` or ``"several"`` where the file doesn't say.
+    ``per_expression``: a sentence a record; ``extra`` holds besides ``no_target``, ``ref_id``, ``ann_ids`` and
+    ``image_id``, and ``kind`` is ``"none"``, ``"single"`` or ``"several"`` where the file doesn't say.
 
     Args:
         folder: where ``instances.json`` lies.

@@ -2,7 +2,8 @@
 
 On disk::
 
-    <annotations>.json          [{file_name, caption, groundings: {phrase: {token_positives: [start, end], rle_masks: […]}}}]
+    <annotations>.json          [{file_name, caption, groundings}], where groundings is
+                                {phrase: {token_positives: [start, end], rle_masks: […]}}
     <image_folder>/<file_name>
 
 https://github.com/mbzuai-oryx/groundingLMM
@@ -29,9 +30,9 @@ from word2mask.types import Sample, Turn
 class GroundedCaption(Source):
     """A picture a record: its caption with one ``[SEG]`` after every phrase, which stands for all masks of the phrase.
 
-    Phrases go in the order of the caption. Where two overlap, the one that begins first (the longer one, if they begin
-    together) stays. ``per_expression``: the same in fixed wording; ``extra`` holds besides ``caption``, ``phrases`` (one per
-    mask), ``file_name``, and ``expression`` is empty.
+    Phrases go in the order of the caption. Where two overlap, the one that begins first stays (the longer one,
+    if they begin together). ``per_expression``: the same in fixed wording; ``extra`` holds besides ``caption``,
+    ``phrases`` (one per mask) and ``file_name``, and ``expression`` is empty.
 
     Args:
         annotations: the JSON file.

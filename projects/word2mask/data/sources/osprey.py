@@ -28,7 +28,7 @@ from word2mask.types import Sample, Turn
 
 
 class Osprey(Source):
-    """A picture with its regions a record; every region is a visual prompt, named ``region1``, ``region2`` … in the text.
+    """A picture with its regions a record; each is a visual prompt, named ``region1``, ``region2`` … in the text.
 
     ``per_expression``: a question with its answer a record, without the turns before it but with all the regions;
     ``extra`` holds besides ``answer``.

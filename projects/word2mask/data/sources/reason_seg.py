@@ -3,7 +3,8 @@
 On disk::
 
     <folder>/<split>/<picture>.jpg
-    <folder>/<split>/<picture>.json        {text: […], is_sentence, shapes: [{label: target | ignore, points: [[x, y], …]}]}
+    <folder>/<split>/<picture>.json        {text: […], is_sentence, shapes: [{label, points: [[x, y], …]}]},
+                                           label target or ignore
 
 https://github.com/dvlab-research/LISA
 """
