@@ -2,8 +2,9 @@
 
     python benchmarks/quickstart.py work_dirs/quickstart [--write benchmarks/quickstart.md] [--readme README.md]
 
-Prints the table; ``--write`` also writes it as a page, ``--readme`` puts the scores between the README's marks. Computes nothing anew: the scores come from the two
-results.json, the times from the stages' records, and the installation's from the environment that runs this.
+Prints the table; ``--write`` also writes it as a page, ``--readme`` puts the scores between the README's marks.
+Computes nothing anew: the scores come from the two results.json, the times from the stages' records, and the
+installation's from the environment that runs this.
 """
 
 from __future__ import annotations
