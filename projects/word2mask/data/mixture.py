@@ -1,7 +1,8 @@
 """Several sources as one: how often each is seen, and in which order.
 
-The order is a pure function of (seed, epoch, position). No state, no global random numbers: any process or worker that asks for a position gets the same record and the same
-generator, so a run can be stopped, resumed and spread over machines without changing what it trains on.
+The order is a pure function of (seed, epoch, position). No state, no global random numbers: any process or worker that
+asks for a position gets the same record and the same generator, so a run can be stopped, resumed and spread over
+machines without changing what it trains on.
 """
 
 from __future__ import annotations

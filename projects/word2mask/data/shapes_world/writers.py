@@ -12,7 +12,7 @@ Layout below the folder (``test`` and ``testA`` are the split ``combo``)::
     video_chat/{train,val,test}.json, videos/                                Chat-UniVi
     manifest.json, README.md
 
-A picture is one file with several names (hard links). Records carry the kind of their expression under the key ``kind``.
+A picture is one file with several names (hard links). Records say what kind their expression is under the key ``kind``.
 The whole folder appears under its name at once, when it is complete.
 """
 
