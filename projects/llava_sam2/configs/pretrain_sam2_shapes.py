@@ -20,11 +20,11 @@ data = dict(
     dataset=dict(
         type=PromptableBatches,
         processor=dict(type=FrameProcessor, side=160),
-        num_batches=5200,
+        num_batches=4200,
         num_images=8,
         num_clips=4,
         clip_every=3,
-        clips_from=1500,
+        clips_from=1000,
         num_frames=6,
         max_objects=4,
         split="train",
@@ -35,7 +35,7 @@ data = dict(
     shuffle=False,
 )
 optimizer = dict(type=AdamW, lr=1e-3, betas=(0.9, 0.98), weight_decay=0.02, fused=True)
-schedule = dict(max_iters=5200, warmup_ratio=0.02, final_ratio=0.01)
+schedule = dict(max_iters=4200, warmup_ratio=0.02, final_ratio=0.01)
 checkpoint = dict(interval=300, keep=2)
 log = dict(interval=25)
 grad_clip = 1.0

@@ -74,9 +74,15 @@ class SAM2Pretraining(nn.Module):
         return rounds
 
     def _click(self, features: FrameFeatures, frames: torch.Tensor, clicks: torch.Tensor) -> Decoded:
-        """Masks from one click each, its embedding disturbed while training."""
-        labels = torch.ones(len(clicks), 1, dtype=torch.long, device=clicks.device)
-        sparse = self.segmenter.embed_points(len(clicks), clicks.unsqueeze(1), labels)
+        """Masks from one click each, its embedding disturbed while training.
+
+        Half of the time an empty point stands beside it, as beside a language token.
+        """
+        num_points = 1 + int(self.training and torch.rand(()).item() < 0.5)
+        labels = torch.full((len(clicks), num_points), -1, dtype=torch.long, device=clicks.device)
+        labels[:, 0] = 1
+        points = clicks.unsqueeze(1).expand(-1, num_points, -1)
+        sparse = self.segmenter.embed_points(len(clicks), points, labels)
         if self.training and self.prompt_noise > 0:
             strength = self.prompt_noise * torch.rand(len(clicks), 1, device=clicks.device)
             noise = strength * torch.randn_like(sparse[:, 0])
@@ -133,7 +139,9 @@ class SAM2Pretraining(nn.Module):
             frames = batch.frame_index[:, t]
             decoded, tracked[t] = self.follow(features, frames, t, keys, tracked, batch.frame_step)
             rounds.append(self._losses(decoded, batch.targets[:, t]))
-        return rounds or [self._losses(self._click(features, batch.frame_index[:, 0], batch.clicks), batch.targets[:, 0])]
+        return rounds or [
+            self._losses(self._click(features, batch.frame_index[:, 0], batch.clicks), batch.targets[:, 0])
+        ]
 
     def _show(
         self, features: FrameFeatures, batch: PromptableBatch, t: int, rounds: list[dict[str, torch.Tensor]]

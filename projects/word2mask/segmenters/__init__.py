@@ -2,6 +2,6 @@
 
 from word2mask.segmenters.interface import Decoded, FrameFeatures, FrameProcessor, Segmenter
 from word2mask.segmenters.sam2 import SAM2Segmenter
-#from word2mask.segmenters.tracker import Tracker
+from word2mask.segmenters.tracker import Tracker
 
 __all__ = ["Decoded", "FrameFeatures", "FrameProcessor", "SAM2Segmenter", "Segmenter", "Tracker"]

@@ -21,16 +21,38 @@ _BACKBONES: dict[str, dict[str, Any]] = {
     "large": dict(
         width=144, heads=2, blocks=[2, 6, 36, 4], windows=[8, 4, 16, 8], everywhere=[23, 33, 43], background=7
     ),
-    "shapes": dict(width=32, heads=1, blocks=[1, 2, 3, 1], windows=[8, 4, 0, 0], everywhere=[4, 5], background=5, mlp=2.0),
+    "shapes": dict(
+        width=32, heads=1, blocks=[1, 2, 3, 1], windows=[8, 4, 0, 0], everywhere=[4, 5], background=5, mlp=2.0
+    ),
     "test": dict(width=8, heads=1, blocks=[1, 1, 1, 1], windows=[8, 4, 4, 2], everywhere=[], background=4),
 }
 
 #: Everything but the backbone. Meta's sizes share the defaults of transformers, which are SAM 2.1's.
 _HEADS: dict[str, dict[str, Any]] = {
     "shapes": dict(
-        hidden=128, decoder_heads=4, decoder_mlp=512, candidates=0, memory_layers=2, memory_mlp=512, fuser=256, dropout=0.0, memory_frames=5, pointers=8
+        hidden=128,
+        decoder_heads=4,
+        decoder_mlp=512,
+        candidates=0,
+        memory_layers=2,
+        memory_mlp=512,
+        fuser=256,
+        dropout=0.0,
+        memory_frames=5,
+        pointers=8,
     ),
-    "test": dict(hidden=128, decoder_heads=4, decoder_mlp=32, candidates=3, memory_layers=1, memory_mlp=32, fuser=32, dropout=0.0, memory_frames=4, pointers=6),
+    "test": dict(
+        hidden=128,
+        decoder_heads=4,
+        decoder_mlp=32,
+        candidates=3,
+        memory_layers=1,
+        memory_mlp=32,
+        fuser=32,
+        dropout=0.0,
+        memory_frames=4,
+        pointers=6,
+    ),
 }
 
 

@@ -144,7 +144,9 @@ class SAM2Segmenter(Segmenter):
         folder = Path(folder)
         for name in ("config.json", "model.safetensors"):
             if not (folder / name).is_file():
-                raise UserError(f"{folder / name}: no such file; give a folder that SAM2Segmenter.save_pretrained wrote")
+                raise UserError(
+                    f"{folder / name}: no such file; give a folder that SAM2Segmenter.save_pretrained wrote"
+                )
         model, info = Sam2VideoModel.from_pretrained(folder, dtype=dtype, output_loading_info=True)
         wrong = {key: sorted(info[key]) for key in ("missing_keys", "unexpected_keys") if info.get(key)}
         if wrong or info.get("mismatched_keys"):
@@ -207,7 +209,7 @@ class SAM2Segmenter(Segmenter):
     def decode(
         self, features: FrameFeatures, frame_index: torch.Tensor, prompts: torch.Tensor, multimask: bool | None = None
     ) -> Decoded:
-        """Sa2VA's injection: the embedding of a padding point, then the language tokens; no memory, no mask prompt.
+        """Sa2VA's injection: the embeddings of "no point", then the language tokens; no memory, no mask prompt.
 
         See :meth:`Segmenter.decode`; gradients reach ``prompts``.
         """
@@ -216,8 +218,8 @@ class SAM2Segmenter(Segmenter):
                 f"expected prompts [{len(frame_index)},K,{self.prompt_dim}] for {len(frame_index)} pairs, "
                 f"got {list(prompts.shape)}"
             )
-        padding = self.model.prompt_encoder.not_a_point_embed.weight.expand(len(prompts), 1, -1)
-        sparse = torch.cat([padding, prompts.to(padding.dtype)], dim=1)
+        nothing = self.embed_points(len(prompts))
+        sparse = torch.cat([nothing, prompts.to(nothing.dtype)], dim=1)
         return self.decode_embeddings(features, frame_index, sparse, multimask=multimask)
 
     def decode_points(
@@ -242,13 +244,17 @@ class SAM2Segmenter(Segmenter):
         labels: torch.Tensor | None = None,
         boxes: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """Sparse prompt embeddings ``[P,K',C]``: points, then the corners of the box, then one padding point."""
+        """Sparse prompt embeddings ``[P,K',C]``: points, then the corners of the box, then one padding point.
+
+        Without points or boxes there are two padding points: Meta's code puts an empty one in and its prompt encoder adds
+        another. Tracked frames and Sa2VA's language prompts were trained with both.
+        """
         if (points is None) != (labels is None):
             raise ValueError("points and labels go together")
         if points is None:
-            reference = self.model.no_memory_embedding
-            points = torch.zeros(num_pairs, 0, 2, device=reference.device)
-            labels = torch.zeros(num_pairs, 0, dtype=torch.long, device=reference.device)
+            device, num_empty = self.model.no_memory_embedding.device, int(boxes is None)
+            points = torch.zeros(num_pairs, num_empty, 2, device=device)
+            labels = torch.full((num_pairs, num_empty), -1, dtype=torch.long, device=device)
         if boxes is not None:
             # A box is two points of labels 2 and 3, in Meta's predictor as in the embedding table.
             corners = torch.tensor([2, 3], device=labels.device).expand(num_pairs, 2)
@@ -460,7 +466,8 @@ class SAM2Segmenter(Segmenter):
             memory_posision_embeddings=torch.cat(encodings),  # the misspelling is transformers' own
             num_object_pointer_tokens=num_pointer_tokens,
         )
-        return attended.permute(1, 2, 3, 0).reshape(num_pairs, channels, height, width)
+        # [1,P,h·w,C]: transformers swaps the first two of four dimensions, not "sequence first".
+        return attended[0].transpose(1, 2).reshape(num_pairs, channels, height, width)
 
     def _grid_encoding(self, height: int, width: int, channels: int, like: torch.Tensor) -> torch.Tensor:
         """Sine encoding of the grid's positions, ``[h·w,1,channels]``, in the dtype of ``like``."""

@@ -76,7 +76,9 @@ def single_item(items: Sequence[PromptableBatch]) -> PromptableBatch:
         ValueError: the loader was asked for batches of batches.
     """
     if len(items) != 1:
-        raise ValueError(f"an item of PromptableBatches is a whole batch: set the loader's batch_size to 1, got {len(items)}")
+        raise ValueError(
+            f"an item of PromptableBatches is a whole batch: set the loader's batch_size to 1, got {len(items)}"
+        )
     return items[0]
 
 
@@ -187,9 +189,7 @@ def pack_scenes(
             empty.append((nothing * scale - 0.5, offset))
         pixels.append(processor.prepare_frames(frames))
         offset += scene.num_frames
-    clicks, boxes, points, labels = (
-        torch.from_numpy(np.stack(parts)) for parts in zip(*prompts, strict=True)
-    )
+    clicks, boxes, points, labels = (torch.from_numpy(np.stack(parts)) for parts in zip(*prompts, strict=True))
     return PromptableBatch(
         pixels=torch.cat(pixels),
         frame_index=torch.from_numpy(np.stack(frame_index)),

@@ -1,0 +1,175 @@
+"""The tracker against transformers' own video session, one object at a time, with equal weights and prompts."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import pytest
+import torch
+from transformers import Sam2VideoModel
+from transformers.models.sam2_video.modeling_sam2_video import Sam2VideoInferenceSession
+
+from word2mask.segmenters import Decoded, SAM2Segmenter, Tracker
+
+NUM_FRAMES = 12
+
+
+@pytest.fixture(scope="module")
+def segmenter() -> SAM2Segmenter:
+    """Random weights, with the memory's zero-initialised parts filled so that they count."""
+    torch.manual_seed(3)
+    segmenter = SAM2Segmenter.tiny()
+    with torch.no_grad():
+        for name, parameter in segmenter.model.named_parameters():
+            if parameter.abs().max() == 0 or name.endswith("scale"):
+                parameter.normal_(0, 0.3)
+    return segmenter.eval()
+
+
+@pytest.fixture(scope="module")
+def pixels() -> torch.Tensor:
+    return torch.randn(NUM_FRAMES, 3, 64, 64, generator=torch.Generator().manual_seed(5))
+
+
+@pytest.fixture(scope="module")
+def clicks() -> torch.Tensor:
+    return torch.tensor([[[20.0, 30.0]], [[50.0, 12.0]], [[33.0, 40.0]]])
+
+
+def session_with(model: Sam2VideoModel, pixels: torch.Tensor) -> Sam2VideoInferenceSession:
+    return Sam2VideoInferenceSession(video=pixels, video_height=64, video_width=64, dtype=torch.float32)
+
+
+def reference(model, pixels, give, key_frames) -> dict[int, tuple[torch.Tensor, torch.Tensor]]:
+    """transformers' propagation of one object, forward from the first key frame, then backward."""
+    session = session_with(model, pixels)
+    index = session.obj_id_to_idx(1)
+    for t in key_frames:
+        give(session, index, t)
+        session.obj_with_new_inputs = [1]
+        model(session, frame_idx=t)
+    outputs = {}
+    for reverse in (False, True):
+        for output in model.propagate_in_video_iterator(session, start_frame_idx=min(key_frames), reverse=reverse):
+            if not reverse or output.frame_idx < min(key_frames):
+                outputs[output.frame_idx] = (output.pred_masks[0, 0].clone(), output.object_score_logits.clone())
+    return outputs
+
+
+def compare(ours, theirs, object_index) -> None:
+    assert sorted(ours) == sorted(theirs) == list(range(NUM_FRAMES))
+    for t, (masks, scores) in ours.items():
+        expected_mask, expected_score = theirs[t]
+        torch.testing.assert_close(masks[object_index], expected_mask, atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(scores[object_index], expected_score.flatten()[0], atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("key_frame", [0, 5])
+def test_clicks_propagate_as_in_transformers(segmenter, pixels, clicks, key_frame):
+    features = segmenter.encode_frames(pixels[key_frame : key_frame + 1])
+    labels = torch.ones(3, 1, dtype=torch.long)
+    with torch.no_grad():
+        decoded = segmenter.decode_points(features, torch.zeros(3, dtype=torch.long), clicks, labels)
+    tracked = Tracker(segmenter).track(lambda t: pixels[t : t + 1], {key_frame: decoded}, NUM_FRAMES)
+    ours = {t: (masks, scores) for t, masks, scores in tracked}
+    assert any((scores > 0).any() for _, scores in ours.values())
+    for i in range(3):
+
+        def give(session, index, t, i=i):
+            session.add_point_inputs(
+                index, t, {"point_coords": clicks[None, i : i + 1], "point_labels": labels[None, i : i + 1]}
+            )
+
+        compare(ours, reference(segmenter.model, pixels, give, [key_frame]), i)
+
+
+@pytest.mark.parametrize("key_frames", [[0], [2, 7], [0, 4, 11]])
+def test_given_masks_propagate_as_in_transformers(segmenter, pixels, key_frames, monkeypatch):
+    # Meta's code takes the single-mask token for the pointer of a given mask; transformers 5.23 the best of three.
+    model = segmenter.model
+    single = partial(model._single_frame_forward, multimask_output=False)
+
+    def forward(*args, **kwargs):
+        is_given_mask = kwargs.get("input_masks") is not None and "multimask_output" not in kwargs
+        return (single if is_given_mask else type(model)._single_frame_forward.__get__(model))(*args, **kwargs)
+
+    monkeypatch.setattr(model, "_single_frame_forward", forward)
+    generator = torch.Generator().manual_seed(9)
+    masks = {t: torch.rand(2, 64, 64, generator=generator) > 0.6 for t in key_frames}
+    masks[key_frames[-1]][1] = key_frames == [0]  # an object that a key frame says is absent
+    frames = [pixels[t : t + 1] for t in range(NUM_FRAMES)]
+    ours = {t: (m, s) for t, m, s in Tracker(segmenter).track(frames, masks, NUM_FRAMES)}
+    for i in range(2):
+
+        def give(session, index, t, i=i):
+            session.add_mask_inputs(index, t, masks[t][i][None, None].float())
+
+        compare(ours, reference(model, pixels, give, key_frames), i)
+
+
+def test_logits_are_masks_at_the_inputs_resolution(segmenter, pixels):
+    logits = torch.randn(2, 16, 16, generator=torch.Generator().manual_seed(1))
+    frames = [pixels[t : t + 1] for t in range(4)]
+    from_logits = list(Tracker(segmenter).track(frames, {0: logits}, 4))
+    from_masks = list(Tracker(segmenter).track(frames, {0: segmenter.enlarge(logits) > 0}, 4))
+    torch.testing.assert_close(from_logits[0][1], logits)
+    for (t, ours, _), (s, theirs, _) in zip(from_logits[1:], from_masks[1:], strict=True):
+        assert t == s
+        torch.testing.assert_close(ours, theirs)
+
+
+def test_memory_is_flat_and_frames_are_asked_for_once(segmenter, pixels):
+    asked: list[int] = []
+
+    def frame(t: int) -> torch.Tensor:
+        asked.append(t)
+        return pixels[t % NUM_FRAMES][None]
+
+    tracker = Tracker(segmenter)
+    kept = []
+    follow = tracker._follow
+
+    def watched(features, t, keys, recent, direction, max_pointers):
+        kept.append((len(recent.maps), len(recent.pointers)))
+        return follow(features, t, keys, recent, direction, max_pointers)
+
+    tracker._follow = watched
+    order = [t for t, *_ in tracker.track(frame, {20: torch.ones(1, 8, 8, dtype=torch.bool)}, 40)]
+    assert order == [*range(20, 40), *range(19, -1, -1)]
+    assert asked == order
+    config = segmenter.model.config
+    assert max(maps for maps, _ in kept) == config.num_maskmem - 1 == 3
+    assert max(pointers for _, pointers in kept) == config.max_object_pointers_in_encoder - 1 == 5
+
+
+def test_encoded_frames_are_taken_as_they_are(segmenter, pixels):
+    features = segmenter.encode_frames(pixels[:3])
+    masks = torch.zeros(1, 64, 64, dtype=torch.bool)
+    masks[:, 20:40, 20:40] = True
+    from_pixels = list(Tracker(segmenter).track(lambda t: pixels[t : t + 1], {0: masks}, 3))
+    from_features = list(Tracker(segmenter).track(lambda t: features[t], {0: masks}, 3))
+    for ours, theirs in zip(from_pixels, from_features, strict=True):
+        torch.testing.assert_close(ours[1], theirs[1], atol=1e-4, rtol=1e-4)
+
+
+def test_wrong_key_frames_are_refused(segmenter, pixels):
+    mask = torch.ones(1, 8, 8, dtype=torch.bool)
+    tracker = Tracker(segmenter)
+    with pytest.raises(ValueError, match="at least one key frame"):
+        next(tracker.track([], {}, 4))
+    with pytest.raises(ValueError, match=r"\[4\] lie outside a video of 4 frames"):
+        next(tracker.track([], {4: mask}, 4))
+    with pytest.raises(ValueError, match="same objects"):
+        next(tracker.track([], {0: mask, 1: mask.repeat(2, 1, 1)}, 4))
+
+
+def test_absent_objects_are_suppressed(segmenter, pixels):
+    decoded = Decoded(
+        mask_logits=torch.ones(2, 16, 16),
+        iou=torch.ones(2),
+        object_logits=torch.tensor([3.0, -3.0]),
+        tokens=torch.zeros(2, 128),
+    )
+    _, masks, scores = next(Tracker(segmenter).track(lambda t: pixels[t : t + 1], {0: decoded}, 1))
+    assert masks[0].eq(1).all() and masks[1].eq(-1024).all()
+    assert scores.tolist() == [3.0, -3.0]
