@@ -23,7 +23,9 @@ cores=$(nproc)
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-$((cores / processes > 0 ? cores / processes : 1))}
 export PYTHONPATH="$root/projects${PYTHONPATH:+:$PYTHONPATH}"
 
-if [[ $nodes -eq 1 ]]; then
+if [[ $nodes -eq 1 && $processes -eq 1 ]]; then
+    exec "$python" "$root/tools/$program.py" "$config" "$@"
+elif [[ $nodes -eq 1 ]]; then
     # --standalone meets on a free port of this machine, so that two runs never collide.
     rendezvous=(--standalone)
 else

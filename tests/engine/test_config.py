@@ -75,6 +75,14 @@ def test_replacing_on_purpose(files):
     assert config["model"] == {"type": collections.OrderedDict}
 
 
+def test_classmethods_called_build_are_the_classes_own(files):
+    """mmengine's lazy objects have a ``build`` of their own, which would be taken instead."""
+    source = "from word2mask.evaluation.refcoco import RefCOCO\nmodel = dict(type=RefCOCO.build, root='x', split='val')"
+    from word2mask.evaluation.refcoco import RefCOCO
+
+    assert load_config(files(source))["model"]["type"] == RefCOCO.build
+
+
 def test_missing_file_suggests_its_neighbour(files):
     with pytest.raises(UserError, match=r"chlid.py does not exist, did you mean child.py\?"):
         load_config(files().with_name("chlid.py"))

@@ -21,11 +21,11 @@ def _toy_importable(monkeypatch):
 def run_train(tmp_path):
     """Run ``tools/train.py`` on the toy config; returns the finished process."""
 
-    def run(*arguments, processes=None, **options):
+    def run(*arguments, processes=None, config=TOY_CONFIG, **options):
         environment = {**os.environ, "PYTHONPATH": str(TESTS), "OMP_NUM_THREADS": "1", "PYTHON": sys.executable}
-        command = [sys.executable, str(TESTS.parent / "tools" / "train.py"), str(TOY_CONFIG)]
+        command = [sys.executable, str(TESTS.parent / "tools" / "train.py"), str(config)]
         if processes:
-            command = ["bash", str(TESTS.parent / "tools" / "dist.sh"), "train", str(TOY_CONFIG), str(processes)]
+            command = ["bash", str(TESTS.parent / "tools" / "dist.sh"), "train", str(config), str(processes)]
         command += [str(argument) for argument in arguments]
         return subprocess.run(
             command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False, **options

@@ -2,8 +2,8 @@
 
 A config holds literals and classes only. It starts from others by ``with read_base(): from .x import *`` and changes
 them by ``name.update(dict(...))``, which merges; assigning a new dict to an inherited name would drop the rest of it in
-silence and is refused (``name = dict(_delete_=True, ...)`` says that this is meant). Names that start with ``_`` are
-the file's own.
+silence and is refused (``name = dict(_delete_=True, ...)`` says that this is meant). ``name["part"] = dict(...)``
+replaces one node within. Names that start with ``_`` are the file's own.
 
 Relative paths in a config (data, weights) start at the present directory; ``tools/train.py`` makes that the
 repository's root.
@@ -16,7 +16,7 @@ import os
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, fields
 from pathlib import Path
-from types import ModuleType
+from types import MethodType, ModuleType
 from typing import Any
 
 from mmengine.config import Config
@@ -75,6 +75,9 @@ def _resolve(value: Any, where: str) -> Any:
             return value.build()
         except Exception as error:
             raise UserError(f"{where}: {value} can't be imported: {error}") from error
+    if isinstance(value, MethodType) and isinstance(value.__self__, (LazyObject, LazyAttr)):
+        # `Class.build` of a lazy class gives mmengine's own method of that name instead of the class's.
+        return getattr(_resolve(value.__self__, where), value.__name__)
     if isinstance(value, Mapping):
         return {key: _resolve(item, f"{where}.{key}") for key, item in value.items() if key != "_delete_"}
     if isinstance(value, (list, tuple)):

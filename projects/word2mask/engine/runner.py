@@ -24,6 +24,7 @@ from word2mask.engine.build import build
 from word2mask.engine.config import config_text
 from word2mask.engine.distributed import barrier, choose_device, gather_objects, rank_and_size, start_processes
 from word2mask.engine.hooks import SaveCheckpoint, TrainLog, Validate
+from word2mask.engine.inspection import parameter_table
 from word2mask.engine.interruption import Interrupted, Interruption
 from word2mask.engine.sampler import EpochView, GlobalBatchSampler
 from word2mask.engine.settings import (
@@ -135,6 +136,7 @@ class TrainRunner(FlexibleRunner):
         self.model = self.strategy.model
         self.optim_wrapper = self.strategy.optim_wrapper
         self.param_schedulers = self.strategy.param_schedulers
+        self.logger.info("\n%s", parameter_table(unwrap(self.model)))
         self.load_or_resume()
         self.call_hook("before_run")
         model = loop.run()
