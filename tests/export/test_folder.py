@@ -27,7 +27,7 @@ def model():
     torch.manual_seed(0)
     plan = TrainablePlan(lora_rank=2, lora_alpha=4)
     model = GroundedMLLM(
-        InternVL.tiny().with_grounding_tokens(), SAM2Segmenter.tiny(), trainable=plan, seg_state="before"
+        InternVL.tiny(), SAM2Segmenter.tiny(), trainable=plan, seg_state="before"
     )
     with torch.no_grad():
         for name, parameter in model.named_parameters():

@@ -19,7 +19,7 @@ from word2mask.types import Media, Request, Turn
 @pytest.fixture(scope="module")
 def model():
     torch.manual_seed(0)
-    return GroundedMLLM(InternVL.tiny().with_grounding_tokens(), SAM2Segmenter.tiny())
+    return GroundedMLLM(InternVL.tiny(), SAM2Segmenter.tiny())
 
 
 @pytest.fixture

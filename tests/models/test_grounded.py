@@ -18,7 +18,7 @@ from word2mask.types import Batch, Media, Turn
 def model():
     torch.manual_seed(0)
     plan = TrainablePlan(lora_rank=2, lora_alpha=4, lora_dropout=0.0)
-    mllm = InternVL.tiny().with_grounding_tokens()
+    mllm = InternVL.tiny()
     return GroundedMLLM(mllm, SAM2Segmenter.tiny(), loss=GroundingLoss(num_points=None), trainable=plan).train()
 
 

@@ -46,7 +46,7 @@ class GroundedMLLM(nn.Module):
     once, whatever the number of objects.
 
     Args:
-        mllm: language model with vision.
+        mllm: language model with vision; gets the special tokens that it lacks.
         segmenter: promptable segmenter.
         projector: D→C; built to fit when ``None``.
         loss: what training minimises; needed for :meth:`forward` only.
@@ -67,7 +67,7 @@ class GroundedMLLM(nn.Module):
         super().__init__()
         if seg_state not in ("at", "before"):
             raise ValueError(f'seg_state must be "at" or "before", got {seg_state!r}')
-        self.mllm = mllm
+        self.mllm = mllm.with_grounding_tokens()
         self.segmenter = segmenter
         self.projector = projector or Projector(mllm.hidden_size, segmenter.prompt_dim)
         widths = (self.projector.hidden_size, self.projector.prompt_dim)
