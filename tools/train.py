@@ -83,8 +83,11 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.dry_run:
         show(settings, missing)
         return
-    if missing:
-        raise UserError(f"not on disk (relative paths start at {arguments.root}): {'; '.join(missing)}")
+    needed = [line for line in missing if not line.startswith("evaluation.")]
+    if needed:
+        more = f" and {len(needed) - 3} more (--dry-run lists all)" if len(needed) > 3 else ""
+        where = f"relative paths start at {arguments.root}"
+        raise UserError(f"not on disk ({where}): {'; '.join(needed[:3])}{more}")
     from word2mask.engine.runner import train
 
     train(settings, folder, resume, arguments.launcher)

@@ -56,7 +56,7 @@ def test_resume_is_bit_for_bit(whole, root, monkeypatch):
 
 
 def test_two_processes_equal_one(whole, root, run_train):
-    """Losses only: AdamW's first steps are ±lr however small a gradient, so weights show the rounding of gradients near 0."""
+    """Losses only: AdamW's first steps are ±lr however small a gradient, so weights show rounding near 0."""
     done = run_train(
         "--root", root, "--work-dir", root / "two", "--cfg-options", "data.batch_size=2", processes=2, config=CONFIG
     )

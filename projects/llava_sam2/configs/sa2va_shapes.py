@@ -4,7 +4,6 @@ Reads ``data/shapes_world/``, which ``tools/make_shapes_world.py`` makes, and ``
 """
 
 from mmengine.config import read_base
-from torch.optim import AdamW
 
 from word2mask.data.collate import collate
 from word2mask.data.dataset import MixtureDataset
@@ -34,6 +33,7 @@ from word2mask.segmenters.sam2 import SAM2Segmenter
 
 with read_base():
     from ....configs._base_.runtime import *
+    from ....configs._base_.schedule import *
 
 _root = "data/shapes_world"
 
@@ -86,8 +86,8 @@ data = dict(
     batch_size=8,
     shuffle=False,
 )
-optimizer = dict(type=AdamW, lr=1e-3, betas=(0.9, 0.999), weight_decay=0.05)
-schedule = dict(max_iters=3000, warmup_ratio=0.05)
+optimizer.update(dict(lr=1e-3))
+schedule.update(dict(max_iters=3000))
 checkpoint.update(dict(interval=250))
 log.update(dict(interval=20))
 

@@ -1,4 +1,4 @@
-"""Optimizer and schedule of the published Sa2VA recipe (arXiv:2501.04001)."""
+"""Optimizer and shape of the schedule of Sa2VA (arXiv:2501.04001); an experiment says ``lr`` and ``max_iters``."""
 
 from torch.optim import AdamW
 
