@@ -1,0 +1,43 @@
+"""Fixture: regions red of 256 pixels and blue of 400; a conversation, and a description for each region."""
+
+import json
+
+import numpy as np
+import pytest
+
+from word2mask.data.sources.osprey import Osprey
+from word2mask.errors import UserError
+
+
+def test_a_conversation_about_regions(tmp_path):
+    sample = Osprey.fixture(tmp_path).read(0, np.random.default_rng(0))
+    assert [turn.text for turn in sample.turns] == ["What colour is region2?", "region2 is blue."]
+    assert sample.regions.shape == (2, 48, 64) and sample.regions.sum(axis=(1, 2)).tolist() == [256, 400]
+    assert sample.masks is None
+
+
+def test_a_description_for_each_region(tmp_path):
+    sample = Osprey.fixture(tmp_path).read(1, np.random.default_rng(0))
+    assert [turn.text for turn in sample.turns[1::2]] == ["A red box.", "A blue box."]
+    assert "region1" in sample.turns[0].text and "region2" in sample.turns[2].text
+
+
+def test_a_question_is_a_record_for_evaluation(tmp_path):
+    source = Osprey.fixture(tmp_path, per_expression=True)
+    assert len(source) == 3
+    sample = source.read(2)
+    assert sample.extra["answer"] == "A blue box." and sample.regions.shape[0] == 2 and len(sample.turns) == 2
+
+
+def test_wrong_input_is_refused_in_one_sentence(tmp_path):
+    Osprey.fixture(tmp_path)
+    file = tmp_path / "regions.json"
+    records = json.loads(file.read_text())
+    records[0]["annotation"] = []
+    records[1]["description"] += ["A third."]
+    file.write_text(json.dumps(records))
+    source = Osprey(file, tmp_path / "images")
+    with pytest.raises(UserError, match=r"regions\[0\]: .*no region in 'annotation'"):
+        source.read(0, np.random.default_rng(0))
+    with pytest.raises(UserError, match=r"regions\[1\]: .*3 descriptions for 2 regions"):
+        source.read(1, np.random.default_rng(0))
