@@ -63,7 +63,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--work-dir", type=Path, help="of the training (default: work_dirs/<config name>)")
     parser.add_argument("--benchmarks", nargs="+", metavar="NAME:SPLIT", help="default: the config's list")
     parser.add_argument(
-        "--data-root", type=Path, default=Path("data"), help="where benchmarks that no config lists lie"
+        "--data-root", type=Path, help="where benchmarks that no config lists lie (default: data/shapes_world)"
     )
     parser.add_argument("--out", type=Path, help="where results go (default: <work dir>/evaluation)")
     parser.add_argument("--limit", type=int, help="at most that many samples a benchmark, evenly spaced")
@@ -177,28 +177,28 @@ class ProgressBar:
 
 def show(results: Mapping[str, Any], out: Path) -> None:
     """The final table on stdout."""
-    console = Console(width=None if sys.stdout.isatty() else 160)
+    console = Console(width=None if sys.stdout.isatty() else 180)
     table = Table(*HEADINGS, title="Evaluation", title_justify="left", show_lines=False)
     for row in rows(results):
         table.add_row(*row)
     console.print(table)
+    lines = [f"{one['label']}: {one['protocol']}." for one in results["benchmarks"]]
     for one in results["benchmarks"]:
-        console.print(f"[bold]{one['label']}[/]: ", end="")
-        console.print(f"{one['protocol']}.", markup=False, highlight=False)
-    for one in results["benchmarks"]:
-        for failure in one["failures"]:
-            console.print(f"failed {one['label']} {failure['id']}: {failure['message']}", markup=False)
-    checkpoint = f"{results['checkpoint']} ({results['checkpoint_hash']})"
-    console.print(f"checkpoint {checkpoint}", markup=False, highlight=False)
-    console.print(f"command    {results['command']}", markup=False, highlight=False)
-    console.print(f"results    {out / 'results.json'}, {out / 'results.md'}", markup=False, highlight=False)
+        lines += [f"failed {one['label']} {failure['id']}: {failure['message']}" for failure in one["failures"]]
+    lines += [
+        f"checkpoint {results['checkpoint']} ({results['checkpoint_hash']})",
+        f"command    {results['command']}",
+        f"results    {out / 'results.json'}, {out / 'results.md'}",
+    ]
+    for line in lines:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Evaluate, and write and show the results on the first rank."""
     command = " ".join(shlex.quote(word) for word in ["python", "tools/test.py", *sys.argv[1:]])
     given_model = str(arguments.model)
-    for name in ("model", "checkpoint", "work_dir", "out"):
+    for name in ("model", "checkpoint", "work_dir", "out", "data_root"):
         value = getattr(arguments, name)
         setattr(arguments, name, value.absolute() if value else None)
     if not arguments.model.exists():
@@ -206,6 +206,7 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.limit is not None and arguments.limit < 1:
         raise UserError(f"--limit must be 1 or more, got {arguments.limit}")
     arguments.work_dir = arguments.work_dir or arguments.root.absolute() / "work_dirs" / arguments.model.stem
+    arguments.data_root = arguments.data_root or Path("data/shapes_world")
     default_out = arguments.model / "evaluation" if arguments.model.is_dir() else arguments.work_dir / "evaluation"
     out = arguments.out or default_out
     os.chdir(arguments.root)
@@ -219,7 +220,7 @@ def run(arguments: argparse.Namespace) -> None:
     benchmarks = choose_benchmarks(arguments, evaluation)
     info = RunInfo(
         model=given_model,
-        checkpoint=os.path.relpath(weights),
+        checkpoint=str(weights.relative_to(Path.cwd()) if weights.is_relative_to(Path.cwd()) else weights),
         checkpoint_hash=fingerprint(weights),
         command=command,
         version=word2mask.__version__,

@@ -1,4 +1,4 @@
-"""What every benchmark must do, on the shapes world in the real formats: found by itself, asked everything, no cheating."""
+"""What every benchmark must do, on the shapes world in the real formats. A new one is found by itself."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 
 #: What may go wrong with one request (bad media, memory, a sequence too long); anything else is a defect and stops.
 ANSWER_ERRORS = (UserError, ValueError, RuntimeError, IndexError, MemoryError)
-#: Called after every batch: label, samples done, samples in all, name of the headline metric, its value so far.
+#: Called after every batch: label, samples done, samples that this rank will see, headline metric, its value so far.
 Progress = Callable[[str, int, int, str, float], None]
 #: Every rank's value, in order of rank, on every rank; ``engine.distributed.gather_objects`` where there are several.
 Gather = Callable[[Any], list[Any]]
@@ -122,13 +122,13 @@ def evaluate(
         done.pop(position, None)
 
     started = time.perf_counter()
-    meter = _Meter(benchmark, progress if ranks.rank == 0 else None, done)
+    meter = _Meter(benchmark, progress if ranks.rank == 0 else None, done, sum(map(len, mine)))
     with _reading_ahead(benchmark, mine) as samples:
         for batch, read in samples:
             records = _answer_batch(benchmark, answerer, batch, read)
             store.append(records)
             done.update((record.position, record) for record in records)
-            meter.advance(records)
+            meter.advance()
             _stop_at_too_many_failures(benchmark, done, max_failures)
     seconds = time.perf_counter() - started
 
@@ -174,23 +174,24 @@ def empty_result(sample: Sample) -> Result:
 class _Meter:
     """Reports the running score, at most twice a second so that long benchmarks aren't slowed by it."""
 
-    def __init__(self, benchmark: Benchmark, progress: Progress | None, done: dict[int, Record]):
+    def __init__(self, benchmark: Benchmark, progress: Progress | None, done: dict[int, Record], remaining: int):
         self._benchmark = benchmark
+        # What this rank will have seen in the end; the other ranks' new answers come together only then.
+        self._total = len(done) + remaining
         self._progress = progress
         self._done = done
         self._reported = -1.0
 
-    def advance(self, records: Sequence[Record]) -> None:
+    def advance(self) -> None:
         if self._progress is None:
             return
         now = time.perf_counter()
-        last = any(record.position == len(self._benchmark) - 1 for record in records)
-        if not last and now - self._reported < 0.5:
+        if len(self._done) < self._total and now - self._reported < 0.5:
             return
         self._reported = now
         key, name = next(iter(self._benchmark.metrics.items()))
         value = self._benchmark.summarise([record.scores for record in self._done.values()]).get(key, 0.0)
-        self._progress(self._benchmark.label, len(self._done), len(self._benchmark), name, value)
+        self._progress(self._benchmark.label, len(self._done), self._total, name, value)
 
 
 @contextmanager
