@@ -12,6 +12,7 @@ from torch import nn
 from word2mask.data.shapes_world.base_stream import BaseBatch
 from word2mask.mllms.interface import MLLM
 from word2mask.text.special_tokens import BOX_START, IGNORE_INDEX
+from word2mask.types import Batch
 
 
 class BoxHead(nn.Module):
@@ -28,22 +29,41 @@ class BoxHead(nn.Module):
         return torch.cat([centre - half, centre + half], dim=-1)
 
 
+class CellHead(nn.Module):
+    """Which visual tokens a state means: states ``[K,D]`` and tokens ``[K,cells,D]`` → scores ``[K,cells]``.
+
+    The match of words and looks is learnt here first; reading off the place follows from it.
+    """
+
+    def __init__(self, hidden_size: int) -> None:
+        super().__init__()
+        self.query = nn.Linear(hidden_size, hidden_size)
+        self.key = nn.Linear(hidden_size, hidden_size)
+
+    def forward(self, states: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
+        """Scaled dot products."""
+        return torch.einsum("kd,kcd->kc", self.query(states), self.key(tokens)).float() / states.shape[-1] ** 0.5
+
+
 class MLLMPretraining(nn.Module):
     """An MLLM that learns from conversations with boxes.
 
     Args:
         mllm: the model; its vision tower trains only if ``train_vision``.
         box_weight: of the box loss.
+        cell_weight: of the loss that finds the visual tokens of the object meant.
         train_vision: whether the vision tower learns too.
     """
 
-    def __init__(self, mllm: MLLM, box_weight: float = 2.0, train_vision: bool = False) -> None:
+    def __init__(self, mllm: MLLM, box_weight: float = 2.0, cell_weight: float = 1.0, train_vision: bool = False) -> None:
         super().__init__()
         self.mllm = mllm.requires_grad_(True)
         mllm.parameter_groups()["vision"].requires_grad_(train_vision)
         self.box_head = BoxHead(mllm.hidden_size)
-        self.box_weight = box_weight
+        self.cell_head = CellHead(mllm.hidden_size)
+        self.box_weight, self.cell_weight = box_weight, cell_weight
         self.box_id = mllm.tokenizer.convert_tokens_to_ids(BOX_START)
+        self.context_id = mllm.tokenizer.convert_tokens_to_ids(mllm.processor.context_token)
 
     def forward(self, batch: BaseBatch) -> dict[str, torch.Tensor]:
         """``loss_text``, ``loss_box`` (1 - GIoU plus five times L1, weighted), and the share of boxes with IoU over
@@ -67,7 +87,20 @@ class MLLMPretraining(nn.Module):
             distance = (predicted - batch.boxes).abs().mean()
             results["loss_box"] = self.box_weight * ((1 - generalised).mean() + 5 * distance)
             results["box_hit"] = (iou > 0.5).float().mean()
+            scores = self.cell_head(states, self._first_tile(text, hidden, batch.cells.shape[1]))
+            share = batch.cells / batch.cells.sum(dim=1, keepdim=True).clamp(min=1e-6)
+            results["loss_cell"] = self.cell_weight * nn.functional.cross_entropy(scores, share)
+            best = batch.cells.gather(1, scores.argmax(dim=1, keepdim=True))
+            results["cell_hit"] = (best > 0.1).float().mean()
         return results
+
+    def _first_tile(self, text: Batch, hidden: torch.Tensor, cells: int) -> torch.Tensor:
+        """States ``[K,cells,D]`` of the visual tokens of the first frame, for every ``<box>``."""
+        places = text.input_ids == self.context_id
+        first = places & (places.cumsum(dim=1) <= cells)
+        rows = (text.labels == self.box_id).nonzero()[:, 0]
+        owners, inverse = rows.unique(return_inverse=True)
+        return torch.stack([hidden[row][first[row]] for row in owners.tolist()])[inverse]
 
 
 def box_overlaps(first: torch.Tensor, second: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from torch import nn
 from torch.utils.data import Dataset
 
 from word2mask.data.collate import collate
@@ -36,7 +37,9 @@ from word2mask.text.questions import no_target_answer
 from word2mask.text.special_tokens import BOX_END, BOX_START, REFERENCE_END, REFERENCE_START
 from word2mask.types import Batch, Example, Media, Sample, Turn
 
-Box = tuple[float, float, float, float]
+Box = tuple[int, int, int, int]
+#: Question, answer, and the objects that the tokens ``<box>`` in the answer stand for.
+Exchange = tuple[str, str, list[int]]
 
 LOCATE_QUESTIONS = (
     "Where is {}?",
@@ -93,27 +96,34 @@ class BaseItem:
     Attributes:
         example: as any training example.
         boxes: float32 ``[K,4]`` x1, y1, x2, y2 in 0…1 of the first frame, in the order of ``<box>`` in the answers.
+        cells: float32 ``[K,h*w]``, what share of each visual token of the first frame the object covers.
     """
 
     example: Example
     boxes: torch.Tensor
+    cells: torch.Tensor
 
 
 @dataclass
 class BaseBatch:
-    """A batch and its boxes, float32 ``[K,4]``, all samples after one another."""
+    """A batch with its boxes, float32 ``[K,4]``, and their cells, ``[K,h*w]``, all samples after one another."""
 
     batch: Batch
     boxes: torch.Tensor
+    cells: torch.Tensor
 
     def to(self, device: torch.device | str) -> BaseBatch:
         """The same batch on ``device``."""
-        return BaseBatch(self.batch.to(device), self.boxes.to(device))
+        return BaseBatch(self.batch.to(device), self.boxes.to(device), self.cells.to(device))
 
 
 def collate_base(items: Sequence[BaseItem], pad_id: int) -> BaseBatch:
     """Puts items side by side."""
-    return BaseBatch(collate([item.example for item in items], pad_id), torch.cat([item.boxes for item in items]))
+    return BaseBatch(
+        batch=collate([item.example for item in items], pad_id),
+        boxes=torch.cat([item.boxes for item in items]),
+        cells=torch.cat([item.cells for item in items]),
+    )
 
 
 class BaseStream(Dataset):
@@ -161,7 +171,7 @@ class BaseStream(Dataset):
         rng = scene_rng(self.seed, self.split, 2 * FIRST_INDEX + index)
         is_video = (index // self.block) % self.video_every == self.video_every - 1
         scene = sample_scene(rng, "video" if is_video else "image", self.split)
-        turns, boxes, marked = compose(scene, rng, self.mix)
+        turns, targets, marked = compose(scene, rng, self.mix)
         frames, masks, indices = shown_frames(scene, self.num_frames)
         sample = Sample(
             source="shapes_base",
@@ -174,8 +184,12 @@ class BaseStream(Dataset):
             regions=masks[list(marked), 0] if marked else None,
         )
         example = (self.video_encoder if is_video else self.encoder)(sample)
-        kept = int((example.labels == self.encoder.media_processor.tokenizer.convert_tokens_to_ids(BOX_START)).sum())
-        return BaseItem(example, torch.tensor(boxes[:kept], dtype=torch.float32).reshape(-1, 4))
+        processor = self.encoder.media_processor
+        kept = int((example.labels == processor.tokenizer.convert_tokens_to_ids(BOX_START)).sum())
+        grid = processor.prepare_media(replace(sample.media, frames=frames[:1])).grid
+        share = nn.functional.adaptive_avg_pool2d(torch.from_numpy(masks[:, 0]).float()[None], grid)[0].flatten(1)
+        boxes = torch.tensor([box or (0, 0, 0, 0) for box in object_boxes(scene)], dtype=torch.float32) / 100
+        return BaseItem(example, boxes[targets[:kept]], share[targets[:kept]])
 
 
 def shown_frames(scene: Scene, num_frames: int) -> tuple[np.ndarray, np.ndarray, tuple[int, ...]]:
@@ -192,14 +206,14 @@ def shown_frames(scene: Scene, num_frames: int) -> tuple[np.ndarray, np.ndarray,
 
 def compose(
     scene: Scene, rng: np.random.Generator, mix: BaseMix
-) -> tuple[list[tuple[str, str]], list[Box], tuple[int, ...]]:
+) -> tuple[list[tuple[str, str]], list[int], tuple[int, ...]]:
     """Draws the conversation about a scene.
 
     Returns:
-        Questions and answers in random order, the boxes of the tokens ``<box>`` in the answers, and the marked objects.
+        Questions and answers in random order, the objects of the tokens ``<box>`` in the answers, and the marked objects.
     """
-    boxes = [None if box is None else tuple(value / 100 for value in box) for box in object_boxes(scene)]
-    exchanges: list[tuple[str, str, list[Box]]] = []
+    boxes = object_boxes(scene)
+    exchanges: list[Exchange] = []
     for _ in range(mix.locate):
         exchanges += _locate(scene, rng, boxes, mix, spelt=False)
     if rng.random() < mix.numbers:
@@ -216,12 +230,12 @@ def compose(
         exchanges += [_region(scene, rng, number, index) for number, index in enumerate(marked, start=1)]
     order = rng.permutation(len(exchanges))
     turns = [exchanges[i][:2] for i in order]
-    return turns, [box for i in order for box in exchanges[i][2]], marked
+    return turns, [target for i in order for target in exchanges[i][2]], marked
 
 
 def _locate(
     scene: Scene, rng: np.random.Generator, boxes: Sequence[Box | None], mix: BaseMix, spelt: bool
-) -> list[tuple[str, str, list[Box]]]:
+) -> list[Exchange]:
     kinds = IMAGE_KINDS if scene.kind == "image" else VIDEO_KINDS
     named = dict(mix.kind_weights)
     weights = np.array([named.get(kind, 1.0) for kind in kinds])
@@ -230,29 +244,29 @@ def _locate(
     if not found:
         return []
     expression = found[0]
-    targets = [boxes[i] for i in expression.targets]
-    if any(box is None for box in targets):
+    targets = list(expression.targets)
+    if any(boxes[i] is None for i in targets):
         return []
     questions = NUMBER_QUESTIONS if spelt else LOCATE_QUESTIONS
     question = _pick(rng, questions).format(expression.text, medium=medium(scene))
     if not targets:
         return [(question, no_target_answer(expression.text, rng, medium(scene)), [])]
     answers = LOCATE_ANSWERS if len(targets) == 1 else SEVERAL_ANSWERS
-    text = ", ".join(_spelt(box) if spelt else BOX_START for box in targets)
+    text = ", ".join(_spelt(boxes[i]) if spelt else BOX_START for i in targets)
     return [(question, (text if spelt else _pick(rng, answers).format(text)), targets)]
 
 
-def _reason(scene: Scene, rng: np.random.Generator, boxes: Sequence[Box | None]) -> list[tuple[str, str, list[Box]]]:
+def _reason(scene: Scene, rng: np.random.Generator, boxes: Sequence[Box | None]) -> list[Exchange]:
     for asked in reasoning(scene, rng):
-        targets = [boxes[i] for i in asked.targets]
-        if all(box is not None for box in targets):
+        targets = list(asked.targets)
+        if all(boxes[i] is not None for i in targets):
             marks = ", ".join([BOX_START] * len(targets))
             answers = (f"{marks}.", f"{asked.explanation} {marks}.")
             return [(asked.question + _pick(rng, REASON_SUFFIXES), _pick(rng, answers), targets)]
     return []
 
 
-def _caption(scene: Scene, rng: np.random.Generator, boxes: Sequence[Box | None]) -> tuple[str, str, list[Box]]:
+def _caption(scene: Scene, rng: np.random.Generator, boxes: Sequence[Box | None]) -> Exchange:
     caption = grounded_caption(scene, rng)
     if rng.random() < 0.2:
         return f"Describe the {medium(scene)}.", caption.text, []
@@ -261,12 +275,12 @@ def _caption(scene: Scene, rng: np.random.Generator, boxes: Sequence[Box | None]
         text += caption.text[done : phrase.span[0]] + f"{REFERENCE_START}{phrase.phrase}{REFERENCE_END}"
         if boxes[phrase.index] is not None:
             text += BOX_START
-            targets.append(boxes[phrase.index])
+            targets.append(phrase.index)
         done = phrase.span[1]
     return _pick(rng, CAPTION_QUESTIONS).format(medium=medium(scene)), text + caption.text[done:], targets
 
 
-def _region(scene: Scene, rng: np.random.Generator, number: int, index: int) -> tuple[str, str, list[Box]]:
+def _region(scene: Scene, rng: np.random.Generator, number: int, index: int) -> Exchange:
     asked = region(scene, index, rng)
     questions = (f"What is region{number}?", f"Can you describe region{number}?", f"What do you see in region{number}?")
     return _pick(rng, questions), asked.answer, []
@@ -287,7 +301,7 @@ def _varied(items: Sequence, count: int, rng: np.random.Generator) -> list:
 
 
 def _spelt(box: Box) -> str:
-    return f"{BOX_START}[[{', '.join(str(min(99, round(100 * value))) for value in box)}]]{BOX_END}"
+    return f"{BOX_START}[[{', '.join(map(str, box))}]]{BOX_END}"
 
 
 def _pick(rng: np.random.Generator, options: Sequence[str]) -> str:
