@@ -70,10 +70,10 @@ questions() {
 import json
 from pathlib import Path
 
-pictures = Path("data/shapes_world/ReasonSeg/val")
+pictures = Path("data/shapes_world/ref_seg/ReasonSeg/val")
 answer = sorted(pictures.glob("*.json"))[0]
 print(answer.with_suffix(".jpg"), json.loads(answer.read_text())["text"][0], sep="\t")
-videos = Path("data/shapes_world/mevis/valid_u")
+videos = Path("data/shapes_world/video_seg/mevis/valid_u")
 name, video = sorted(json.loads((videos / "meta_expressions.json").read_text())["videos"].items())[0]
 print(videos / "JPEGImages" / name, f"Please segment {sorted(video['expressions'].items())[0][1]['exp']} in this video.", sep="\t")
 PYTHON
