@@ -90,8 +90,9 @@ def problems_of(words: list[str]) -> list[str]:
     program, rest = words[0], words[1:]
     wrong = [
         f"no such file: {word}"
-        for word in rest
-        if re.match(r"^(projects|configs|tools|benchmarks|tests|docs)/[\w./-]+\.\w+$", word)
+        for before, word in zip(words, rest, strict=False)
+        if before != "--write"
+        and re.match(r"^(projects|configs|tools|benchmarks|tests|docs)/[\w./-]+\.\w+$", word)
         and not (ROOT / word).is_file()
     ]
     if wrong:

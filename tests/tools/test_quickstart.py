@@ -53,7 +53,8 @@ def copy(repository: Path, tmp_path: Path) -> Path:
     ):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(STAND_IN)
-    pictures, videos = tmp_path / "data/shapes_world/ref_seg/ReasonSeg/val", tmp_path / "data/shapes_world/video_seg/mevis/valid_u"
+    world = tmp_path / "data/shapes_world"
+    pictures, videos = world / "ref_seg/ReasonSeg/val", world / "video_seg/mevis/valid_u"
     pictures.mkdir(parents=True)
     videos.mkdir(parents=True)
     (pictures / "7.json").write_text(json.dumps({"text": ["What would roll away?"]}))
@@ -87,8 +88,8 @@ def test_stages_in_order_and_only_once(copy: Path) -> None:
     assert "sa2va_shapes.py 1 --work-dir work_dirs/quickstart/train --resume auto" in lines[1]
     assert "--checkpoint work_dirs/quickstart/train/iter_9.pth" in lines[2]
     assert "sa2va_shapes_blind.py" in lines[3]
-    assert "data/shapes_world/ref_seg/ReasonSeg/val/7.jpg What would roll away? --out" in lines[6]
-    assert "data/shapes_world/video_seg/mevis/valid_u/JPEGImages/v1 Please segment the circle that moves left" in lines[7]
+    assert "ref_seg/ReasonSeg/val/7.jpg What would roll away? --out" in lines[6]
+    assert "video_seg/mevis/valid_u/JPEGImages/v1 Please segment the circle that moves left" in lines[7]
     assert "+ python tools/make_shapes_world.py" in run.stdout
 
     assert quickstart(copy).returncode == 0

@@ -175,8 +175,8 @@ def contours_to_mask(contours: Iterable[Sequence[Sequence[float]]], height: int,
             raise ValueError(f"expected an outline [[x, y], …], got an array of shape {list(points.shape)}")
         # Truncated, as LISA's reader of ReasonSeg does.
         outline = points.astype(np.int32).reshape(1, -1, 2)
-        cv2.polylines(canvas, outline, True, 1, 1)
-        cv2.fillPoly(canvas, outline, 1)
+        cv2.polylines(canvas, [outline], True, (1,), 1)
+        cv2.fillPoly(canvas, [outline], (1,))
     return canvas.astype(bool)
 
 
@@ -201,7 +201,9 @@ def mask_to_contours(mask: np.ndarray) -> list[list[list[int]]]:
         if np.array_equal(contours_to_mask([outline], height, width), part):
             outlines.append(outline)
             continue
-        x0, y0, x1, y1 = mask_to_box(part)
+        box = mask_to_box(part)
+        assert box is not None  # a component has pixels
+        x0, y0, x1, y1 = box
         first = part.copy()
         if x1 - x0 >= y1 - y0:
             first[:, (x0 + x1) // 2 :] = False

@@ -7,7 +7,7 @@ so that a published checkpoint sees at serving exactly what it saw in training.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from word2mask.errors import UserError
 
@@ -40,7 +40,7 @@ class ChatTemplate:
     bos: Literal["first", "turn", "none"] = "first"
 
 
-_CHATML = {
+_CHATML: dict[str, Any] = {
     "system": "",
     "user_prefix": "<|im_start|>user\n",
     "user_suffix": "<|im_end|>\n",

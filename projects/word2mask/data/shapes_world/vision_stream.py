@@ -19,6 +19,7 @@ from word2mask.data.shapes_world.render import render
 from word2mask.data.shapes_world.scene import Scene, sample_scene
 from word2mask.data.shapes_world.splits import Split, scene_rng
 from word2mask.data.shapes_world.vocabulary import COLOURS, SHAPES, SIZES, TEXTURES
+from word2mask.text.special_tokens import IGNORE_INDEX
 from word2mask.types import Media
 
 #: First scene index of the streams.
@@ -26,7 +27,7 @@ FIRST_INDEX = 10_000_000
 #: A patch belongs to the object that covers most of it, if that is at least this share.
 MIN_PATCH_SHARE = 0.15
 #: Label of a patch without loss.
-IGNORED = -100
+IGNORED = IGNORE_INDEX
 #: Most objects of one shape that are told apart by their order from the left.
 MAX_ORDER = 4
 
