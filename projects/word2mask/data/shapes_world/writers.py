@@ -52,6 +52,8 @@ MEVIS_SPLITS = {"train": "train", "val": "valid_u", "combo": "valid"}
 #: Scene indices of videos begin here, so that none begins like a picture.
 FIRST_VIDEO = 1_000_000
 FRAMES_PER_SECOND = 8
+#: What the motions of a scene need.
+MIN_FRAMES = 4
 _PICTURES = "coco2014/train2014"
 _JPEG = [cv2.IMWRITE_JPEG_QUALITY, 95, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
 
@@ -401,6 +403,8 @@ def _check(sizes: Sizes, processes: int) -> None:
             raise UserError(f"shapes world: {name} is {value}; give 0 or more")
     if sizes.train_images < 1:
         raise UserError("shapes world: train_images is 0; at least one picture is needed")
+    if sizes.frames < MIN_FRAMES:
+        raise UserError(f"shapes world: a video needs at least {MIN_FRAMES} frames for its motions, got {sizes.frames}")
     if processes < 1:
         raise UserError(f"shapes world: {processes} processes; give 1 or more")
 
