@@ -35,5 +35,5 @@ else
     fi
     rendezvous=(--nnodes "$nodes" --node-rank "$NODE_RANK" --master-addr "$MASTER_ADDR" --master-port "${MASTER_PORT:-29500}")
 fi
-exec "$python" -m torch.distributed.run "${rendezvous[@]}" --nproc-per-node "$processes" \
+exec "$python" -m word2mask.engine.launch "${rendezvous[@]}" --nproc-per-node "$processes" \
     "$root/tools/$program.py" "$config" "$@"

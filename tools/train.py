@@ -102,10 +102,12 @@ def main() -> int:
     try:
         run(arguments)
     except UserError as error:
-        sys.stderr.write(f"{error}\n")
+        rank = os.environ.get("RANK", "0")
+        sys.stderr.write(f"{error}\n" if rank == "0" else f"process {rank}: {error}\n")
         return 2
     except Interrupted as stop:
-        sys.stderr.write(f"{stop}\nresume with: {resume_command(sys.argv)}\n")
+        if os.environ.get("RANK", "0") == "0":
+            sys.stderr.write(f"{stop}\nresume with: {resume_command(sys.argv)}\n")
         return 128 + stop.signal_number
     return 0
 

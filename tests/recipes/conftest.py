@@ -28,7 +28,7 @@ def run_train(tmp_path):
             command = ["bash", str(TESTS.parent / "tools" / "dist.sh"), "train", str(config), str(processes)]
         command += [str(argument) for argument in arguments]
         return subprocess.run(
-            command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False, **options
+            command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False, **options
         )
 
     return run

@@ -7,6 +7,8 @@ import sys
 
 import pytest
 
+from word2mask.engine.interruption import resume_command
+
 from .conftest import TESTS, TOY_CONFIG
 
 
@@ -80,3 +82,20 @@ def test_dist_explains_itself(arguments, environment, message):
         ["bash", script, *arguments], env={**os.environ, **environment}, capture_output=True, text=True, check=False
     )
     assert done.returncode == 2 and message in done.stderr
+
+
+def test_dist_ends_with_the_sentence_and_code_of_its_processes(run_train, tmp_path):
+    done = run_train("--work-dir", tmp_path / "run", "--cfg-options", "data.dataset.length=0", processes=2)
+    assert done.returncode == 2
+    assert "config.data.dataset: ToyDataset is empty" in done.stderr.splitlines()
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("given", [["--resume", "iter_3.pth"], ["--resume"], ["--resume=auto"], []])
+def test_resume_command(given, monkeypatch):
+    monkeypatch.delenv("LOCAL_WORLD_SIZE", raising=False)
+    command = resume_command(["tools/train.py", "config.py", *given, "--seed", "1"])
+    assert command == "python tools/train.py config.py --seed 1 --resume"
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    command = resume_command(["tools/train.py", "config.py", *given, "--seed", "1"])
+    assert command == "bash tools/dist.sh train config.py 2 --seed 1 --resume"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shlex
 import signal
 from collections.abc import Iterator
@@ -63,6 +64,23 @@ class Interruption:
 
 
 def resume_command(arguments: list[str]) -> str:
-    """The command that goes on where an interrupted one stopped."""
-    kept = [argument for argument in arguments if not argument.startswith("--resume")]
-    return shlex.join(["python", *kept, "--resume"])
+    """The command that goes on where an interrupted one stopped.
+
+    >>> resume_command(["tools/train.py", "config.py", "--resume", "iter_3.pth", "--seed", "1"])
+    'python tools/train.py config.py --seed 1 --resume'
+    """
+    kept: list[str] = []
+    is_value = False
+    for argument in arguments:
+        if argument == "--resume":
+            is_value = True
+        elif not (argument.startswith("--resume=") or is_value and not argument.startswith("-")):
+            is_value = False
+            kept.append(argument)
+        else:
+            is_value = False
+    processes = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
+    start = (
+        ["python", *kept] if processes == 1 else ["bash", "tools/dist.sh", "train", kept[1], str(processes), *kept[2:]]
+    )
+    return shlex.join([*start, "--resume"])
