@@ -120,7 +120,12 @@ def choose_benchmarks(arguments: argparse.Namespace, evaluation: Mapping[str, An
     nodes = [dict(node) for node in evaluation.get("benchmarks", [])]
     if arguments.limit is not None:
         nodes = [{**node, "limit": min(arguments.limit, node.get("limit") or arguments.limit)} for node in nodes]
-    by_label = {f"{_class_of(node).name}:{node.get('split')}": node for node in nodes}
+    by_label: dict[str, dict[str, Any]] = {}
+    for node in nodes:
+        label = f"{_class_of(node).name}:{node.get('split')}"
+        if label in by_label:
+            raise UserError(f"evaluation.benchmarks lists {label} twice; its records would lie in one folder")
+        by_label[label] = node
     if arguments.benchmarks is None:
         if not nodes:
             raise UserError(f"{arguments.model} lists no benchmarks; name some with --benchmarks, e.g. refcoco:val")

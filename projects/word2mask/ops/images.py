@@ -21,7 +21,7 @@ def frames_to_tensor(frames: np.ndarray) -> torch.Tensor:
     """
     if frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype != np.uint8:
         raise ValueError(f"expected uint8 frames [T,H,W,3], got {frames.dtype} {list(frames.shape)}")
-    return torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2).float().div_(255.0)
+    return torch.from_numpy(np.require(frames, requirements=["C", "W"])).permute(0, 3, 1, 2).float().div_(255.0)
 
 
 def resize(

@@ -86,6 +86,8 @@ def _masks(benchmark: Benchmark, shown: Shown, twin_name: str) -> str:
         frames = frames_of(shown.sample, indices)
         return "".join(_strip(frames, masks, indices, name, note) for name, masks, note in views)
     frame = frames_of(shown.sample, [0])[0]
+    # Beside the answer there is room for the last word of a name only ("language-blind twin").
+    views = [(name.split()[-1], masks, note) for name, masks, note in views]
     first, *others = (_figure(frame, masks, name, note) for name, masks, note in views)
     return f'<div class="views">{first}<div class="beside">{"".join(others)}</div></div>'
 
@@ -95,7 +97,7 @@ def _figure(frame: np.ndarray, masks: np.ndarray | None, name: str, note: str) -
     words = name if here.any() else f"{name}: no mask"
     return (
         f'<figure><img loading="lazy" src="{data_url(spotlight(frame, here))}" alt="{escape(words)}">'
-        f"<figcaption><span>{escape(words)}</span><b>{escape(note)}</b></figcaption></figure>"
+        f'<figcaption><span title="{escape(words)}">{escape(words)}</span><b>{escape(note)}</b></figcaption></figure>'
     )
 
 
@@ -108,7 +110,7 @@ def _strip(frames: Sequence[np.ndarray], masks: np.ndarray | None, indices: Sequ
     )
     return (
         f'<figure><div class="strip" style="--n:{len(urls)}">{images}</div>'
-        f"<figcaption><span>{escape(words)}</span><b>{escape(note)}</b></figcaption></figure>"
+        f'<figcaption><span title="{escape(words)}">{escape(words)}</span><b>{escape(note)}</b></figcaption></figure>'
     )
 
 

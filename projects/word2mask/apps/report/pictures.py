@@ -57,11 +57,11 @@ def spotlight(frame: np.ndarray, masks: np.ndarray, side: int = SIDE, is_region:
         for (number, _), mask in zip(shown, soft, strict=True):
             picture[mask] = 0.8 * picture[mask] + 0.2 * np.array(color_of(number), np.float32)
     canvas = np.ascontiguousarray(picture.clip(0, 255).astype(np.uint8))
-    width = max(round(side / 110), 1)
+    thickness = max(side // 120, 1)
     for (number, _), mask in zip(shown, soft, strict=True):
         contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
-        cv2.drawContours(canvas, contours, -1, (255, 255, 255), width + 2, cv2.LINE_AA)
-        cv2.drawContours(canvas, contours, -1, color_of(number), width, cv2.LINE_AA)
+        cv2.drawContours(canvas, contours, -1, (255, 255, 255), thickness + 2, cv2.LINE_AA)
+        cv2.drawContours(canvas, contours, -1, color_of(number), thickness, cv2.LINE_AA)
     return canvas
 
 

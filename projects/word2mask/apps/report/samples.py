@@ -78,18 +78,15 @@ def choose(
         seed: of the choice.
     """
     scores = [benchmark.sample_score(record.scores) for record in records]
-    rng = np.random.default_rng(seed)
-    order = [int(position) for position in rng.permutation(len(records))]
-    seen_kinds: dict[str | None, int] = {}
-    rounds = []
-    for position in order:
-        kind = records[position].kind
-        rounds.append((seen_kinds.get(kind, 0), len(rounds), position))
-        seen_kinds[kind] = seen_kinds.get(kind, 0) + 1
-    drawn = [position for _, _, position in sorted(rounds)[:count]]
+    order = [int(position) for position in np.random.default_rng(seed).permutation(len(records))]
+    kinds = [record.kind for record in records]
+    drawn = _varied(order, kinds, count)
     others = sorted((position for position in order if position not in drawn), key=lambda position: scores[position])
     half = min(count // 2, len(others) // 2)
-    groups = (("random", drawn), ("best", others[::-1][:half]), ("worst", others[:half]))
+    # "Among" the best and worst: from the outer quarters, so that not all are of one kind.
+    outer = max(len(others) // 4, half)
+    best, worst = _varied(others[::-1][:outer], kinds, half), _varied(others[:outer], kinds, half)
+    groups = (("random", drawn), ("best", best), ("worst", worst))
     return [
         Shown(
             why,
@@ -102,6 +99,16 @@ def choose(
         for why, positions in groups
         for position in positions
     ]
+
+
+def _varied(positions: Sequence[int], kinds: Sequence[str | None], count: int) -> list[int]:
+    """The first ``count`` positions, after sorting by how often their kind has come before."""
+    seen: dict[str | None, int] = {}
+    turns = []
+    for place, position in enumerate(positions):
+        turns.append((seen.get(kinds[position], 0), place, position))
+        seen[kinds[position]] = seen.get(kinds[position], 0) + 1
+    return [position for _, _, position in sorted(turns)[:count]]
 
 
 def frames_of(sample: Sample, indices: Sequence[int]) -> list[np.ndarray]:

@@ -38,7 +38,8 @@ h1 em { font-style: normal; background: linear-gradient(92deg, var(--accent), va
 
 .tiles { display: grid; gap: 14px; grid-template-columns: repeat(auto-fill, minmax(216px, 1fr)); margin: 26px 0 0; }
 .tile { background: var(--card); border: 1px solid var(--line); border-radius: 18px; padding: 18px 20px 16px;
-  box-shadow: var(--shadow); text-decoration: none; display: flex; flex-direction: column; transition: transform .15s ease; }
+  box-shadow: var(--shadow); text-decoration: none; display: flex; flex-direction: column;
+  transition: transform .15s ease; }
 .tile:hover { transform: translateY(-2px); }
 .tile h3 { font-size: 1rem; font-weight: 640; }
 .tile h3 { min-height: 2.3em; } .tile small { color: var(--soft); font-size: .8rem; }
@@ -92,14 +93,14 @@ h3.group { margin: 30px 0 12px; font-size: .95rem; color: var(--soft); font-weig
   background: var(--c);
   font-size: .78em; font-weight: 700; text-align: center; line-height: 1.5; vertical-align: .08em; margin: 0 1px; }
 .phrase { border-bottom: 3px solid var(--c); font-weight: 600; }
-.views { display: grid; gap: 10px; grid-template-columns: minmax(0, 2fr) minmax(0, 1fr); margin-top: auto;
-  align-items: start; }
+.views { display: grid; gap: 10px; grid-template-columns: minmax(0, 2fr) minmax(0, 1fr); align-items: start; }
 .views.one { grid-template-columns: minmax(0, 1fr); max-width: 280px; margin-inline: auto; width: 100%; }
 .beside { display: grid; gap: 6px; }
 figure { margin: 0; min-width: 0; }
 figure img { width: 100%; display: block; border-radius: 12px; background: var(--quiet); }
 figcaption { font-size: .78rem; color: var(--soft); margin-top: 5px; display: flex; justify-content: space-between;
   gap: 6px; }
+figcaption span { overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
 figcaption b { font-weight: 650; color: var(--ink); font-variant-numeric: tabular-nums; }
 .strip { display: grid; grid-template-columns: repeat(var(--n), minmax(0, 1fr)); gap: 4px; }
 .strip img { border-radius: 8px; }
