@@ -54,7 +54,7 @@ def test_trained_weights_arrive_merged(repository: Path, tmp_path: Path, config:
         for name, parameter in model.named_parameters():
             if ".lora_B." in name or name.startswith("projector."):
                 parameter.normal_(std=0.1)
-    write_checkpoint({"model": trained_state(model), "meta": {}}, tmp_path, 1)
+    write_checkpoint({"state_dict": trained_state(model), "full": False, "meta": {}}, tmp_path, 1)
     target = tmp_path / "exports" / "model"
     done = convert(repository, config, "--pth-model", tmp_path / "iter_1.pth", "--save-path", target)
     assert done.returncode == 0, done.stderr
