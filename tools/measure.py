@@ -20,7 +20,7 @@ import time
 from pathlib import Path
 
 PROC = Path("/proc")
-INTERVAL_S = 0.5
+INTERVAL_S = 1.0
 
 
 def children_of(root: int) -> list[int]:
