@@ -32,8 +32,8 @@ h1 em { font-style: normal; background: linear-gradient(92deg, var(--accent), va
 .lead { color: var(--soft); font-size: 1.08rem; max-width: 68ch; margin: 0; }
 .lead b { color: var(--ink); font-weight: 620; }
 
-.mosaic { display: grid; gap: 10px; grid-template-columns: repeat(auto-fill, minmax(104px, 1fr)); margin: 30px 0 8px;
-  max-height: 132px; overflow: hidden; }
+.mosaic { display: grid; gap: 0 10px; grid-template-columns: repeat(auto-fill, minmax(96px, 1fr)); margin: 30px 0 8px;
+  grid-template-rows: auto; grid-auto-rows: 0; overflow: hidden; }
 .mosaic img { width: 100%; aspect-ratio: 1; object-fit: cover; border-radius: 14px; display: block; }
 
 .tiles { display: grid; gap: 14px; grid-template-columns: repeat(auto-fill, minmax(216px, 1fr)); margin: 26px 0 0; }
@@ -45,7 +45,7 @@ h1 em { font-style: normal; background: linear-gradient(92deg, var(--accent), va
 .tile h3 { min-height: 2.3em; } .tile small { color: var(--soft); font-size: .8rem; }
 .number { font-size: 2.5rem; font-weight: 740; letter-spacing: -.04em; line-height: 1; margin: 12px 0 10px;
   font-variant-numeric: tabular-nums; white-space: nowrap; }
-.number span { font-size: .9rem; font-weight: 560; color: var(--soft); letter-spacing: 0; margin-left: 6px; }
+.number span { font-size: .84rem; font-weight: 560; color: var(--soft); letter-spacing: 0; margin-left: 6px; }
 .bar { height: 9px; border-radius: 6px; background: var(--quiet); position: relative; margin: 5px 0; }
 .bar > i { position: absolute; inset: 0 auto 0 0; border-radius: 6px;
   background: linear-gradient(90deg, var(--accent-2), var(--accent)); }
@@ -112,6 +112,7 @@ footer { margin-top: 72px; padding-top: 22px; border-top: 1px solid var(--line);
   font-size: .88rem; }
 footer p { margin: 5px 0; }
 @media (max-width: 620px) { .strip { grid-template-columns: repeat(4, minmax(0, 1fr)); } header { padding-top: 32px; }
-  .card { padding: 12px; } section { margin-top: 48px; } }
+  .card { padding: 12px; } .tiles { grid-template-columns: 1fr 1fr; } .tile { padding: 14px; }
+  .number { font-size: 2rem; } .number span { display: block; margin: 4px 0 0; } section { margin-top: 48px; } }
 @media print { .card, .tile { box-shadow: none; break-inside: avoid; } }
 """
