@@ -39,8 +39,6 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
 def main(arguments: list[str] | None = None) -> int:
     """Run the program; returns its exit code."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    # A stop by signal unwinds, so that the half-written folder goes.
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     options = parse_arguments(arguments)
     try:
         sizes = Sizes(**{field.name: getattr(options, field.name) for field in fields(Sizes)})
@@ -58,4 +56,6 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    # A stop by signal unwinds, so that the half-written folder goes.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     sys.exit(main())

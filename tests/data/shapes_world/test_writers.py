@@ -2,12 +2,15 @@
 
 import hashlib
 import json
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 
 from word2mask.data.shapes_world import HELD_OUT, IMAGE_KINDS, render, sample_scene, scene_rng
-from word2mask.data.shapes_world.writers import FIRST_VIDEO, Sizes, write_shapes_world
+from word2mask.data.shapes_world.writers import FIRST_VIDEO, Sizes, _fingerprint, write_shapes_world
 from word2mask.data.sources.grefcoco import GRefCOCO
 from word2mask.data.sources.grounded_caption import GroundedCaption
 from word2mask.data.sources.llava import LLaVA
@@ -154,3 +157,16 @@ def test_wrong_input_is_refused(tmp_path):
     (tmp_path / "file").write_text("x")
     with pytest.raises(UserError, match="can't be written"):
         write_shapes_world(tmp_path / "file" / "w", SIZES)
+
+
+def test_the_fingerprint_is_the_same_in_every_process(repository):
+    program = (
+        "from word2mask.data.shapes_world.writers import _fingerprint as f; import sys; sys.stdout.write(f(0) + f(1))"
+    )
+    found = set()
+    for seed in ("1", "2"):
+        # Python orders sets of strings by this seed; nothing that is written may depend on it.
+        environment = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": str(repository / "projects")}
+        command = [sys.executable, "-c", program]
+        found.add(subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout)
+    assert len(found) == 1 and found.pop() == _fingerprint(0) != _fingerprint(1)

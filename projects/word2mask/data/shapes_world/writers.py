@@ -35,23 +35,22 @@ from typing import Any
 import cv2
 import numpy as np
 
-from word2mask.data.shapes_world import records
+from word2mask.data.shapes_world import formats, records
+from word2mask.data.shapes_world.formats import COCO_SPLITS, JSON_SPLITS, MEVIS_SPLITS
 from word2mask.data.shapes_world.render import render
 from word2mask.data.shapes_world.scene import Scene, sample_scene
 from word2mask.data.shapes_world.splits import SPLITS, Split, scene_rng
 from word2mask.data.sources.video_chat import write_mp4
 from word2mask.errors import UserError
-from word2mask.ops.masks import encode_rle, mask_to_box, mask_to_contours
+from word2mask.ops.masks import encode_rle, mask_to_box
 
 logger = logging.getLogger(__name__)
 
-#: The names of the splits in each format.
-COCO_SPLITS = {"train": "train", "val": "val", "combo": "testA"}
-JSON_SPLITS = {"train": "train", "val": "val", "combo": "test"}
-MEVIS_SPLITS = {"train": "train", "val": "valid_u", "combo": "valid"}
 #: Scene indices of videos begin here, so that none begins like a picture.
 FIRST_VIDEO = 1_000_000
 FRAMES_PER_SECOND = 8
+#: Raised when the layout on disk changes; changes of the world itself are noticed without.
+FORMAT = 1
 #: What the motions of a scene need.
 MIN_FRAMES = 4
 _PICTURES = "coco2014/train2014"
@@ -101,7 +100,7 @@ def write_shapes_world(
     """
     folder = Path(folder)
     _check(sizes, processes)
-    settings = asdict(sizes) | {"generator": _generator_digest()}
+    settings = asdict(sizes) | {"generator": _fingerprint(sizes.seed)}
     present = _read_manifest(folder)
     if present is not None and present.get("settings") == settings:
         logger.info("%s is complete, nothing to do", folder)
@@ -119,15 +118,25 @@ def write_shapes_world(
         _write_json(partial_folder / "manifest.json", manifest, indent=2)
         (partial_folder / "README.md").write_text(_readme(manifest), encoding="utf-8")
         partial_folder.chmod(0o755)
-        if folder.exists():
-            logger.info("%s was made with other settings or another version: it is replaced", folder)
-            shutil.rmtree(folder)
-        partial_folder.rename(folder)
+        _put_in_place(partial_folder, folder)
     except OSError as error:
         raise UserError(f"{folder} can't be written ({error}); free some space or give another folder") from error
     finally:
         shutil.rmtree(partial_folder, ignore_errors=True)
     return True
+
+
+def _put_in_place(new: Path, folder: Path) -> None:
+    """``new`` under its final name; what an older version wrote there goes only then."""
+    if not folder.exists():
+        new.rename(folder)
+        return
+    if any(folder.iterdir()):
+        logger.info("%s was made with other settings or another version: it is replaced", folder)
+    aside = new.with_name(f"{new.name}.old")
+    folder.rename(aside)
+    new.rename(folder)
+    shutil.rmtree(aside)
 
 
 def _write(
@@ -157,7 +166,17 @@ def _write(
             described[kind, split].append(result)
     images = {split: described.get(("image", split), []) for split in SPLITS}
     videos = {split: described.get(("video", split), []) for split in SPLITS}
-    counts = _write_coco(root / "ref_seg", images)
+    coco = formats.coco(images)
+    for name in ("refcoco", "grefcoco"):
+        _write_json(root / "ref_seg" / name / "instances.json", coco.instances)
+    (root / "ref_seg/refcoco/refs(unc).p").write_bytes(pickle.dumps(coco.refs, protocol=2))
+    _write_json(root / "ref_seg/grefcoco/grefs(unc).json", coco.grefs)
+    counts = {
+        name: {
+            split: sum(len(ref["sentences"]) for ref in refs if ref["split"] == split) for split in COCO_SPLITS.values()
+        }
+        for name, refs in (("refcoco", coco.refs), ("grefcoco", coco.grefs))
+    }
     counts["ReasonSeg"] = {JSON_SPLITS[s]: sum(image["has_reasoning"] for image in images[s]) for s in SPLITS}
     for name, scenes in (("grounded_caption", images), ("llava", images), ("osprey", images), ("video_chat", videos)):
         counts[name] = {}
@@ -165,10 +184,12 @@ def _write(
             found = [scene[name] for scene in scenes[split] if scene[name] is not None]
             _write_json(root / name / f"{JSON_SPLITS[split]}.json", found)
             counts[name][JSON_SPLITS[split]] = len(found)
-    counts["mevis"] = {
-        MEVIS_SPLITS[split]: _write_mevis(root / "video_seg/mevis" / MEVIS_SPLITS[split], videos[split])
-        for split in SPLITS
-    }
+    counts["mevis"] = {}
+    for split in SPLITS:
+        meta, masks = formats.mevis(videos[split])
+        _write_json(root / "video_seg/mevis" / MEVIS_SPLITS[split] / "meta_expressions.json", meta)
+        _write_json(root / "video_seg/mevis" / MEVIS_SPLITS[split] / "mask_dict.json", masks)
+        counts["mevis"][MEVIS_SPLITS[split]] = sum(len(video["expressions"]) for video in videos[split])
     return counts
 
 
@@ -219,7 +240,7 @@ def _write_image(
     if reasoning is not None:
         folder = root / "ref_seg/ReasonSeg" / JSON_SPLITS[split]
         _link(original, folder / file)
-        _write_json(folder / f"{name}.json", _reason_seg(file, reasoning, masks))
+        _write_json(folder / f"{name}.json", formats.reason_seg(file, reasoning, masks))
     caption = records.caption(scene, rng)
     described["grounded_caption"] = caption and {
         "image_id": name,
@@ -229,7 +250,7 @@ def _write_image(
             one.phrase: {"token_positives": list(one.span), "rle_masks": [rles[one.index]]} for one in caption.phrases
         },
     }
-    conversation = _conversation("<image>", records.questions(scene, rng, amounts.questions))
+    conversation = formats.conversation("<image>", records.questions(scene, rng, amounts.questions))
     described["llava"] = {"id": name, "image": file, "conversations": conversation}
     marked = records.regions(scene, rng, amounts.regions)
     described["osprey"] = {
@@ -242,7 +263,7 @@ def _write_image(
     } | (
         {"description": list(marked.answers)}
         if marked.question is None
-        else {"conversations": _messages("<image>", [(marked.question, marked.answers[0], "region")])}
+        else {"conversations": formats.messages("<image>", [(marked.question, marked.answers[0], "region")])}
     )
     return described
 
@@ -262,7 +283,7 @@ def _write_video(
     for t, frame in enumerate(frames):
         _write_picture(folder / f"{t:05d}.jpg", frame)
     write_mp4(root / "video_chat/videos" / f"{name}.mp4", frames, FRAMES_PER_SECOND)
-    conversation = _conversation("<video>", records.questions(scene, rng, amounts.questions))
+    conversation = formats.conversation("<video>", records.questions(scene, rng, amounts.questions))
     return {
         "name": name,
         "height": scene.height,
@@ -272,111 +293,6 @@ def _write_video(
         "expressions": [asdict(one) for one in records.video_expressions(scene, rng, amounts.motions)],
         "video_chat": {"id": name, "video": f"{name}.mp4", "conversations": conversation},
     }
-
-
-def _reason_seg(file: str, reasoning: records.Reasoning, masks: np.ndarray) -> dict[str, Any]:
-    """Labelme's shapes; the parts of one object share their ``group_id``."""
-    shapes = [
-        {"label": "target", "shape_type": "polygon", "group_id": group, "image_name": file, "points": outline}
-        for group, index in enumerate(reasoning.targets)
-        for outline in mask_to_contours(masks[index, 0])
-    ]
-    return {"text": list(reasoning.questions), "is_sentence": True, "kind": reasoning.topic, "shapes": shapes}
-
-
-def _write_coco(root: Path, images: dict[Split, list[dict]]) -> dict[str, dict[str, int]]:
-    """``instances.json`` and the references of RefCOCO and gRefCOCO."""
-    pictures, annotations, refs, grefs = [], [], [], []
-    for split in SPLITS:
-        for image in images[split]:
-            image_id, first = len(pictures) + 1, len(annotations) + 1
-            pictures.append({"id": image_id, **{key: image[key] for key in ("file_name", "height", "width")}})
-            for number, (rle, box, area) in enumerate(
-                zip(*(image[key] for key in ("rles", "boxes", "areas")), strict=True)
-            ):
-                x0, y0, x1, y1 = box
-                annotations.append(
-                    {
-                        "id": first + number,
-                        "image_id": image_id,
-                        "category_id": 1,
-                        "iscrowd": 0,
-                        "area": area,
-                        "bbox": [x0, y0, x1 - x0, y1 - y0],
-                        "segmentation": rle,
-                    }
-                )
-            common = {"image_id": image_id, "file_name": image["file_name"], "split": COCO_SPLITS[split]}
-            by_object: dict[int, list[dict]] = {}
-            for one in image["single"]:
-                by_object.setdefault(one["targets"][0], []).append(one)
-            for index, expressions in by_object.items():
-                sentences = [_sentence(one) for one in expressions]
-                refs.append({"ref_id": len(refs) + 1, "ann_id": first + index, "category_id": 1} | common)
-                refs[-1]["sentences"] = sentences
-            for one in image["general"]:
-                ids = [first + index for index in one["targets"]]
-                grefs.append(
-                    {"ref_id": len(grefs) + 1, "ann_id": ids or [-1], "category_id": [1] if ids else [-1]} | common
-                )
-                grefs[-1] |= {"no_target": not ids, "sentences": [_sentence(one)]}
-    instances = {"images": pictures, "annotations": annotations, "categories": [{"id": 1, "name": "shape"}]}
-    for name in ("refcoco", "grefcoco"):
-        _write_json(root / name / "instances.json", instances)
-    (root / "refcoco/refs(unc).p").write_bytes(pickle.dumps(refs, protocol=2))
-    _write_json(root / "grefcoco/grefs(unc).json", grefs)
-    return {
-        name: {
-            COCO_SPLITS[split]: sum(len(ref["sentences"]) for ref in found if ref["split"] == COCO_SPLITS[split])
-            for split in SPLITS
-        }
-        for name, found in (("refcoco", refs), ("grefcoco", grefs))
-    }
-
-
-def _write_mevis(folder: Path, videos: list[dict]) -> int:
-    """``meta_expressions.json`` and ``mask_dict.json`` of one split; returns the number of expressions."""
-    meta: dict[str, Any] = {}
-    masks: dict[str, list] = {}
-    for number, video in enumerate(videos):
-        first = len(masks)
-        masks |= {str(first + index): track for index, track in enumerate(video["tracks"])}
-        expressions = {
-            str(position): {
-                "exp": one["text"],
-                "obj_id": list(one["targets"]),
-                "anno_id": [first + index for index in one["targets"]],
-                "kind": one["kind"],
-            }
-            for position, one in enumerate(video["expressions"])
-        }
-        meta[video["name"]] = {
-            "vid_id": number,
-            "height": video["height"],
-            "width": video["width"],
-            "frames": video["frames"],
-            "expressions": expressions,
-        }
-    _write_json(folder / "meta_expressions.json", {"videos": meta})
-    _write_json(folder / "mask_dict.json", masks)
-    return sum(len(video["expressions"]) for video in videos)
-
-
-def _sentence(expression: dict) -> dict[str, Any]:
-    return {"sent": expression["text"], "raw": expression["text"], "kind": expression["kind"]}
-
-
-def _conversation(placeholder: str, questions: list) -> list[dict[str, str]]:
-    return _messages(placeholder, [(one.question, one.answer, one.topic) for one in questions])
-
-
-def _messages(placeholder: str, pairs: list[tuple[str, str, str]]) -> list[dict[str, str]]:
-    """``(question, answer, kind)`` as messages; the first question carries the placeholder, as published."""
-    messages = []
-    for number, (question, answer, kind) in enumerate(pairs):
-        shown = question if number else f"{placeholder}\n{question}"
-        messages += [{"from": "human", "value": shown, "kind": kind}, {"from": "gpt", "value": answer}]
-    return messages
 
 
 def _write_picture(path: Path, frame: np.ndarray) -> None:
@@ -418,13 +334,28 @@ def _read_manifest(folder: Path) -> dict | None:
     return manifest if isinstance(manifest, dict) and "settings" in manifest else None
 
 
-def _generator_digest() -> str:
-    """Changes when the code that draws the world does, so that a data set of an older version is noticed."""
-    digest = hashlib.sha256()
-    package = Path(__file__).parent
-    for path in sorted(package.rglob("*.py")):
-        if "stream" not in path.stem and path.stem != "promptable":
-            digest.update(path.relative_to(package).as_posix().encode() + path.read_bytes())
+def _fingerprint(seed: int) -> str:
+    """Changes when the world or what is said about it does, so that a data set of an older version is noticed."""
+    digest = hashlib.sha256(str(FORMAT).encode())
+    for kind in ("image", "video"):
+        for split in SPLITS:
+            rng = scene_rng(seed, split, 0)
+            scene = sample_scene(rng, kind, split, num_frames=MIN_FRAMES)
+            frames, masks = render(scene)
+            digest.update(frames.tobytes() + masks.tobytes())
+            if kind == "image":
+                said = [
+                    records.single_expressions(scene, rng, 24),
+                    records.general_expressions(scene, rng, records.TRAINING),
+                    records.reasoning_question(scene, rng, 3),
+                    records.caption(scene, rng),
+                    records.regions(scene, rng, 3),
+                ]
+            else:
+                said = [records.video_expressions(scene, rng, 12)]
+            digest.update(
+                repr([*said, records.questions(scene, rng, 5), records.TRAINING, records.EVALUATION]).encode()
+            )
     return digest.hexdigest()[:16]
 
 

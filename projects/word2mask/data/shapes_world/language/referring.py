@@ -98,7 +98,8 @@ def _by_attribute(scene: Scene, rng: np.random.Generator) -> Found:
         if not options:
             continue
         shortest = [d for d in options if d.length == options[0].length]
-        for description in {shortest[rng.integers(len(shortest))], options[rng.integers(len(options))]}:
+        drawn = (shortest[rng.integers(len(shortest))], options[rng.integers(len(options))])
+        for description in dict.fromkeys(drawn):
             yield _name_one(description, rng), (i,)
 
 
