@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -30,6 +31,9 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         "--samples", type=int, default=6, help="random samples of each benchmark; as many best and worst"
     )
     parser.add_argument("--seed", type=int, default=0, help="of the samples' choice")
+    parser.add_argument(
+        "--root", type=Path, default=REPOSITORY, help="where relative paths of the benchmarks' data start"
+    )
     parser.add_argument("--json", type=Path, help="also write the table of scores there")
     return parser.parse_args(arguments)
 
@@ -43,11 +47,13 @@ def run(arguments: argparse.Namespace) -> None:
         raise UserError(f"the runs need different --labels, got {', '.join(labels)}")
     if arguments.samples < 1:
         raise UserError(f"--samples must be 1 or more, got {arguments.samples}")
-    runs = [Run.load(folder, label) for folder, label in zip(arguments.runs, labels, strict=True)]
+    runs = [Run.load(folder.absolute(), label) for folder, label in zip(arguments.runs, labels, strict=True)]
+    out, table = arguments.out.absolute(), arguments.json and arguments.json.absolute()
+    os.chdir(arguments.root)
     page = build_page(runs, arguments.samples, arguments.seed)
-    write(arguments.out, page)
-    if arguments.json:
-        write(arguments.json, json.dumps(score_table(runs), indent=1, ensure_ascii=False) + "\n")
+    write(out, page)
+    if table:
+        write(table, json.dumps(score_table(runs), indent=1, ensure_ascii=False) + "\n")
     sys.stdout.write(f"{arguments.out} ({len(page) / 1e6:.1f} MB)\n")
 
 

@@ -220,6 +220,7 @@ def test_frames_of_a_strip():
 @pytest.fixture
 def program(repository, monkeypatch, capsys):
     """``tools/report.py`` in this process: arguments → (exit code, stderr)."""
+    monkeypatch.chdir(repository)
     specification = importlib.util.spec_from_file_location("report_tool", repository / "tools/report.py")
     tool = importlib.util.module_from_spec(specification)
     specification.loader.exec_module(tool)
@@ -252,7 +253,12 @@ def test_program_says_what_is_wrong(program, runs, tmp_path):
         code, err = program(*arguments)
         assert code == 2
         assert message in err
-    (folder / "refcoco_val/records.rank0.jsonl").write_text("")
+    records = folder / "refcoco_val/records.rank0.jsonl"
+    records.write_text(records.read_text().replace('"question": "Please segment', '"question": "Please mark'))
+    code, err = program(folder, "--out", out)
+    assert code == 2
+    assert "have changed since, so evaluate again" in err
+    records.write_text("")
     code, err = program(folder, "--out", out)
     assert code == 2
     assert "holds 0 records of 10; evaluate again" in err

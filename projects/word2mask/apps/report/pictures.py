@@ -51,17 +51,17 @@ def spotlight(frame: np.ndarray, masks: np.ndarray, side: int = SIDE, is_region:
     # Enlarged as a soft mask and cut at a half, an outline loses its pixel stairs.
     soft = [cv2.resize(mask.astype(np.float32), size, interpolation=cv2.INTER_LINEAR) > 0.5 for _, mask in shown]
     if not is_region:
-        outside = ~np.any(soft, axis=0)
-        grey = picture.mean(axis=2, keepdims=True)
-        picture = np.where(outside[..., None], (0.3 * picture + 0.7 * grey) * DIMMED, picture)
+        picture = np.where(np.any(soft, axis=0)[..., None], picture, _dimmed(picture))
         for (number, _), mask in zip(shown, soft, strict=True):
             picture[mask] = 0.8 * picture[mask] + 0.2 * np.array(color_of(number), np.float32)
     canvas = np.ascontiguousarray(picture.clip(0, 255).astype(np.uint8))
+    # A white rim around the colour, where there is room for it.
     thickness = max(side // 120, 1)
     for (number, _), mask in zip(shown, soft, strict=True):
         contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
-        cv2.drawContours(canvas, contours, -1, (255, 255, 255), thickness + 2, cv2.LINE_AA)
-        cv2.drawContours(canvas, contours, -1, color_of(number), thickness, cv2.LINE_AA)
+        if thickness > 1:
+            cv2.drawContours(canvas, contours, -1, (255, 255, 255), thickness + 2, cv2.LINE_AA)
+        cv2.drawContours(canvas, contours, -1, color_of(number), max(thickness, 2), cv2.LINE_AA)
     return canvas
 
 
@@ -95,6 +95,11 @@ def strip(frames: Sequence[np.ndarray], masks: np.ndarray | None, side: int = 17
         drawn = spotlight(frame, here, side)
         if masks is not None and not here.any():
             # In a strip, a frame without the object is dimmed too: that it isn't there is the answer.
-            drawn = (drawn * DIMMED).astype(np.uint8)
+            drawn = _dimmed(drawn.astype(np.float32)).astype(np.uint8)
         urls.append(data_url(drawn, quality=80))
     return urls
+
+
+def _dimmed(picture: np.ndarray) -> np.ndarray:
+    """Darker and nearly grey, float32 ``[h,w,3]``."""
+    return (0.3 * picture + 0.7 * picture.mean(axis=2, keepdims=True)) * DIMMED

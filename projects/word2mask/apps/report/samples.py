@@ -76,6 +76,9 @@ def choose(
         twin: of another run on the same samples, or ``None``.
         count: at random; half as many best and half as many worst follow.
         seed: of the choice.
+
+    Raises:
+        UserError: the data have changed since they were evaluated.
     """
     scores = [benchmark.sample_score(record.scores) for record in records]
     order = [int(position) for position in np.random.default_rng(seed).permutation(len(records))]
@@ -91,7 +94,7 @@ def choose(
         Shown(
             why,
             records[position],
-            benchmark.sample(position),
+            _sample(benchmark, records[position]),
             scores[position],
             twin[position] if twin else None,
             benchmark.sample_score(twin[position].scores) if twin else 0.0,
@@ -99,6 +102,17 @@ def choose(
         for why, positions in groups
         for position in positions
     ]
+
+
+def _sample(benchmark: Benchmark, record: Record) -> Sample:
+    """The sample of a record, which must still be what was asked."""
+    sample = benchmark.sample(record.position)
+    if f"{sample.source}[{sample.id}]" != record.id or benchmark.question(sample) != record.question:
+        raise UserError(
+            f"{benchmark.label}: sample {record.position} isn't {record.id} with its question any more; "
+            "the data or the questions have changed since, so evaluate again"
+        )
+    return sample
 
 
 def _varied(positions: Sequence[int], kinds: Sequence[str | None], count: int) -> list[int]:
