@@ -232,6 +232,8 @@ def schedulers(settings: ScheduleSettings) -> list[dict[str, Any]]:
     """mmengine scheduler nodes: linear warm-up, then cosine, both by optimizer step."""
     warmup = round(settings.max_iters * settings.warmup_ratio)
     nodes: list[dict[str, Any]] = []
+    # The warm-up reaches the full rate at its last step; of a single step it would never get there.
+    warmup = warmup if warmup > 1 else 0
     if warmup:
         nodes.append(
             {"type": LinearLR, "start_factor": settings.warmup_start, "by_epoch": False, "begin": 0, "end": warmup}

@@ -1,0 +1,36 @@
+"""The learning rate over a run, against the formulas: linear warm-up, then a cosine."""
+
+import math
+
+import pytest
+import torch
+
+from word2mask.engine.runner import schedulers
+from word2mask.engine.settings import ScheduleSettings
+
+
+def rates(settings: ScheduleSettings) -> list[float]:
+    """The rate of each step, from a base rate of 1."""
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    found = [node.pop("type")(optimizer, **node) for node in schedulers(settings)]
+    seen = []
+    for _ in range(settings.max_iters):
+        seen.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        for scheduler in found:
+            scheduler.step()
+    return seen
+
+
+def test_warm_up_then_cosine() -> None:
+    seen = rates(ScheduleSettings(max_iters=105, warmup_ratio=5 / 105, warmup_start=0.2))
+    assert seen[:5] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0])
+    # Half of the cosine's 100 steps (mmengine counts one less: 99) later.
+    assert seen[55] == pytest.approx((1 + math.cos(math.pi * 50 / 99)) / 2, abs=0.02)
+    assert seen[-1] < 0.01
+
+
+@pytest.mark.parametrize("max_iters", [1, 2, 10, 12])
+def test_short_runs_start_at_the_full_rate(max_iters: int) -> None:
+    # 5 % of 10 or 12 steps are a single step or none: no warm-up.
+    assert rates(ScheduleSettings(max_iters=max_iters))[0] == pytest.approx(1.0)
