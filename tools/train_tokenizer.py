@@ -12,19 +12,19 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "projects"))
 
-import numpy as np  # noqa: E402
+import numpy as np
 
-from word2mask.data.shapes_world.base_stream import base_lines  # noqa: E402
-from word2mask.data.shapes_world.language import corpus  # noqa: E402
-from word2mask.errors import UserError  # noqa: E402
-from word2mask.text.byte_tokenizer import byte_tokenizer  # noqa: E402
-from word2mask.text.questions import wordings  # noqa: E402
+from word2mask.data.shapes_world.base_stream import base_lines
+from word2mask.data.shapes_world.language import corpus
+from word2mask.errors import UserError
+from word2mask.text.byte_tokenizer import byte_tokenizer
+from word2mask.text.questions import wordings
 
 
 def train(vocab_size: int, num_lines: int, seed: int) -> object:
     """A tokenizer for everything that the shapes world says and is asked."""
     rng = np.random.default_rng(seed)
-    lines = corpus(rng, num_lines) + base_lines(rng, num_lines // 4) + wordings() * 20
+    lines = corpus(rng, num_lines) + base_lines(rng, num_lines // 4) + (wordings() + ["user", "assistant", "system"]) * 20
     return byte_tokenizer(lines, vocab_size)
 
 

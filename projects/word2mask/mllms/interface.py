@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from word2mask.text.special_tokens import SEG
 from word2mask.text.templates import ChatTemplate
 from word2mask.types import Batch, Media
 
@@ -135,18 +136,21 @@ class MLLM(nn.Module, ABC):
         """``[...,D]`` → ``[...,V]``; called with the rows that need it only."""
 
     @abstractmethod
-    def generate(self, batch: Batch, max_new_tokens: int, seg_state: SegState = "at") -> Generated:
+    def generate(
+        self, batch: Batch, max_new_tokens: int, seg_state: SegState = "at", state_token: str = SEG
+    ) -> Generated:
         """Greedy answers to a batch of prompts (right-padded, as :func:`word2mask.data.collate.collate` makes them).
 
         Args:
             batch: prompts that end with the assistant's prefix.
             max_new_tokens: upper limit of each answer.
             seg_state: the state AT each ``[SEG]`` (Sa2VA) or just BEFORE it (LISA).
+            state_token: whose states are wanted.
         """
 
     @abstractmethod
     def with_grounding_tokens(self) -> Self:
-        """Adds :data:`word2mask.text.special_tokens.SPECIAL_TOKENS` that the tokenizer lacks, with embedding rows; in place."""
+        """Adds those of :data:`word2mask.text.special_tokens.SPECIAL_TOKENS` that the tokenizer lacks; in place."""
 
     @abstractmethod
     def lora_targets(self) -> list[str]:

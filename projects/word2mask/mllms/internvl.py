@@ -135,6 +135,35 @@ class InternVL(MLLM):
         output = self.model.model.language_model(inputs_embeds=embeddings, attention_mask=mask, use_cache=False)
         return MLLMOutput(hidden=output.last_hidden_state)
 
+    def forward_exchanges(
+        self,
+        prefix_ids: torch.Tensor,
+        mllm_media: dict[str, torch.Tensor],
+        owners: torch.Tensor,
+        input_ids: torch.Tensor,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """States of many conversations about few pictures; each picture passes the language model once.
+
+        Args:
+            prefix_ids: int64 ``[B,P]``, the beginning up to and with the media, of one length.
+            mllm_media: media tensors of the B beginnings.
+            owners: int64 ``[E]``, the beginning of each conversation.
+            input_ids: int64 ``[E,L]``, how each goes on, padded on the right (padding changes nothing before it).
+
+        Returns:
+            ``[B,P,D]`` and ``[E,L,D]``.
+        """
+        language_model = self.model.model.language_model
+        cache = DynamicCache(config=language_model.config)
+        prefix = language_model(
+            inputs_embeds=self._embed(prefix_ids, mllm_media, None), past_key_values=cache, use_cache=True
+        )
+        cache.batch_select_indices(owners)
+        rest = language_model(
+            inputs_embeds=self.model.get_input_embeddings()(input_ids), past_key_values=cache, use_cache=True
+        )
+        return prefix.last_hidden_state, rest.last_hidden_state
+
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
         """``[...,D]`` → ``[...,V]``."""
         return self.model.lm_head(hidden)
@@ -199,11 +228,13 @@ class InternVL(MLLM):
     # -------------------------------------------------------------- generation
 
     @torch.no_grad()
-    def generate(self, batch: Batch, max_new_tokens: int, seg_state: SegState = "at") -> Generated:
+    def generate(
+        self, batch: Batch, max_new_tokens: int, seg_state: SegState = "at", state_token: str = SEG
+    ) -> Generated:
         """Greedy answers; see :meth:`word2mask.mllms.interface.MLLM.generate`."""
         tokenizer = self.processor.tokenizer
         rule = StopRule(tokenizer, self.processor.template)
-        seg_id = tokenizer.get_added_vocab().get(SEG)
+        seg_id = tokenizer.get_added_vocab().get(state_token)
         language_model = self.model.model.language_model
         ids, mask, positions = left_padded(batch.input_ids, batch.attention_mask, tokenizer.pad_token_id)
         embeddings = self._embed(ids, batch.mllm_media, batch.region_cells)

@@ -6,11 +6,16 @@ what stays is a language model whose state at ``<box>`` knows what was meant and
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import torch
 from torch import nn
+from torch.nn.utils.rnn import pad_sequence
 
 from word2mask.data.shapes_world.base_stream import BaseBatch
 from word2mask.mllms.interface import MLLM
+from word2mask.text.conversation import marker_ids
 from word2mask.text.special_tokens import BOX_START, IGNORE_INDEX
 from word2mask.types import Batch
 
@@ -52,17 +57,30 @@ class MLLMPretraining(nn.Module):
         mllm: the model; its vision tower trains only if ``train_vision``.
         box_weight: of the box loss.
         cell_weight: of the loss that finds the visual tokens of the object meant.
+        middle_layer: number of decoder layers after which the same match is asked for once more, so that the layers above
+            can build on it.
         train_vision: whether the vision tower learns too.
     """
 
-    def __init__(self, mllm: MLLM, box_weight: float = 2.0, cell_weight: float = 1.0, train_vision: bool = False) -> None:
+    def __init__(
+        self,
+        mllm: MLLM,
+        box_weight: float = 2.0,
+        cell_weight: float = 1.0,
+        middle_layer: int = 3,
+        train_vision: bool = False,
+    ) -> None:
         super().__init__()
         self.mllm = mllm.requires_grad_(True)
         mllm.parameter_groups()["vision"].requires_grad_(train_vision)
         self.box_head = BoxHead(mllm.hidden_size)
         self.cell_head = CellHead(mllm.hidden_size)
+        self.middle_head = CellHead(mllm.hidden_size)
+        self.middle_layer = middle_layer
         self.box_weight, self.cell_weight = box_weight, cell_weight
         self.box_id = mllm.tokenizer.convert_tokens_to_ids(BOX_START)
+        self.user_ids = marker_ids(mllm.template.user_prefix, mllm.tokenizer)
+        self.media_end_id = mllm.tokenizer.convert_tokens_to_ids("</img>")
         self.context_id = mllm.tokenizer.convert_tokens_to_ids(mllm.processor.context_token)
 
     def forward(self, batch: BaseBatch) -> dict[str, torch.Tensor]:
@@ -72,13 +90,22 @@ class MLLMPretraining(nn.Module):
         Raises:
             ValueError: the tokens ``<box>`` and the boxes don't match in number.
         """
-        text = batch.batch
-        hidden = self.mllm(text.input_ids, text.attention_mask, text.mllm_media, text.region_cells).hidden
-        labels = text.labels[:, 1:]
+        exchanges = split_exchanges(batch.batch, self.user_ids, self.media_end_id)
+        middle: list[torch.Tensor] = []
+        layer = self.mllm.parameter_groups()["llm"].layers[self.middle_layer - 1]
+        handle = layer.register_forward_hook(lambda module, inputs, output: middle.append(output))
+        try:
+            prefix, hidden = self.mllm.forward_exchanges(
+                exchanges.prefix_ids, batch.batch.mllm_media, exchanges.owners, exchanges.input_ids
+            )
+        finally:
+            handle.remove()
+        labels = exchanges.labels[:, 1:]
         here = labels != IGNORE_INDEX
         logits = self.mllm.logits(hidden[:, :-1][here]).float()
         results = {"loss_text": nn.functional.cross_entropy(logits, labels[here])}
-        states = hidden[text.labels == self.box_id]
+        boxed = exchanges.labels == self.box_id
+        states = hidden[boxed]
         if len(states) != len(batch.boxes):
             raise ValueError(f"{len(states)} {BOX_START} in the answers, but {len(batch.boxes)} boxes")
         if len(states):
@@ -87,20 +114,68 @@ class MLLMPretraining(nn.Module):
             distance = (predicted - batch.boxes).abs().mean()
             results["loss_box"] = self.box_weight * ((1 - generalised).mean() + 5 * distance)
             results["box_hit"] = (iou > 0.5).float().mean()
-            scores = self.cell_head(states, self._first_tile(text, hidden, batch.cells.shape[1]))
-            share = batch.cells / batch.cells.sum(dim=1, keepdim=True).clamp(min=1e-6)
-            results["loss_cell"] = self.cell_weight * nn.functional.cross_entropy(scores, share)
-            best = batch.cells.gather(1, scores.argmax(dim=1, keepdim=True))
-            results["cell_hit"] = (best > 0.1).float().mean()
+            seen = (exchanges.prefix_ids[0] == self.context_id).nonzero().flatten()[: batch.cells.shape[1]]
+            owners = exchanges.owners[boxed.nonzero()[:, 0]]
+            for name, head, visual, state in (
+                ("cell", self.cell_head, prefix, states),
+                ("middle", self.middle_head, _normal(middle[0]), _normal(middle[1])[boxed]),
+            ):
+                scores = head(state, visual[:, seen][owners])
+                share = batch.cells / batch.cells.sum(dim=1, keepdim=True).clamp(min=1e-6)
+                results[f"loss_{name}"] = self.cell_weight * nn.functional.cross_entropy(scores, share)
+                best = batch.cells.gather(1, scores.argmax(dim=1, keepdim=True))
+                results[f"{name}_hit"] = (best > 0.1).float().mean()
         return results
 
-    def _first_tile(self, text: Batch, hidden: torch.Tensor, cells: int) -> torch.Tensor:
-        """States ``[K,cells,D]`` of the visual tokens of the first frame, for every ``<box>``."""
-        places = text.input_ids == self.context_id
-        first = places & (places.cumsum(dim=1) <= cells)
-        rows = (text.labels == self.box_id).nonzero()[:, 0]
-        owners, inverse = rows.unique(return_inverse=True)
-        return torch.stack([hidden[row][first[row]] for row in owners.tolist()])[inverse]
+
+@dataclass
+class Exchanges:
+    """Questions and answers of a batch, each a conversation of its own.
+
+    Attributes:
+        prefix_ids: int64 ``[B,P]``, what all exchanges of a sample begin with: the user's prefix and the media.
+        owners: int64 ``[E]``, sample of each exchange.
+        input_ids: int64 ``[E,L]``, padded on the right.
+        labels: int64 ``[E,L]``.
+    """
+
+    prefix_ids: torch.Tensor
+    owners: torch.Tensor
+    input_ids: torch.Tensor
+    labels: torch.Tensor
+
+
+def split_exchanges(batch: Batch, user_ids: Sequence[int], media_end_id: int) -> Exchanges:
+    """Takes conversations apart, so that each question sees its picture and nothing that was asked before.
+
+    Args:
+        batch: conversations with media of one size and without marked regions.
+        user_ids: the template's tokens before a user's text; a separator of one token stands before them.
+        media_end_id: the token after the visual ones.
+    """
+    first = int((batch.input_ids[0] == media_end_id).nonzero()[-1]) + 2
+    owners, ids, labels = [], [], []
+    for row, sequence in enumerate(batch.input_ids):
+        length = int(batch.attention_mask[row].sum())
+        starts = (sequence[:length] == user_ids[0]).nonzero().flatten().tolist()
+        starts = [start for start in starts if sequence[start : start + len(user_ids)].tolist() == list(user_ids)]
+        begins = [first, *(start + len(user_ids) for start in starts[1:])]
+        ends = [*(start - 1 for start in starts[1:]), length]
+        for begin, end in zip(begins, ends, strict=True):
+            owners.append(row)
+            ids.append(sequence[begin:end])
+            labels.append(batch.labels[row, begin:end])
+    return Exchanges(
+        prefix_ids=batch.input_ids[:, :first],
+        owners=torch.tensor(owners, device=batch.input_ids.device),
+        input_ids=pad_sequence(ids, batch_first=True),
+        labels=pad_sequence(labels, batch_first=True, padding_value=IGNORE_INDEX),
+    )
+
+
+def _normal(states: torch.Tensor) -> torch.Tensor:
+    """States of a middle layer at unit scale."""
+    return nn.functional.layer_norm(states, states.shape[-1:])
 
 
 def box_overlaps(first: torch.Tensor, second: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -25,7 +25,6 @@ from word2mask.data.shapes_world.language import (
     object_boxes,
     reasoning,
     referring,
-    region,
 )
 from word2mask.data.shapes_world.language.words import medium
 from word2mask.data.shapes_world.render import render
@@ -58,7 +57,8 @@ LOCATE_ANSWERS = ("{}.", "{}.", "{}.", "It is {}.", "Sure, {}.", "Sure, it is {}
 SEVERAL_ANSWERS = ("{}.", "{}.", "{}.", "They are {}.", "Sure, {}.", "Sure, they are {}.", "Here they are: {}.")
 NUMBER_QUESTIONS = ("Give the box of {} in numbers.", "Where is {}? Answer with numbers.")
 CAPTION_QUESTIONS = ("Describe the {medium} and locate what you name.", "Describe everything and point at it.")
-REASON_SUFFIXES = ("", "", " Please point at it.", " Explain and point at it.")
+REASON_SUFFIXES = ("", "", " Please point at it.", " Please segment it.")
+EXPLAIN_SUFFIXES = (" Explain and point at it.", " Say why.")
 
 
 @dataclass(frozen=True)
@@ -67,26 +67,31 @@ class BaseMix:
 
     Attributes:
         locate: expressions to locate; their kinds are drawn by ``kind_weights``.
-        numbers: probability of an expression whose box is asked for in numbers.
+        numbers: expressions whose box is asked for in numbers.
         chat: short questions and answers.
-        reason: probability of a question of everyday knowledge.
-        caption: probability of a caption.
-        region: probability that an object is marked and asked about.
+        reason: questions of everyday knowledge.
+        explained: the same with the reason in the answer.
+        captions: captions.
         kind_weights: weight of each kind of expression; 1 where it isn't named.
     """
 
     locate: int = 6
-    numbers: float = 0.4
+    numbers: int = 0
     chat: int = 3
-    reason: float = 0.5
-    caption: float = 0.25
-    region: float = 0.12
+    reason: int = 1
+    explained: int = 0
+    captions: int = 0
     kind_weights: tuple[tuple[str, float], ...] = (
         ("relation", 1.5),
         ("ordinal", 1.3),
         ("motion", 2.5),
         ("several", 1.3),
     )
+
+
+#: Many short turns, and a few long ones. A block of items has turns of one length, because they are padded to the longest.
+SHORT_MIX = BaseMix()
+LONG_MIX = BaseMix(locate=0, numbers=2, chat=0, reason=0, explained=1, captions=3)
 
 
 @dataclass(frozen=True)
@@ -141,7 +146,9 @@ class BaseStream(Dataset):
         block: items of one kind in a row; the batch size.
         video_every: one block in so many shows videos.
         num_frames: frames of a video that the model sees, of 16.
-        mix: kinds of turns.
+        long_every: one block in so many has long turns.
+        short_mix: kinds of turns in the other blocks.
+        long_mix: kinds of turns there.
         start: index of the first item, to go on after an earlier run.
     """
 
@@ -154,14 +161,16 @@ class BaseStream(Dataset):
         block: int = 16,
         video_every: int = 6,
         num_frames: int = 5,
-        mix: BaseMix | None = None,
+        long_every: int = 7,
+        short_mix: BaseMix = SHORT_MIX,
+        long_mix: BaseMix = LONG_MIX,
         start: int = 0,
         video_encoder: Encoder | None = None,
     ) -> None:
         self.video_encoder = video_encoder or encoder
         self.encoder, self.length, self.split, self.seed = encoder, length, split, seed
         self.block, self.video_every, self.num_frames = block, video_every, num_frames
-        self.mix, self.start = mix or BaseMix(), start
+        self.long_every, self.short_mix, self.long_mix, self.start = long_every, short_mix, long_mix, start
 
     def __len__(self) -> int:
         return self.length
@@ -169,9 +178,11 @@ class BaseStream(Dataset):
     def __getitem__(self, index: int) -> BaseItem:
         index += self.start
         rng = scene_rng(self.seed, self.split, 2 * FIRST_INDEX + index)
-        is_video = (index // self.block) % self.video_every == self.video_every - 1
+        block = index // self.block
+        is_video = block % self.video_every == self.video_every - 1
+        mix = self.long_mix if block % self.long_every == self.long_every - 1 else self.short_mix
         scene = sample_scene(rng, "video" if is_video else "image", self.split)
-        turns, targets, marked = compose(scene, rng, self.mix)
+        turns, targets = compose(scene, rng, mix)
         frames, masks, indices = shown_frames(scene, self.num_frames)
         sample = Sample(
             source="shapes_base",
@@ -181,7 +192,6 @@ class BaseStream(Dataset):
                 Turn(role, text) for turn in turns for role, text in zip(("user", "assistant"), turn, strict=True)
             ),
             media=Media(scene.kind, frames, indices),
-            regions=masks[list(marked), 0] if marked else None,
         )
         example = (self.video_encoder if is_video else self.encoder)(sample)
         processor = self.encoder.media_processor
@@ -204,33 +214,23 @@ def shown_frames(scene: Scene, num_frames: int) -> tuple[np.ndarray, np.ndarray,
     return frames, masks, indices
 
 
-def compose(
-    scene: Scene, rng: np.random.Generator, mix: BaseMix
-) -> tuple[list[tuple[str, str]], list[int], tuple[int, ...]]:
+def compose(scene: Scene, rng: np.random.Generator, mix: BaseMix) -> tuple[list[tuple[str, str]], list[int]]:
     """Draws the conversation about a scene.
 
     Returns:
-        Questions and answers in random order, the objects of the tokens ``<box>`` in the answers, and the marked objects.
+        Questions and answers in random order, and the objects of the tokens ``<box>`` in the answers.
     """
     boxes = object_boxes(scene)
     exchanges: list[Exchange] = []
-    for _ in range(mix.locate):
-        exchanges += _locate(scene, rng, boxes, mix, spelt=False)
-    if rng.random() < mix.numbers:
-        exchanges += _locate(scene, rng, boxes, mix, spelt=True)
+    for number in range(mix.locate + mix.numbers):
+        exchanges += _locate(scene, rng, boxes, mix, spelt=number >= mix.locate)
     if mix.chat:
         exchanges += [(item.question, item.answer, []) for item in _varied(chat(scene, rng), mix.chat, rng)]
-    if rng.random() < mix.reason:
-        exchanges += _reason(scene, rng, boxes)
-    if rng.random() < mix.caption:
-        exchanges.append(_caption(scene, rng, boxes))
-    marked: tuple[int, ...] = ()
-    if rng.random() < mix.region:
-        marked = tuple(int(i) for i in rng.permutation(len(scene.objects))[: int(rng.integers(1, 3))])
-        exchanges += [_region(scene, rng, number, index) for number, index in enumerate(marked, start=1)]
+    if mix.reason + mix.explained:
+        exchanges += _reason(scene, rng, boxes, mix)
+    exchanges += [_caption(scene, rng, boxes) for _ in range(mix.captions)]
     order = rng.permutation(len(exchanges))
-    turns = [exchanges[i][:2] for i in order]
-    return turns, [target for i in order for target in exchanges[i][2]], marked
+    return [exchanges[i][:2] for i in order], [target for i in order for target in exchanges[i][2]]
 
 
 def _locate(
@@ -256,14 +256,18 @@ def _locate(
     return [(question, (text if spelt else _pick(rng, answers).format(text)), targets)]
 
 
-def _reason(scene: Scene, rng: np.random.Generator, boxes: Sequence[Box | None]) -> list[Exchange]:
+def _reason(scene: Scene, rng: np.random.Generator, boxes: Sequence[Box | None], mix: BaseMix) -> list[Exchange]:
+    found: list[Exchange] = []
     for asked in reasoning(scene, rng):
         targets = list(asked.targets)
-        if all(boxes[i] is not None for i in targets):
+        if all(boxes[i] is not None for i in targets) and len(found) < mix.reason + mix.explained:
             marks = ", ".join([BOX_START] * len(targets))
-            answers = (f"{marks}.", f"{asked.explanation} {marks}.")
-            return [(asked.question + _pick(rng, REASON_SUFFIXES), _pick(rng, answers), targets)]
-    return []
+            explained = len(found) >= mix.reason
+            suffixes, answer = (
+                (EXPLAIN_SUFFIXES, f"{asked.explanation} {marks}.") if explained else (REASON_SUFFIXES, f"{marks}.")
+            )
+            found.append((asked.question + _pick(rng, suffixes), answer, targets))
+    return found
 
 
 def _caption(scene: Scene, rng: np.random.Generator, boxes: Sequence[Box | None]) -> Exchange:
@@ -278,12 +282,6 @@ def _caption(scene: Scene, rng: np.random.Generator, boxes: Sequence[Box | None]
             targets.append(phrase.index)
         done = phrase.span[1]
     return _pick(rng, CAPTION_QUESTIONS).format(medium=medium(scene)), text + caption.text[done:], targets
-
-
-def _region(scene: Scene, rng: np.random.Generator, number: int, index: int) -> Exchange:
-    asked = region(scene, index, rng)
-    questions = (f"What is region{number}?", f"Can you describe region{number}?", f"What do you see in region{number}?")
-    return _pick(rng, questions), asked.answer, []
 
 
 def _varied(items: Sequence, count: int, rng: np.random.Generator) -> list:
@@ -313,5 +311,5 @@ def base_lines(rng: np.random.Generator, num_lines: int) -> list[str]:
     lines: list[str] = []
     while len(lines) < num_lines:
         scene = sample_scene(rng, "video" if rng.random() < 0.3 else "image", "train")
-        lines += [text for turn in compose(scene, rng, BaseMix())[0] for text in turn]
+        lines += [text for mix in (SHORT_MIX, LONG_MIX) for turn in compose(scene, rng, mix)[0] for text in turn]
     return lines[:num_lines]
