@@ -1,11 +1,11 @@
 """Holds pretrained/manifest.json against the folders that it lists, and writes an entry for a new folder.
 
     python tools/check_pretrained.py                        # checks every folder that is present
-    python tools/check_pretrained.py --add pretrained/NAME --what "a small SAM2" --config CONFIG --seed 0 \\
-        --commit HASH --scores FILE.json
+    python tools/check_pretrained.py --add pretrained/NAME --what "a small SAM 2"
 
 An entry says what made the folder: the config, the seed, the commit, the scores it reached, and the size and SHA-256
-of every file. Needs nothing but Python.
+of every file; ``--add`` takes config, seed, commit and scores from the folder's training.json where the command line
+doesn't say. Needs nothing but Python.
 """
 
 from __future__ import annotations
@@ -85,21 +85,17 @@ def main() -> int:
     try:
         manifest = json.loads(arguments.manifest.read_text(encoding="utf-8"))
         if arguments.add:
-            wanted = ("what", "config", "seed", "commit", "scores")
-            missing = [f"--{name}" for name in wanted if getattr(arguments, name) is None]
-            if missing:
-                parser.error(f"--add needs {', '.join(missing)}")
             if not arguments.add.is_dir():
                 parser.error(f"{arguments.add} is not a folder")
-            manifest["folders"][arguments.add.resolve().name] = {
-                "what": arguments.what,
-                "licence": arguments.licence,
-                "config": arguments.config,
-                "seed": arguments.seed,
-                "commit": arguments.commit,
-                "scores": json.loads(arguments.scores.read_text(encoding="utf-8")),
-                "files": describe(arguments.add),
-            }
+            entry = {name: getattr(arguments, name) for name in ("what", "licence", "config", "seed", "commit")}
+            entry["scores"] = json.loads(arguments.scores.read_text(encoding="utf-8")) if arguments.scores else None
+            record = arguments.add / "training.json"
+            recorded = json.loads(record.read_text(encoding="utf-8")) if record.is_file() else {}
+            entry = {key: recorded.get(key) if value is None else value for key, value in entry.items()}
+            missing = [f"--{name}" for name, value in entry.items() if value is None]
+            if missing:
+                parser.error(f"--add needs {', '.join(missing)}")
+            manifest["folders"][arguments.add.resolve().name] = entry | {"files": describe(arguments.add)}
             write(manifest, arguments.manifest)
         found = problems(manifest, arguments.manifest.resolve().parent)
     except (OSError, ValueError) as error:

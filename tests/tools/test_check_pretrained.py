@@ -57,6 +57,17 @@ def test_add_then_check(repository: Path, manifest: Path) -> None:
     assert check(repository, "--manifest", manifest).returncode == 0
 
 
+def test_add_reads_the_record_of_the_training(repository: Path, manifest: Path) -> None:
+    record = {"config": "d.py", "seed": 5, "commit": "7654321", "scores": {"j": 88.0}, "steps": 9}
+    (manifest.parent / "small/training.json").write_text(json.dumps(record))
+    run = check(repository, "--manifest", manifest, "--add", manifest.parent / "small", "--what", "a test")
+    assert run.returncode == 0, run.stderr
+    entry = json.loads(manifest.read_text())["folders"]["small"]
+    assert {key: entry[key] for key in ("config", "seed", "commit", "scores")} == {
+        key: record[key] for key in ("config", "seed", "commit", "scores")
+    }
+
+
 def test_changes_are_noticed(repository: Path, manifest: Path) -> None:
     add(repository, manifest)
     (manifest.parent / "small/weights.bin").write_bytes(b"abd")
