@@ -65,7 +65,8 @@ class Sample:
         masks: bool ``[N,T,H,W]``, in the order of the ``[SEG]`` tokens; ``None`` where there is no ``[SEG]``.
         void: bool ``[T,H,W]``, true where neither loss nor metric looks; ``None`` where nothing is void.
         regions: bool ``[R,H,W]``, visual prompts on the first frame; ``None`` without.
-        extra: what an evaluation protocol needs besides (ids of the benchmark, all sentences, …). Training never reads it.
+        extra: what an evaluation protocol needs besides (ids of the benchmark, all sentences, …). Training never reads
+            it.
     """
 
     source: str
@@ -87,7 +88,8 @@ class Example:
         name: ``"source[id]"``, for messages.
         task: as in :class:`Sample`.
         input_ids: int64 ``[L]``.
-        labels: int64 ``[L]``, ``-100`` where no loss is taken (everything but the assistant's answers); ``None`` when serving.
+        labels: int64 ``[L]``, ``-100`` where no loss is taken (everything but the assistant's answers); ``None`` when
+            serving.
         seg_positions: int64 ``[N]``, index of every ``[SEG]`` in ``input_ids``.
         mllm_media: the MLLM's own media tensors (e.g. ``pixel_values`` ``[tiles,3,h,w]``), as its ``prepare_media``
             returned them; empty for text only.
@@ -163,8 +165,8 @@ class Request:
 
     Attributes:
         turns: the conversation so far; the last turn is the user's.
-        media: the picture or video; for a long video a :class:`word2mask.data.media.VideoFile` stands in its place, so that
-            frames are decoded on demand.
+        media: the picture or video; for a long video a :class:`word2mask.data.media.VideoFile` stands in its place, so
+            that frames are decoded on demand.
         regions: bool ``[R,H,W]`` visual prompts, or ``None``.
         max_new_tokens: upper limit of the answer's length.
     """

@@ -163,7 +163,7 @@ class MLLM(nn.Module, ABC):
     @classmethod
     @abstractmethod
     def assemble(cls, model: Any, tokenizer: Any, settings: dict[str, Any]) -> Self:
-        """Puts parts together that were read elsewhere: a :attr:`backbone`, a tokenizer, the fields of :attr:`settings`."""
+        """Puts parts together that were read elsewhere: a :attr:`backbone`, a tokenizer, fields of :attr:`settings`."""
 
     @classmethod
     @abstractmethod

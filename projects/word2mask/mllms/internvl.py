@@ -288,8 +288,8 @@ class InternVL(MLLM):
     def with_grounding_tokens(self) -> Self:
         """Adds the special tokens that the tokenizer lacks, with embedding rows; in place.
 
-        A new row starts from the related token of the base model (``[SEG]`` from ``<box>``, ``<p>`` from ``<ref>``) where
-        the tokenizer has it as an added token, else from the mean of the rows in use.
+        A new row starts from the related token of the base model (``[SEG]`` from ``<box>``, ``<p>`` from ``<ref>``)
+        where the tokenizer has it as an added token, else from the mean of the rows in use.
         """
         tokenizer = self.processor.tokenizer
         known = tokenizer.get_added_vocab()

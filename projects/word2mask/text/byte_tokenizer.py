@@ -24,7 +24,10 @@ STRUCTURE_TOKENS = (
 
 # Qwen2's pattern, but for numbers: two digits are one token, so that a coordinate of 0…99 is one token, and so is the
 # comma with its space between two of them.
-_PATTERN = r", (?=\p{N})|(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,2}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+_PATTERN = (
+    r", (?=\p{N})|(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,2}"
+    r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
 
 
 def byte_tokenizer(corpus: Iterable[str] = (), vocab_size: int = 0) -> Any:

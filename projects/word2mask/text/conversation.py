@@ -41,7 +41,8 @@ def plain_ids(text: str, tokenizer: Any) -> list[int]:
     added = tokenizer.get_added_vocab()
     if not any(index in added.values() for index in ids):
         return ids
-    # Added tokens that aren't "special" (Qwen's <think>, <tool_call>, ...) ignore split_special_tokens: cut inside them.
+    # Added tokens that aren't "special" (Qwen's <think>, <tool_call>, ...) ignore split_special_tokens: cut inside
+    # them.
     pattern = re.compile("|".join(re.escape(token) for token in sorted(added, key=len, reverse=True) if len(token) > 1))
     match = pattern.search(text)
     if match is None:
@@ -56,7 +57,7 @@ def marker_ids(text: str, tokenizer: Any) -> list[int]:
 
 
 def answer_ids(text: str, tokenizer: Any) -> list[int]:
-    """Ids of an assistant's text: its markup (``[SEG]``, ``<p>``, …) is special if the tokenizer knows it, the rest is plain."""
+    """Ids of an assistant's text: its markup (``[SEG]``, ``<p>``, …) is special if the tokenizer knows it, all else plain."""
     known = tokenizer.get_added_vocab()
     ids: list[int] = []
     plain = ""

@@ -1,4 +1,4 @@
-"""Wording of questions and answers, drawn by a generator. Sources that carry conversations of their own don't need it."""
+"""Wording of questions and answers, drawn by a generator. Sources with conversations of their own don't need it."""
 
 from __future__ import annotations
 

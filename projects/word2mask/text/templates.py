@@ -66,8 +66,8 @@ CHAT_TEMPLATES: dict[str, ChatTemplate] = {
         ),
         ChatTemplate(
             name="vicuna",
-            system="A chat between a curious user and an artificial intelligence assistant. The assistant gives helpful, "
-            "detailed, and polite answers to the user's questions. ",
+            system="A chat between a curious user and an artificial intelligence assistant. The assistant gives "
+            "helpful, detailed, and polite answers to the user's questions. ",
             user_prefix="USER: ",
             user_suffix=" ",
             assistant_prefix="ASSISTANT: ",

@@ -1,7 +1,7 @@
 """Endless pictures of the shapes world for pretraining a vision tower; nothing is written to disk.
 
-Item ``i`` is a pure function of ``(seed, split, i)``. The indices start far above those of the data set on disk, so that a
-pretrained model never meets a scene of it.
+Item ``i`` is a pure function of ``(seed, split, i)``. The indices start far above those of the data set on disk, so
+that a pretrained model never meets a scene of it.
 """
 
 from __future__ import annotations
@@ -28,8 +28,6 @@ FIRST_INDEX = 10_000_000
 MIN_PATCH_SHARE = 0.15
 #: Label of a patch without loss.
 IGNORED = IGNORE_INDEX
-#: Most objects of one shape that are told apart by their order from the left.
-MAX_ORDER = 4
 
 
 class VisionStream(Dataset):
@@ -60,8 +58,9 @@ class VisionStream(Dataset):
         return self.length
 
     def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
-        """``pixel_values`` float32 ``[3,h,w]``, ``shape colour texture size order`` int64 ``[cells]`` and ``box``
-        float32 ``[cells,4]`` (x1, y1, x2, y2 in 0…1). Class 0 of ``shape`` is the background; the others are ignored there."""
+        """``pixel_values`` float32 ``[3,h,w]``, ``object shape colour texture size`` int64 ``[cells]`` and ``box``
+        float32 ``[cells,4]`` (x1, y1, x2, y2 in 0…1). Class 0 of ``shape`` is the background; the others are ignored
+        there."""
         rng = scene_rng(self.seed, self.split, FIRST_INDEX + index)
         is_video = rng.random() < self.video_share
         scene = sample_scene(rng, "video" if is_video else "image", self.split, num_frames=4)
@@ -106,17 +105,13 @@ def describe_patches(scene: Scene, masks: np.ndarray, grid: int, sized: bool = T
         return torch.tensor([*words, background])[owner]
 
     things = scene.objects
-    order = [
-        sum(other.shape == thing.shape and boxes[j, ::2].sum() < boxes[i, ::2].sum() for j, other in enumerate(things))
-        for i, thing in enumerate(things)
-    ]
     colours = tuple(COLOURS)
     return {
-        "shape": cells([1 + SHAPES.index(thing.shape) for thing in things], background=0),
+        "object": cells([1] * len(things), background=0),
+        "shape": cells([SHAPES.index(thing.shape) for thing in things]),
         "colour": cells([colours.index(thing.colour) for thing in things]),
         "texture": cells([TEXTURES.index(thing.texture) for thing in things]),
         "size": cells([SIZES.index(thing.size_name) if sized else IGNORED for thing in things]),
-        "order": cells([min(rank, MAX_ORDER - 1) for rank in order]),
         "box": torch.from_numpy(boxes)[owner],
     }
 
