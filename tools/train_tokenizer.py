@@ -24,8 +24,9 @@ from word2mask.text.questions import wordings
 def train(vocab_size: int, num_lines: int, seed: int) -> object:
     """A tokenizer for everything that the shapes world says and is asked."""
     rng = np.random.default_rng(seed)
-    lines = corpus(rng, num_lines) + base_lines(rng, num_lines // 4) + (wordings() + ["user", "assistant", "system"]) *
-    20 return byte_tokenizer(lines, vocab_size)
+    words = [*wordings(), "user", "assistant", "system"]
+    lines = corpus(rng, num_lines) + base_lines(rng, num_lines // 4) + words * 20
+    return byte_tokenizer(lines, vocab_size)
 
 
 def main(arguments: list[str] | None = None) -> int:

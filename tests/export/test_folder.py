@@ -26,9 +26,7 @@ from word2mask.segmenters.sam2 import SAM2Segmenter
 def model():
     torch.manual_seed(0)
     plan = TrainablePlan(lora_rank=2, lora_alpha=4)
-    model = GroundedMLLM(
-        InternVL.tiny(), SAM2Segmenter.tiny(), trainable=plan, seg_state="before"
-    )
+    model = GroundedMLLM(InternVL.tiny(), SAM2Segmenter.tiny(), trainable=plan, seg_state="before")
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if ".lora_B." in name:

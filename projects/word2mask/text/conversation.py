@@ -57,7 +57,7 @@ def marker_ids(text: str, tokenizer: Any) -> list[int]:
 
 
 def answer_ids(text: str, tokenizer: Any) -> list[int]:
-    """Ids of an assistant's text: its markup (``[SEG]``, ``<p>``, …) is special if the tokenizer knows it, all else plain."""
+    """Ids of an assistant's text: its markup (``[SEG]``, ``<p>``, …) is special where the tokenizer knows it."""
     known = tokenizer.get_added_vocab()
     ids: list[int] = []
     plain = ""
