@@ -1,9 +1,8 @@
 """What a base MLLM knows before fine-tuning: does it find what an expression means, and does it answer questions?
 
 Protocol: scenes of a split that training never saw; one question per conversation; greedy answers. An expression counts
-    as
-found when the answer has as many ``<box>`` as there are targets and each box, read by the pretraining's regression head
-from the token's state, has IoU over 0.5 with its target, in order; an expression without target, when there is no
+as found when the answer has as many ``<box>`` as there are targets and each box, read by the pretraining's regression
+head from the token's state, has IoU over 0.5 with its target, in order; an expression without target, when there is no
 ``<box>``. A question counts by exact match.
 """
 
