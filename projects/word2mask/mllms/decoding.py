@@ -29,10 +29,12 @@ class StopRule:
         """Number of tokens of the answer ``ids`` without its stop, or ``None`` when it goes on."""
         if ids and ids[-1] in self.token_ids:
             return len(ids) - 1
+        start = max(0, len(ids) - self._tail)
         for stop in self._strings:
-            if self._tokenizer.decode(ids[-self._tail :]).endswith(stop):
+            text = self._tokenizer.decode(ids[start:])
+            if text.endswith(stop):
                 length = len(ids)
-                while length and stop in self._tokenizer.decode(ids[:length][-self._tail :]):
+                while length > start and len(self._tokenizer.decode(ids[start:length])) > len(text) - len(stop):
                     length -= 1
                 return length
         return None

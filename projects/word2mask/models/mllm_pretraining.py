@@ -50,6 +50,27 @@ class CellHead(nn.Module):
         return torch.einsum("kd,kcd->kc", self.query(states), self.key(tokens)).float() / states.shape[-1] ** 0.5
 
 
+class LookHead(nn.Module):
+    """Shape, colour, texture and size of what a state means, states ``[K,D]``.
+
+    One head reads words (the states of ``<box>``) and pictures (the states of visual tokens), so that both come to say the
+    same in the same way.
+    """
+
+    classes = (8, 8, 3, 2)
+
+    def __init__(self, hidden_size: int) -> None:
+        super().__init__()
+        self.layer = nn.Linear(hidden_size, sum(self.classes))
+
+    def forward(self, states: torch.Tensor, looks: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Mean loss and accuracy against ``looks [K,4]`` (-100: no loss)."""
+        parts = self.layer(states).float().split(self.classes, dim=-1)
+        losses = [nn.functional.cross_entropy(part, looks[:, i]) for i, part in enumerate(parts)]
+        right = [(part.argmax(-1) == looks[:, i])[looks[:, i] >= 0].float().mean() for i, part in enumerate(parts)]
+        return torch.stack(losses).sum(), torch.stack(right).mean()
+
+
 class MLLMPretraining(nn.Module):
     """An MLLM that learns from conversations with boxes.
 
@@ -57,6 +78,7 @@ class MLLMPretraining(nn.Module):
         mllm: the model; its vision tower trains only if ``train_vision``.
         box_weight: of the box loss.
         cell_weight: of the loss that finds the visual tokens of the object meant.
+        look_weight: of the losses that name what is meant and what each visual token shows.
         middle_layer: number of decoder layers after which the same match is asked for once more, so that the layers above
             can build on it.
         train_vision: whether the vision tower learns too.
@@ -67,6 +89,7 @@ class MLLMPretraining(nn.Module):
         mllm: MLLM,
         box_weight: float = 2.0,
         cell_weight: float = 1.0,
+        look_weight: float = 0.25,
         middle_layer: int = 3,
         train_vision: bool = False,
     ) -> None:
@@ -76,7 +99,9 @@ class MLLMPretraining(nn.Module):
         self.box_head = BoxHead(mllm.hidden_size)
         self.cell_head = CellHead(mllm.hidden_size)
         self.middle_head = CellHead(mllm.hidden_size)
+        self.look_head, self.middle_look_head = LookHead(mllm.hidden_size), LookHead(mllm.hidden_size)
         self.middle_layer = middle_layer
+        self.look_weight = look_weight
         self.box_weight, self.cell_weight = box_weight, cell_weight
         self.box_id = mllm.tokenizer.convert_tokens_to_ids(BOX_START)
         self.user_ids = marker_ids(mllm.template.user_prefix, mllm.tokenizer)
@@ -116,9 +141,18 @@ class MLLMPretraining(nn.Module):
             results["box_hit"] = (iou > 0.5).float().mean()
             seen = (exchanges.prefix_ids[0] == self.context_id).nonzero().flatten()[: batch.cells.shape[1]]
             owners = exchanges.owners[boxed.nonzero()[:, 0]]
+            lower = _normal(middle[1])[boxed]
+            shown = batch.cell_looks.flatten(0, 1)
+            for name, head, at, looks in (
+                ("look", self.look_head, states, batch.looks),
+                ("lower_look", self.middle_look_head, lower, batch.looks),
+                ("shown_look", self.middle_look_head, _normal(middle[0])[:, seen].flatten(0, 1), shown),
+            ):
+                loss, results[f"{name}_hit"] = head(at, looks)
+                results[f"loss_{name}"] = self.look_weight * loss
             for name, head, visual, state in (
                 ("cell", self.cell_head, prefix, states),
-                ("middle", self.middle_head, _normal(middle[0]), _normal(middle[1])[boxed]),
+                ("middle", self.middle_head, _normal(middle[0]), lower),
             ):
                 scores = head(state, visual[:, seen][owners])
                 share = batch.cells / batch.cells.sum(dim=1, keepdim=True).clamp(min=1e-6)

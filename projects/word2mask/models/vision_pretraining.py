@@ -10,8 +10,10 @@ from torch import nn
 
 from word2mask.mllms.internvl import InternVL
 
-#: Classes of each head; class 0 of ``shape`` is the background.
-PATCH_CLASSES = {"shape": 9, "colour": 8, "texture": 3, "size": 2, "order": 4}
+#: Classes of each head. Only ``object`` counts the background, which would drown the others.
+PATCH_CLASSES = {"object": 2, "shape": 8, "colour": 8, "texture": 3, "size": 2}
+#: The shape of an object is the hardest thing to see from one of its patches.
+HEAD_WEIGHTS = {"shape": 2.0}
 
 
 class VisionPretraining(nn.Module):
@@ -45,9 +47,9 @@ class VisionPretraining(nn.Module):
             target = batch[name].flatten()
             here = target >= 0
             logits = head(states[here]).float()
-            results[f"loss_{name}"] = nn.functional.cross_entropy(logits, target[here])
+            results[f"loss_{name}"] = HEAD_WEIGHTS.get(name, 1.0) * nn.functional.cross_entropy(logits, target[here])
             results[f"acc_{name}"] = (logits.argmax(-1) == target[here]).float().mean()
-        here = batch["shape"].flatten() > 0
+        here = batch["object"].flatten() > 0
         boxes = self.box_head(states[here]).float().sigmoid()
         error = (boxes - batch["box"].flatten(0, 1)[here]).abs()
         results["loss_box"] = self.box_weight * error.mean()

@@ -28,9 +28,10 @@ from word2mask.data.shapes_world.language import (
 )
 from word2mask.data.shapes_world.language.words import medium
 from word2mask.data.shapes_world.render import render
-from word2mask.data.shapes_world.scene import Scene, sample_scene
+from word2mask.data.shapes_world.scene import Scene, ShapeObject, sample_scene
 from word2mask.data.shapes_world.splits import Split, scene_rng
-from word2mask.data.shapes_world.vision_stream import FIRST_INDEX
+from word2mask.data.shapes_world.vision_stream import FIRST_INDEX, IGNORED, MIN_PATCH_SHARE
+from word2mask.data.shapes_world.vocabulary import COLOURS, SHAPES, SIZES, TEXTURES
 from word2mask.ops.frames import uniform_frames
 from word2mask.text.questions import no_target_answer
 from word2mask.text.special_tokens import BOX_END, BOX_START, REFERENCE_END, REFERENCE_START
@@ -102,24 +103,33 @@ class BaseItem:
         example: as any training example.
         boxes: float32 ``[K,4]`` x1, y1, x2, y2 in 0…1 of the first frame, in the order of ``<box>`` in the answers.
         cells: float32 ``[K,h*w]``, what share of each visual token of the first frame the object covers.
+        looks: int64 ``[K,4]``, shape, colour, texture and size of the object.
+        cell_looks: int64 ``[h*w,4]``, the same for every visual token of the first frame; -100 at the background.
     """
 
     example: Example
     boxes: torch.Tensor
     cells: torch.Tensor
+    looks: torch.Tensor
+    cell_looks: torch.Tensor
 
 
 @dataclass
 class BaseBatch:
-    """A batch with its boxes, float32 ``[K,4]``, and their cells, ``[K,h*w]``, all samples after one another."""
+    """A batch and the objects of its tokens ``<box>``, all samples after one another; fields as in :class:`BaseItem`.
+
+    ``cell_looks`` is ``[B,h*w,4]``.
+    """
 
     batch: Batch
     boxes: torch.Tensor
     cells: torch.Tensor
+    looks: torch.Tensor
+    cell_looks: torch.Tensor
 
     def to(self, device: torch.device | str) -> BaseBatch:
         """The same batch on ``device``."""
-        return BaseBatch(self.batch.to(device), self.boxes.to(device), self.cells.to(device))
+        return BaseBatch(**{name: value.to(device) for name, value in vars(self).items()})
 
 
 def collate_base(items: Sequence[BaseItem], pad_id: int) -> BaseBatch:
@@ -128,6 +138,8 @@ def collate_base(items: Sequence[BaseItem], pad_id: int) -> BaseBatch:
         batch=collate([item.example for item in items], pad_id),
         boxes=torch.cat([item.boxes for item in items]),
         cells=torch.cat([item.cells for item in items]),
+        looks=torch.cat([item.looks for item in items]),
+        cell_looks=torch.stack([item.cell_looks for item in items]),
     )
 
 
@@ -199,7 +211,11 @@ class BaseStream(Dataset):
         grid = processor.prepare_media(replace(sample.media, frames=frames[:1])).grid
         share = nn.functional.adaptive_avg_pool2d(torch.from_numpy(masks[:, 0]).float()[None], grid)[0].flatten(1)
         boxes = torch.tensor([box or (0, 0, 0, 0) for box in object_boxes(scene)], dtype=torch.float32) / 100
-        return BaseItem(example, boxes[targets[:kept]], share[targets[:kept]])
+        looks = torch.tensor([_looks(thing) for thing in scene.objects] + [(IGNORED,) * 4])
+        most, owner = share.max(dim=0)
+        owner[most < MIN_PATCH_SHARE] = len(scene.objects)
+        named = targets[:kept]
+        return BaseItem(example, boxes[named], share[named], looks[named], looks[owner])
 
 
 def shown_frames(scene: Scene, num_frames: int) -> tuple[np.ndarray, np.ndarray, tuple[int, ...]]:
@@ -300,6 +316,15 @@ def _varied(items: Sequence, count: int, rng: np.random.Generator) -> list:
 
 def _spelt(box: Box) -> str:
     return f"{BOX_START}[[{', '.join(map(str, box))}]]{BOX_END}"
+
+
+def _looks(thing: ShapeObject) -> tuple[int, int, int, int]:
+    return (
+        SHAPES.index(thing.shape),
+        tuple(COLOURS).index(thing.colour),
+        TEXTURES.index(thing.texture),
+        SIZES.index(thing.size_name),
+    )
 
 
 def _pick(rng: np.random.Generator, options: Sequence[str]) -> str:

@@ -1,0 +1,40 @@
+"""Pretrains the vision tower of the small base MLLM: every patch of a picture of the shapes world says what it shows.
+
+About 20 minutes on one CPU core, from random weights; nothing is read from disk but the tokenizer
+(``tools/train_tokenizer.py``). ``tools/train.py`` saves the tower; ``pretrain_mllm_shapes.py`` starts from it.
+"""
+
+from torch.optim import AdamW
+
+from word2mask.data.shapes_world.vision_stream import VisionStream, stack
+from word2mask.engine.build import Built
+from word2mask.mllms.internvl import InternVL, InternVLSettings
+from word2mask.models.vision_pretraining import VisionPretraining
+
+model = dict(
+    type=VisionPretraining,
+    mllm=dict(
+        type=InternVL.from_scratch,
+        tokenizer="pretrained/internvl_shapes",
+        layers=6,
+        settings=dict(type=InternVLSettings, max_tiles=1, max_length=1024),
+    ),
+)
+data = dict(
+    dataset=dict(
+        type=VisionStream,
+        processor=dict(type=Built, path="model.mllm.processor"),
+        length=64000,
+    ),
+    collate=stack,
+    batch_size=16,
+    shuffle=False,
+)
+optimizer = dict(type=AdamW, lr=1.5e-3, betas=(0.9, 0.98), weight_decay=0.05)
+schedule = dict(max_iters=4000, warmup_ratio=0.025, final_ratio=0.01)
+checkpoint = dict(interval=500, keep=2)
+log = dict(interval=50)
+precision = "bf16"
+grad_clip = 1.0
+seed = 0
+device = "cpu"
