@@ -152,6 +152,13 @@ def test_encoded_frames_are_taken_as_they_are(segmenter, pixels):
         torch.testing.assert_close(ours[1], theirs[1], atol=1e-4, rtol=1e-4)
 
 
+def test_no_objects_are_followed_too(segmenter, pixels):
+    nothing = torch.zeros(0, 8, 8, dtype=torch.bool)
+    tracked = list(Tracker(segmenter).track(lambda t: pixels[t : t + 1], {1: nothing}, 3))
+    assert [t for t, *_ in tracked] == [1, 2, 0]
+    assert all(masks.shape == (0, 16, 16) and scores.shape == (0,) for _, masks, scores in tracked)
+
+
 def test_wrong_key_frames_are_refused(segmenter, pixels):
     mask = torch.ones(1, 8, 8, dtype=torch.bool)
     tracker = Tracker(segmenter)

@@ -1,6 +1,6 @@
 """Pretrains the small SAM 2 of the embedded dataset: prompts and tracking on the shapes world, from random weights.
 
-About 50 minutes on one CPU core. Nothing is read from disk; ``tools/export_pretrained.py`` turns a checkpoint into
+About 40 minutes on one free CPU core. Nothing is read from disk; ``tools/export_pretrained.py`` turns a checkpoint into
 ``pretrained/sam2_shapes/`` and measures it.
 """
 
@@ -20,7 +20,7 @@ data = dict(
     dataset=dict(
         type=PromptableBatches,
         processor=dict(type=FrameProcessor, side=160),
-        num_batches=4200,
+        num_batches=3500,
         num_images=8,
         num_clips=4,
         clip_every=3,
@@ -35,7 +35,7 @@ data = dict(
     shuffle=False,
 )
 optimizer = dict(type=AdamW, lr=1e-3, betas=(0.9, 0.98), weight_decay=0.02, fused=True)
-schedule = dict(max_iters=4200, warmup_ratio=0.02, final_ratio=0.01)
+schedule = dict(max_iters=3500, warmup_ratio=0.02, final_ratio=0.01)
 checkpoint = dict(interval=300, keep=2)
 log = dict(interval=25)
 grad_clip = 1.0

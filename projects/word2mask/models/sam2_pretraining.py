@@ -139,9 +139,10 @@ class SAM2Pretraining(nn.Module):
             frames = batch.frame_index[:, t]
             decoded, tracked[t] = self.follow(features, frames, t, keys, tracked, batch.frame_step)
             rounds.append(self._losses(decoded, batch.targets[:, t]))
-        return rounds or [
-            self._losses(self._click(features, batch.frame_index[:, 0], batch.clicks), batch.targets[:, 0])
-        ]
+        if not rounds:  # every frame was given by its masks
+            decoded = self._click(features, batch.frame_index[:, 0], batch.clicks)
+            rounds.append(self._losses(decoded, batch.targets[:, 0]))
+        return rounds
 
     def _show(
         self, features: FrameFeatures, batch: PromptableBatch, t: int, rounds: list[dict[str, torch.Tensor]]
@@ -165,7 +166,7 @@ class SAM2Pretraining(nn.Module):
         tracked: dict[int, MemoryFrame],
         frame_step: int = 1,
     ) -> tuple[Decoded, MemoryFrame]:
-        """One step of tracking, with gradients through the memory; as :class:`word2mask.segmenters.Tracker` selects it."""
+        """One step of tracking with gradients through the memory, which is selected as the tracker selects it."""
         config = self.segmenter.model.config
         memories = [(0, memory.features) for memory in keys.values()]
         recent = range(config.num_maskmem - 1, 0, -1)

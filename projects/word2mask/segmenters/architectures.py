@@ -1,13 +1,15 @@
-"""SAM 2 architectures by name, as transformers configurations.
+"""SAM 2 architectures by name, as transformers configurations, and weights to start training them from.
 
-``image_size`` doesn't cascade in transformers: it must agree in five places, which is what this file is for.
+``image_size`` doesn't cascade in transformers: it must agree in five places, which is what :func:`sam2_config` is for.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from transformers import Sam2VideoConfig
+import torch
+from torch import nn
+from transformers import Sam2VideoConfig, Sam2VideoModel
 
 from word2mask.errors import UserError
 
@@ -32,24 +34,24 @@ _HEADS: dict[str, dict[str, Any]] = {
     "shapes": dict(
         hidden=128,
         decoder_heads=4,
+        decoder_narrowing=1,
         decoder_mlp=512,
         candidates=0,
         memory_layers=2,
         memory_mlp=512,
         fuser=256,
-        dropout=0.0,
         memory_frames=5,
         pointers=8,
     ),
     "test": dict(
         hidden=128,
         decoder_heads=4,
+        decoder_narrowing=4,
         decoder_mlp=32,
         candidates=3,
         memory_layers=1,
         memory_mlp=32,
         fuser=32,
-        dropout=0.0,
         memory_frames=4,
         pointers=6,
     ),
@@ -61,7 +63,7 @@ def sam2_config(architecture: str, side: int = 1024) -> Sam2VideoConfig:
 
     Args:
         architecture: ``tiny``, ``small``, ``base_plus`` or ``large`` (Meta's, with the settings of SAM 2.1), ``shapes``
-            (4 M parameters for the embedded dataset, one mask per prompt) or ``test`` (random weights for tests).
+            (2.8 M parameters for the embedded dataset, one mask per prompt) or ``test`` (random weights for tests).
         side: S, a multiple of 32.
 
     Raises:
@@ -83,7 +85,7 @@ def sam2_config(architecture: str, side: int = 1024) -> Sam2VideoConfig:
         decoder = dict(
             mlp_dim=heads["decoder_mlp"],
             num_attention_heads=heads["decoder_heads"],
-            attention_downsample_rate=1,
+            attention_downsample_rate=heads["decoder_narrowing"],
             iou_head_hidden_dim=hidden,
             num_multimask_outputs=heads["candidates"],
             dynamic_multimask_via_stability=heads["candidates"] > 0,
@@ -95,8 +97,8 @@ def sam2_config(architecture: str, side: int = 1024) -> Sam2VideoConfig:
             memory_attention_hidden_size=hidden,
             memory_attention_num_layers=heads["memory_layers"],
             memory_attention_feed_forward_hidden_size=heads["memory_mlp"],
-            memory_attention_dropout=heads["dropout"],
-            memory_attention_rope_dropout=heads["dropout"],
+            memory_attention_dropout=0.0,
+            memory_attention_rope_dropout=0.0,
             memory_encoder_hidden_size=hidden,
             mask_downsampler_embed_dim=hidden,
             memory_fuser_embed_dim=hidden,
@@ -128,3 +130,50 @@ def sam2_config(architecture: str, side: int = 1024) -> Sam2VideoConfig:
         memory_attention_rope_feat_sizes=[side // 16, side // 16],
         **settings,
     )
+
+
+@torch.no_grad()
+def initialise(model: Sam2VideoModel, position_scale: float = 1.0) -> None:
+    """Draws weights for training from scratch, in place.
+
+    Linear and convolution layers get torch's own initialisation instead of transformers' normal(0, 0.02), which is too
+    small for narrow networks to start learning from; embeddings are normal(0, 1) as in Meta's code.
+
+    Args:
+        model: of any size.
+        position_scale: standard deviation of the random frequencies that encode positions. Small pictures want about
+            0.5, so that near points have similar encodings. Kept in the weights, because transformers' config admits
+            integers only.
+    """
+    for module in model.modules():
+        if isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d | nn.Embedding):
+            module.reset_parameters()
+    frequencies = position_scale * torch.randn_like(model.shared_image_embedding.positional_embedding)
+    # transformers keeps two copies of one matrix, for the image grid and for the prompts.
+    model.shared_image_embedding.positional_embedding.copy_(frequencies)
+    model.prompt_encoder.shared_embedding.positional_embedding.copy_(frequencies)
+    for parameter in (
+        model.no_memory_embedding,
+        model.memory_temporal_positional_encoding,
+        model.no_object_pointer,
+        model.vision_encoder.backbone.pos_embed,
+        model.vision_encoder.backbone.pos_embed_window,
+    ):
+        nn.init.trunc_normal_(parameter, std=0.02)
+    # Labels would drown positions at normal(0, 1): a position's encoding has entries of 0.7.
+    model.prompt_encoder.point_embed.weight.mul_(0.25)
+    _match_positions(model.mask_decoder.transformer)
+
+
+def _match_positions(transformer: nn.Module, gain: float = 2.0) -> None:
+    """Starts the decoder's cross attentions as comparisons of positions: keys are projected as queries are.
+
+    Token and image positions share one encoding, so a prompt attends to its surroundings, and they to it, from the
+    first step. With independent projections a narrow decoder spends hundreds of steps finding that out.
+    """
+    attentions = [transformer.final_attn_token_to_image]
+    for layer in transformer.layers:
+        attentions += [layer.cross_attn_token_to_image, layer.cross_attn_image_to_token]
+    for attention in attentions:
+        attention.q_proj.weight.mul_(gain)
+        attention.k_proj.weight.copy_(attention.q_proj.weight)

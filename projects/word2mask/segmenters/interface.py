@@ -30,7 +30,7 @@ class FrameProcessor:
     side: int
 
     def prepare_frames(self, frames: np.ndarray) -> torch.Tensor:
-        """uint8 RGB frames ``[T,H,W,3]`` → float32 ``[T,3,S,S]``, aspect not kept, normalised with ImageNet statistics."""
+        """uint8 RGB frames ``[T,H,W,3]`` → float32 ``[T,3,S,S]``, aspect not kept, ImageNet statistics."""
         return normalize(resize(frames_to_tensor(frames), (self.side, self.side)))
 
 

@@ -1,8 +1,8 @@
 """SAM 2 (arXiv:2408.00714) over transformers' own modules, promptable by language embeddings.
 
-transformers' video session takes one object at a time and no embedding prompts, so this adapter calls the image encoder,
-prompt encoder, mask decoder, memory attention and memory encoder of ``Sam2VideoModel`` itself, for P (object, frame) pairs
-at a time. The memory bank is kept by :class:`word2mask.segmenters.tracker.Tracker`; here is one step of it.
+transformers' video session takes one object at a time and no embedding prompts, so this adapter calls the image
+encoder, prompt encoder, mask decoder, memory attention and memory encoder of ``Sam2VideoModel`` itself, for P
+(object, frame) pairs at a time. :class:`word2mask.segmenters.tracker.Tracker` keeps the memory bank; here is one step.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from transformers import Sam2VideoConfig, Sam2VideoModel
 from transformers.models.sam2_video.modeling_sam2_video import NO_OBJ_SCORE, get_1d_sine_pe
 
 from word2mask.errors import UserError
-from word2mask.segmenters.architectures import sam2_config
+from word2mask.segmenters.architectures import initialise, sam2_config
 from word2mask.segmenters.interface import Decoded, FrameFeatures, Segmenter
 
 __all__ = ["MemoryFrame", "SAM2Segmenter"]
@@ -39,21 +39,6 @@ class MemoryFrame:
 
     features: torch.Tensor
     pointers: torch.Tensor
-
-
-@torch.no_grad()
-def _match_positions(transformer: nn.Module, gain: float = 2.0) -> None:
-    """Starts the decoder's cross attentions as comparisons of positions: keys are projected as queries are.
-
-    Token and image positions share one encoding, so a prompt attends to its surroundings, and they to it, from the first
-    step. With independent projections a narrow decoder spends its first hundreds of steps finding that out.
-    """
-    attentions = [transformer.final_attn_token_to_image]
-    for layer in transformer.layers:
-        attentions += [layer.cross_attn_token_to_image, layer.cross_attn_image_to_token]
-    for attention in attentions:
-        attention.q_proj.weight.mul_(gain)
-        attention.k_proj.weight.copy_(attention.q_proj.weight)
 
 
 def _chain_pointwise(features: torch.Tensor, first: nn.Conv2d, second: nn.Conv2d) -> torch.Tensor:
@@ -85,37 +70,9 @@ class SAM2Segmenter(Segmenter):
 
     @classmethod
     def from_config(cls, config: Sam2VideoConfig, position_scale: float = 1.0) -> SAM2Segmenter:
-        """Random weights, drawn for training from scratch.
-
-        Linear and convolution layers get torch's own initialisation instead of transformers' normal(0, 0.02), which is
-        too small for narrow networks to start learning from; embeddings are normal(0, 1) as in Meta's code.
-
-        Args:
-            config: the architecture, e.g. from :func:`word2mask.segmenters.architectures.sam2_config`.
-            position_scale: standard deviation of the random frequencies that encode positions. Small pictures want
-                about 0.5, so that near points have similar encodings. Kept in the weights, because transformers' config
-                admits integers only.
-        """
+        """Random weights for training from scratch; see :func:`word2mask.segmenters.architectures.initialise`."""
         model = Sam2VideoModel(config)
-        for module in model.modules():
-            if isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d | nn.Embedding):
-                module.reset_parameters()
-        frequencies = position_scale * torch.randn_like(model.shared_image_embedding.positional_embedding)
-        with torch.no_grad():
-            # transformers keeps two copies of one matrix, for the image grid and for the prompts.
-            model.shared_image_embedding.positional_embedding.copy_(frequencies)
-            model.prompt_encoder.shared_embedding.positional_embedding.copy_(frequencies)
-            for parameter in (
-                model.no_memory_embedding,
-                model.memory_temporal_positional_encoding,
-                model.no_object_pointer,
-                model.vision_encoder.backbone.pos_embed,
-                model.vision_encoder.backbone.pos_embed_window,
-            ):
-                nn.init.trunc_normal_(parameter, std=0.02)
-            # Labels would drown positions at normal(0, 1): a position's encoding has entries of 0.7.
-            model.prompt_encoder.point_embed.weight.mul_(0.25)
-            _match_positions(model.mask_decoder.transformer)
+        initialise(model, position_scale)
         return cls(model)
 
     @classmethod
@@ -170,8 +127,8 @@ class SAM2Segmenter(Segmenter):
     def encode_frames(self, pixels: torch.Tensor) -> FrameFeatures:
         """Encodes frames once for all objects; see :meth:`Segmenter.encode_frames`.
 
-        Runs backbone and neck without the neck's positional encodings, which would be made for every level and frame and
-        are needed for one (:meth:`_grid_encoding`).
+        Runs backbone and neck without the neck's positional encodings, which it would make for every level and frame
+        and which one level needs (:meth:`_grid_encoding`).
         """
         if pixels.ndim != 4 or tuple(pixels.shape[1:]) != (3, self.side, self.side):
             raise ValueError(f"expected pixels [F,3,{self.side},{self.side}], got {list(pixels.shape)}")
@@ -246,8 +203,8 @@ class SAM2Segmenter(Segmenter):
     ) -> torch.Tensor:
         """Sparse prompt embeddings ``[P,K',C]``: points, then the corners of the box, then one padding point.
 
-        Without points or boxes there are two padding points: Meta's code puts an empty one in and its prompt encoder adds
-        another. Tracked frames and Sa2VA's language prompts were trained with both.
+        Without points or boxes there are two padding points: Meta's code puts an empty one in and its prompt encoder
+        adds another. Tracked frames and Sa2VA's language prompts were trained with both.
         """
         if (points is None) != (labels is None):
             raise ValueError("points and labels go together")
@@ -299,7 +256,10 @@ class SAM2Segmenter(Segmenter):
         if conditioned is None:
             no_memory = model.no_memory_embedding.view(1, -1, 1, 1)
             conditioned = features.levels[-1][frame_index] + no_memory
-        num_pairs, _, height, width = conditioned.shape
+        num_pairs, channels, height, width = conditioned.shape
+        if num_pairs == 0:  # transformers' attention can't reshape nothing
+            masks = conditioned.new_zeros(0, self.mask_side, self.mask_side)
+            return Decoded(masks, masks[:, 0, 0], masks[:, 0, 0], conditioned.new_zeros(0, channels))
         if dense is None:
             dense = model.prompt_encoder.no_mask_embed.weight.view(1, -1, 1, 1).expand(num_pairs, -1, height, width)
         grid = model.get_image_wide_positional_embeddings().to(conditioned.dtype)
@@ -439,6 +399,8 @@ class SAM2Segmenter(Segmenter):
         model, dtype = self.model, self.dtype
         current = features.levels[-1][frame_index]
         num_pairs, channels, height, width = current.shape
+        if num_pairs == 0:
+            return current
         grid = self._grid_encoding(height, width, model.mem_dim, current)
         temporal = model.memory_temporal_positional_encoding
         keys = [memory.to(dtype).flatten(2).permute(2, 0, 1) for _, memory in memories]

@@ -1,7 +1,7 @@
 """Follows N objects through a video with SAM 2's memory bank, all of them in one batch, frame by frame.
 
-Memory stays flat whatever the length of the video: the key frames, the last few frames, and nothing else. Knows nothing of
-files or of language: key frames come with masks, however those were found.
+Memory stays flat whatever the length of the video: the key frames, the last few frames, and nothing else. Knows nothing
+of files or of language: key frames come with masks, however those were found.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from word2mask.segmenters.sam2 import MemoryFrame, SAM2Segmenter
 
 __all__ = ["KeyFrame", "Tracker"]
 
-#: What is known of N objects on a key frame: bool masks ``[N,h,w]`` at any resolution, float mask logits ``[N,h,w]``, or what
-#: ``decode`` returned for the N objects.
+#: What is known of N objects on a key frame: bool masks ``[N,h,w]`` at any resolution, float mask logits ``[N,h,w]``,
+#: or what ``decode`` returned for the N objects.
 KeyFrame = torch.Tensor | Decoded
 #: Gives frame t as pixels ``[1,3,S,S]``, or its features if they are at hand.
 FrameSource = Callable[[int], "torch.Tensor | FrameFeatures"] | Sequence[torch.Tensor]

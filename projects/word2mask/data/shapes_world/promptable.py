@@ -1,4 +1,4 @@
-"""Promptable segmentation and tracking on the shapes world: class-agnostic training data of a segmenter, drawn on the fly.
+"""Promptable segmentation and tracking on the shapes world: class-agnostic data for a segmenter, drawn on the fly.
 
 An item is a whole batch, so that its P objects can be packed flat and pictures never wait for clips. Item i is a pure
 function of (seed, split, i); nothing is read from disk. Knows nothing of any network: a frame processor is given.
@@ -38,7 +38,7 @@ class FramePreparation(Protocol):
 
 @dataclass
 class PromptableBatch:
-    """P objects over T frames each, from several scenes; coordinates in pixels of the S × S input, prompts on the first frame.
+    """P objects over T frames each, from several scenes; prompts are on first frames, in pixels of the S × S input.
 
     Attributes:
         pixels: float32 ``[F,3,S,S]``, the frames of all scenes.

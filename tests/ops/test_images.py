@@ -1,0 +1,47 @@
+"""Resizing and normalising, against Pillow and by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from word2mask.ops.images import IMAGENET_MEAN, IMAGENET_STD, denormalize, frames_to_tensor, normalize, resize
+
+
+@pytest.mark.parametrize(("mode", "pillow"), [("bilinear", Image.BILINEAR), ("bicubic", Image.BICUBIC)])
+@pytest.mark.parametrize("size", [(20, 31), (90, 64)])
+def test_resize_equals_pillow_to_a_rounding_step(mode, pillow, size):
+    # Away from 0 and 255, where Pillow also clips between its passes.
+    picture = np.random.default_rng(0).integers(70, 186, (48, 57, 3), dtype=np.uint8)
+    ours = resize(frames_to_tensor(picture[None]), size, mode)[0].permute(1, 2, 0).numpy() * 255
+    expected = np.asarray(Image.fromarray(picture).resize(size[::-1], pillow), dtype=np.float64)
+    # Pillow rounds once after each of its two passes.
+    assert np.abs(ours - expected).max() < 1.6
+
+
+def test_resize_to_the_same_size_is_the_input():
+    images = torch.rand(2, 3, 8, 9)
+    assert resize(images, (8, 9)) is images
+
+
+def test_shrinking_averages():
+    stripes = torch.zeros(1, 1, 8, 8)
+    stripes[..., ::2] = 1.0
+    assert resize(stripes, (2, 2)).sub(0.5).abs().max() < 0.07
+
+
+def test_normalize_by_hand():
+    white = torch.ones(1, 3, 2, 2)
+    expected = [(1 - mean) / std for mean, std in zip(IMAGENET_MEAN, IMAGENET_STD, strict=True)]
+    torch.testing.assert_close(normalize(white)[0, :, 0, 0], torch.tensor(expected))
+    torch.testing.assert_close(denormalize(normalize(white)), white)
+
+
+@pytest.mark.parametrize(
+    "frames", [np.zeros((4, 4, 3), np.uint8), np.zeros((1, 4, 4, 3), np.float32), np.zeros((1, 3, 4, 4), np.uint8)]
+)
+def test_other_arrays_are_refused(frames):
+    with pytest.raises(ValueError, match=r"expected uint8 frames \[T,H,W,3\]"):
+        frames_to_tensor(frames)

@@ -1,0 +1,196 @@
+"""SAM 2's adapter against transformers' own forward pass, and its folder on disk."""
+
+from __future__ import annotations
+
+import json
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from word2mask.errors import UserError
+from word2mask.segmenters import FrameFeatures, SAM2Segmenter
+from word2mask.segmenters.architectures import sam2_config
+
+
+@pytest.fixture(scope="module")
+def segmenter() -> SAM2Segmenter:
+    return SAM2Segmenter.tiny()
+
+
+@pytest.fixture(scope="module")
+def pixels() -> torch.Tensor:
+    return torch.randn(3, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.fixture(scope="module")
+def features(segmenter, pixels) -> FrameFeatures:
+    with torch.no_grad():
+        return segmenter.encode_frames(pixels)
+
+
+def transformers_forward(segmenter, pixels, **prompts):
+    with torch.no_grad():
+        return segmenter.model._single_frame_forward(pixel_values=pixels, **prompts)
+
+
+def test_tiny_is_tiny(segmenter):
+    assert sum(parameter.numel() for parameter in segmenter.parameters()) < 1_000_000
+    assert (segmenter.side, segmenter.prompt_dim, segmenter.mask_side) == (64, 128, 16)
+
+
+def test_features_equal_transformers(segmenter, pixels, features):
+    with torch.no_grad():
+        expected = segmenter.model.get_image_features(pixels, return_dict=True).fpn_hidden_states
+    sizes = [(16, 16), (8, 8), (4, 4)]
+    for level, flat, size in zip(features.levels, expected, sizes, strict=True):
+        torch.testing.assert_close(level, flat.permute(1, 2, 0).reshape(3, -1, *size), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("multimask", [True, False])
+def test_points_and_boxes_equal_transformers(segmenter, pixels, features, multimask):
+    points = torch.tensor([[10.0, 20.0], [50.0, 33.0]])
+    labels = torch.ones(2, 1, dtype=torch.long)
+    box = torch.tensor([[5.0, 6.0, 40.0, 50.0]])
+    frame = torch.tensor([1])
+    ours = segmenter.decode_points(features, frame, points[:1, None], labels[:1], multimask=multimask)
+    theirs = transformers_forward(
+        segmenter, pixels[1:2], input_points=points[None, :1, None], input_labels=labels[None, :1],
+        multimask_output=multimask,
+    )  # fmt: skip
+    torch.testing.assert_close(segmenter.suppress_absent(ours), theirs.pred_masks[:, 0], atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(ours.object_logits, theirs.object_score_logits.flatten(), atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(ours.iou[0], theirs.iou_scores.max(), atol=1e-5, rtol=1e-4)
+    ours = segmenter.decode_points(features, frame, boxes=box, multimask=multimask)
+    theirs = transformers_forward(segmenter, pixels[1:2], input_boxes=box[None], multimask_output=multimask)
+    torch.testing.assert_close(segmenter.suppress_absent(ours), theirs.pred_masks[:, 0], atol=1e-5, rtol=1e-4)
+
+
+def test_mask_prompts_equal_transformers(segmenter, pixels, features):
+    mask = torch.randn(1, 16, 16, generator=torch.Generator().manual_seed(2))
+    ours = segmenter.decode_points(features, torch.tensor([0]), mask_logits=mask)
+    theirs = transformers_forward(segmenter, pixels[:1], input_masks=mask[None])
+    torch.testing.assert_close(segmenter.suppress_absent(ours), theirs.pred_masks[:, 0], atol=1e-5, rtol=1e-4)
+
+
+def test_a_language_prompt_stands_behind_transformers_empty_points(segmenter, pixels, features):
+    prompt = torch.randn(1, 1, 128, generator=torch.Generator().manual_seed(4))
+    encoder = segmenter.model.prompt_encoder
+
+    def append(module, arguments, output):
+        return torch.cat([output[0], prompt[None]], dim=2), output[1]
+
+    hook = encoder.register_forward_hook(append)
+    try:
+        theirs = transformers_forward(segmenter, pixels[2:3])
+    finally:
+        hook.remove()
+    ours = segmenter.decode(features, torch.tensor([2]), prompt)
+    torch.testing.assert_close(segmenter.suppress_absent(ours), theirs.pred_masks[:, 0], atol=1e-5, rtol=1e-4)
+
+
+def test_pairs_are_independent_and_share_frames(segmenter, features):
+    prompts = torch.randn(4, 2, 128, generator=torch.Generator().manual_seed(6))
+    frames = torch.tensor([0, 0, 2, 1])
+    together = segmenter.decode(features, frames, prompts)
+    assert together.mask_logits.shape == (4, 16, 16) and together.iou.shape == together.object_logits.shape == (4,)
+    for i in range(4):
+        alone = segmenter.decode(features[int(frames[i])], torch.tensor([0]), prompts[i : i + 1])
+        torch.testing.assert_close(together.mask_logits[i], alone.mask_logits[0], atol=1e-5, rtol=1e-4)
+
+
+def test_no_object_is_no_error(segmenter, features):
+    nothing = segmenter.decode(features, torch.zeros(0, dtype=torch.long), torch.zeros(0, 1, 128))
+    assert nothing.mask_logits.shape == (0, 16, 16)
+
+
+def test_gradients_reach_the_prompt_through_frozen_weights(pixels):
+    segmenter = SAM2Segmenter.tiny().requires_grad_(False)
+    prompt = torch.randn(2, 1, 128, requires_grad=True)
+    decoded = segmenter.decode(segmenter.encode_frames(pixels[:1]), torch.tensor([0, 0]), prompt)
+    decoded.mask_logits.sum().backward()
+    assert prompt.grad.abs().sum(dim=(1, 2)).gt(0).all()
+
+
+def test_several_candidates_need_a_head_for_them(pixels):
+    segmenter = SAM2Segmenter.from_architecture("shapes", side=64, seed=0).eval()
+    features = segmenter.encode_frames(pixels[:1])
+    assert segmenter.decode(features, torch.tensor([0]), torch.zeros(1, 1, 128)).mask_logits.shape == (1, 16, 16)
+    with pytest.raises(UserError, match="single mask output"):
+        segmenter.decode(features, torch.tensor([0]), torch.zeros(1, 1, 128), multimask=True)
+
+
+def test_wrong_shapes_are_named(segmenter, features):
+    with pytest.raises(ValueError, match=r"expected pixels \[F,3,64,64\], got \[1, 3, 32, 32\]"):
+        segmenter.encode_frames(torch.zeros(1, 3, 32, 32))
+    with pytest.raises(ValueError, match=r"expected prompts \[2,K,128\] for 2 pairs, got \[3, 1, 128\]"):
+        segmenter.decode(features, torch.tensor([0, 0]), torch.zeros(3, 1, 128))
+
+
+def test_positions_of_prompts_and_image_share_one_encoding(segmenter):
+    model = segmenter.model
+    image, prompt = model.shared_image_embedding, model.prompt_encoder.shared_embedding
+    torch.testing.assert_close(image.positional_embedding, prompt.positional_embedding)
+    assert 0.3 < image.positional_embedding.std() < 0.7  # tiny() asks for 0.5
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(None, 0), (torch.float16, 1e-2)])
+def test_folder_round_trip(segmenter, features, tmp_path, dtype, tolerance):
+    segmenter.save_pretrained(tmp_path, dtype)
+    again = SAM2Segmenter.from_pretrained(tmp_path)
+    assert again.dtype == torch.float32
+    prompts, frames = torch.ones(1, 1, 128), torch.tensor([0])
+    ours, theirs = (s.decode(features, frames, prompts).mask_logits for s in (segmenter, again))
+    torch.testing.assert_close(ours, theirs, atol=tolerance, rtol=tolerance)
+
+
+def test_a_folder_that_does_not_fit_is_refused(segmenter, tmp_path):
+    with pytest.raises(UserError, match=r"config.json: no such file"):
+        SAM2Segmenter.from_pretrained(tmp_path)
+    segmenter.save_pretrained(tmp_path)
+    state = load_file(tmp_path / "model.safetensors")
+    dropped = state.pop("no_memory_embedding")
+    save_file(state | {"something_else": dropped}, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(UserError, match="no_memory_embedding"):
+        SAM2Segmenter.from_pretrained(tmp_path)
+
+
+def test_processor_is_picklable_and_resizes(segmenter):
+    processor = pickle.loads(pickle.dumps(segmenter.processor))
+    frames = np.full((2, 30, 50, 3), 255, np.uint8)
+    prepared = processor.prepare_frames(frames)
+    assert prepared.shape == (2, 3, 64, 64) and prepared.dtype == torch.float32
+    torch.testing.assert_close(prepared[0, 0, 0, 0], torch.tensor((1 - 0.485) / 0.229))
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "blocks"),
+    [("tiny", 38.9, 12), ("small", 46.0, 16), ("base_plus", 80.8, 24), ("large", 224.4, 48)],
+)
+def test_metas_sizes(name, parameters, blocks):
+    """Parameters in millions, from the table of facebookresearch/sam2's README for SAM 2.1 (at 2b90b9f)."""
+    from transformers import Sam2VideoModel
+
+    config = sam2_config(name)
+    assert sum(config.vision_config.backbone_config.blocks_per_stage) == blocks
+    with torch.device("meta"):
+        model = Sam2VideoModel(config)
+    assert sum(p.numel() for p in model.parameters()) / 1e6 == pytest.approx(parameters, abs=0.15)
+
+
+def test_image_size_agrees_everywhere():
+    config = sam2_config("tiny", side=512)
+    assert json.loads(json.dumps(config.to_dict()))["image_size"] == 512
+    assert config.prompt_encoder_config.image_size == 512
+    assert config.vision_config.backbone_config.image_size == [512, 512]
+    assert config.vision_config.backbone_feature_sizes == [[128, 128], [64, 64], [32, 32]]
+    assert config.memory_attention_rope_feat_sizes == [32, 32]
+
+
+def test_unknown_architectures_and_sides_are_refused():
+    with pytest.raises(UserError, match="no SAM 2 architecture called 'huge'"):
+        sam2_config("huge")
+    with pytest.raises(UserError, match="multiple of 32, got 100"):
+        sam2_config("tiny", side=100)
