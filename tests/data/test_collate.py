@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+
 from word2mask.data.collate import collate
 from word2mask.types import Example
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+
 from word2mask.data.encode import Encoder
 from word2mask.errors import UserError
 from word2mask.mllms.internvl import InternVL
@@ -65,7 +66,9 @@ def test_serving_begins_as_training_did(processor):
 
 
 def test_too_long_is_refused_with_numbers_and_a_way_out(processor):
-    with pytest.raises(UserError, match=r"refcoco\[1042\]: \d+ tokens \(2 turns, 1 \[SEG\]\) are more than max_length=40; raise"):
+    with pytest.raises(
+        UserError, match=r"refcoco\[1042\]: \d+ tokens \(2 turns, 1 \[SEG\]\) are more than max_length=40; raise"
+    ):
         Encoder(processor, Frames(), 40)(sample(["the cat", "It is [SEG]."], 1))
 
 
@@ -134,8 +137,9 @@ def test_regions_stand_in_the_question(processor):
     asked = Request((Turn("user", "what is region1?"),), sample(["a", "b"]).media, regions, 8)
     example = Encoder(processor, Frames(), 500).encode_request(asked)
     assert example.region_cells.shape == (1, 4, 4) and int(example.region_cells.sum()) == 1
-    assert "There are 1 part regions in the picture: region1<vp><IMG_CONTEXT></vp>.\nwhat is" in processor.tokenizer.decode(
-        example.input_ids
+    assert (
+        "There are 1 part regions in the picture: region1<vp><IMG_CONTEXT></vp>.\nwhat is"
+        in processor.tokenizer.decode(example.input_ids)
     )
 
 

@@ -7,6 +7,7 @@ import pickle
 import numpy as np
 import pytest
 import torch
+
 from word2mask.data.collate import collate
 from word2mask.data.encode import Encoder
 from word2mask.errors import UserError
@@ -104,7 +105,7 @@ def test_batched_answers_equal_single_ones(model, seg_state):
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 7])
 def test_states_are_those_of_a_full_pass_even_at_the_last_token(model, limit):
-    """The answer is put behind the prompt and read in one pass without a cache: the states at and before [SEG] agree."""
+    """The answer is put behind the prompt and read in one pass without a cache: the states agree."""
     example = encode(model, requests())[0]
     seg = model.tokenizer.convert_tokens_to_ids(SEG)
     for seg_state, shift in (("at", 0), ("before", 1)):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+
 from word2mask.mllms.tiling import (
     IMAGENET_MEAN,
     IMAGENET_STD,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from word2mask.text.answers import Grounding, parse_answer
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from transformers import AutoTokenizer
+
 from word2mask.text.byte_tokenizer import STRUCTURE_TOKENS, byte_tokenizer
 from word2mask.text.special_tokens import SPECIAL_TOKENS
 
@@ -13,7 +14,9 @@ def trained():
     return byte_tokenizer(["the red circle is at [[12, 34, 5, 99]]", "the blue star"] * 20, 300)
 
 
-@pytest.mark.parametrize("text", ["the red circle", "Où est l'étoile ★?", "漢字\n\n\tЖ  \U0001f600", "", "[[1, 22, 333, 4]]"])
+@pytest.mark.parametrize(
+    "text", ["the red circle", "Où est l'étoile ★?", "漢字\n\n\tЖ  \U0001f600", "", "[[1, 22, 333, 4]]"]
+)
 def test_any_text_round_trips(trained, text):
     assert trained.decode(trained.encode(text)) == text
     assert byte_tokenizer().decode(byte_tokenizer().encode(text)) == text

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import pytest
+
+from word2mask.errors import UserError
 from word2mask.text.byte_tokenizer import byte_tokenizer
 from word2mask.text.conversation import answer_ids, encode_conversation, plain_ids, region_prefix
 from word2mask.text.special_tokens import IGNORE_INDEX, SEG, SPECIAL_TOKENS
 from word2mask.text.templates import CHAT_TEMPLATES, chat_template
-from word2mask.errors import UserError
 from word2mask.types import Turn
 
 
@@ -52,9 +53,12 @@ def test_answers_know_markup_and_nothing_else(tokenizer):
 def test_markup_is_plain_for_a_tokenizer_without_it():
     tokenizer = byte_tokenizer()
     assert tokenizer.decode(answer_ids("It is [SEG].", tokenizer)) == "It is [SEG]."
-    assert encode_conversation(
-        [Turn("user", "a"), Turn("assistant", "[SEG]")], tokenizer, chat_template("qwen_chat")
-    ).seg_positions.tolist() == []
+    assert (
+        encode_conversation(
+            [Turn("user", "a"), Turn("assistant", "[SEG]")], tokenizer, chat_template("qwen_chat")
+        ).seg_positions.tolist()
+        == []
+    )
 
 
 @pytest.mark.parametrize("name", sorted(CHAT_TEMPLATES))
@@ -97,7 +101,9 @@ def test_question_ends_with_the_assistants_prefix(tokenizer):
 def test_serving_is_a_prefix_of_training(tokenizer):
     template = chat_template("qwen_chat")
     asked = encode_conversation([Turn("user", "hi")], tokenizer, template, "<img></img>").input_ids
-    both = encode_conversation([Turn("user", "hi"), Turn("assistant", "yo")], tokenizer, template, "<img></img>").input_ids
+    both = encode_conversation(
+        [Turn("user", "hi"), Turn("assistant", "yo")], tokenizer, template, "<img></img>"
+    ).input_ids
     assert both[: len(asked)].tolist() == asked.tolist()
 
 
@@ -106,7 +112,9 @@ def test_bos_before_every_turn_where_the_checkpoint_was_trained_so():
     tokenizer.bos_token = "<|endoftext|>"
     turns = [Turn("user", "a"), Turn("assistant", "b"), Turn("user", "c"), Turn("assistant", "d")]
     count = {
-        name: encode_conversation(turns, tokenizer, chat_template(name)).input_ids.tolist().count(tokenizer.bos_token_id)
+        name: encode_conversation(turns, tokenizer, chat_template(name))
+        .input_ids.tolist()
+        .count(tokenizer.bos_token_id)
         for name in ("qwen_chat", "internlm2_chat")
     }
     assert count == {"qwen_chat": 1, "internlm2_chat": 2}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from word2mask.text.questions import (
     grounded_phrase,
     no_target_answer,

@@ -1,6 +1,7 @@
-"""Pretrains the small base MLLM on conversations about the shapes world: words, places, looks; everything but ``[SEG]``.
+"""Pretrains the small base MLLM on conversations about the shapes world: everything but ``[SEG]``.
 
-About 75 minutes on one CPU core. Starts from a checkpoint of ``pretrain_vision_shapes.py``; nothing else is read from disk.
+About 75 minutes on one CPU core. Starts from a checkpoint of ``pretrain_vision_shapes.py``; nothing else is
+read from disk.
 """
 
 from torch.optim import AdamW
@@ -11,6 +12,7 @@ from word2mask.engine.build import Bind, Built
 from word2mask.evaluation.base_mllm import BaseMLLMCheck
 from word2mask.mllms.internvl import InternVL, InternVLSettings
 from word2mask.models.mllm_pretraining import MLLMPretraining
+from word2mask.models.vision_pretraining import with_pretrained_vision
 
 _encoder = dict(
     type=Encoder,
@@ -23,10 +25,14 @@ _encoder = dict(
 model = dict(
     type=MLLMPretraining,
     mllm=dict(
-        type=InternVL.from_scratch,
-        tokenizer="pretrained/internvl_shapes",
-        layers=6,
-        settings=dict(type=InternVLSettings, max_tiles=1, max_length=1024),
+        type=with_pretrained_vision,
+        mllm=dict(
+            type=InternVL.from_scratch,
+            tokenizer="pretrained/internvl_shapes",
+            layers=6,
+            settings=dict(type=InternVLSettings, max_tiles=1, max_length=1024),
+        ),
+        checkpoint="work_dirs/pretrain_vision_shapes/iter_4000.pth",
     ),
     train_vision=True,
 )
@@ -43,7 +49,6 @@ parameter_groups = dict(lr_multipliers={"mllm.model.model.vision_tower": 0.4})
 checkpoint = dict(interval=250, keep=2)
 validation = dict(run=dict(type=BaseMLLMCheck, encoder=_encoder), interval=1000)
 log = dict(interval=50)
-initialise_from = "work_dirs/pretrain_vision_shapes/iter_4000.pth"
 precision = "bf16"
 grad_clip = 1.0
 seed = 0

@@ -53,8 +53,8 @@ class CellHead(nn.Module):
 class LookHead(nn.Module):
     """Shape, colour, texture and size of what a state means, states ``[K,D]``.
 
-    One head reads words (the states of ``<box>``) and pictures (the states of visual tokens), so that both come to say the
-    same in the same way.
+    One head reads words (the states of ``<box>``) and pictures (the states of visual tokens), so that both come to say
+    the same in the same way.
     """
 
     classes = (8, 8, 3, 2)
@@ -79,8 +79,8 @@ class MLLMPretraining(nn.Module):
         box_weight: of the box loss.
         cell_weight: of the loss that finds the visual tokens of the object meant.
         look_weight: of the losses that name what is meant and what each visual token shows.
-        middle_layer: number of decoder layers after which the same match is asked for once more, so that the layers above
-            can build on it.
+        middle_layer: number of decoder layers after which the same match is asked for once more, so that the layers
+            above can build on it.
         train_vision: whether the vision tower learns too.
     """
 

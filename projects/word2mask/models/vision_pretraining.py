@@ -5,9 +5,13 @@ Stands for the pretraining that any published vision tower has had. The heads ar
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
 from torch import nn
 
+from word2mask.data.shapes_world.vision_stream import OUTLINE_SIDE
+from word2mask.errors import UserError
 from word2mask.mllms.internvl import InternVL
 
 #: Classes of each head. Only ``object`` counts the background, which would drown the others.
@@ -22,9 +26,10 @@ class VisionPretraining(nn.Module):
     Args:
         mllm: its vision tower is trained, the rest stays.
         box_weight: of the box loss.
+        outline_weight: of the loss of the silhouettes: 64 numbers tell more of a shape than its name does.
     """
 
-    def __init__(self, mllm: InternVL, box_weight: float = 5.0) -> None:
+    def __init__(self, mllm: InternVL, box_weight: float = 5.0, outline_weight: float = 4.0) -> None:
         super().__init__()
         self.mllm = mllm.requires_grad_(False)
         self.tower = mllm.parameter_groups()["vision"].requires_grad_(True)
@@ -32,10 +37,11 @@ class VisionPretraining(nn.Module):
         self.norm = nn.LayerNorm(width)
         self.heads = nn.ModuleDict({name: nn.Linear(width, classes) for name, classes in PATCH_CLASSES.items()})
         self.box_head = nn.Linear(width, 4)
-        self.box_weight = box_weight
+        self.outline_head = nn.Linear(width, OUTLINE_SIDE**2)
+        self.box_weight, self.outline_weight = box_weight, outline_weight
 
     def forward(self, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-        """Losses ``loss_<head>`` and ``loss_box``, and the accuracy of each head as ``acc_<head>``.
+        """Losses ``loss_<head>``, ``loss_box`` and ``loss_outline``, and the accuracy of each head as ``acc_<head>``.
 
         Args:
             batch: of :class:`word2mask.data.shapes_world.vision_stream.VisionStream`, stacked.
@@ -54,4 +60,28 @@ class VisionPretraining(nn.Module):
         error = (boxes - batch["box"].flatten(0, 1)[here]).abs()
         results["loss_box"] = self.box_weight * error.mean()
         results["box_error"] = error.mean().detach()
+        outlines = self.outline_head(states[here]).float()
+        results["loss_outline"] = self.outline_weight * nn.functional.binary_cross_entropy_with_logits(
+            outlines, batch["outline"].flatten(0, 1)[here]
+        )
         return results
+
+
+def with_pretrained_vision(mllm: InternVL, checkpoint: str) -> InternVL:
+    """Gives an MLLM the vision tower of a pretraining run; in place.
+
+    Args:
+        mllm: of the same vision configuration.
+        checkpoint: an ``iter_N.pth`` of :class:`VisionPretraining`.
+
+    Raises:
+        UserError: there is no such file, or it holds no vision tower.
+    """
+    if not Path(checkpoint).is_file():
+        raise UserError(f"{checkpoint}: no such checkpoint; run pretrain_vision_shapes.py first")
+    state = torch.load(checkpoint, map_location="cpu", weights_only=True)["state_dict"]
+    tower = {name.removeprefix("tower."): value for name, value in state.items() if name.startswith("tower.")}
+    if not tower:
+        raise UserError(f"{checkpoint}: holds no vision tower; give a checkpoint of pretrain_vision_shapes.py")
+    mllm.parameter_groups()["vision"].load_state_dict(tower)
+    return mllm

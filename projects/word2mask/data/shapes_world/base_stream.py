@@ -1,7 +1,7 @@
 """Endless conversations about the shapes world for pretraining a base MLLM; nothing is written to disk.
 
 Each picture carries many questions, so that one pass through the vision tower gives much supervision. A box stands in
-an answer in one of two ways: spelt out, ``<box>[[12, 30, 45, 61]]</box>``, when the question asks for numbers, and else as the
+an answer in one of two ways: spelt out, ``<box>[[12, 30, 45, 61]]</box>``, when numbers are asked for, and else as the
 token ``<box>`` alone, whose state a regression head reads (:class:`word2mask.models.mllm_pretraining.MLLMPretraining`).
 """
 
@@ -90,7 +90,7 @@ class BaseMix:
     )
 
 
-#: Many short turns, and a few long ones. A block of items has turns of one length, because they are padded to the longest.
+#: Many short turns, and a few long ones. Turns of a block are padded to its longest one.
 SHORT_MIX = BaseMix()
 LONG_MIX = BaseMix(locate=0, numbers=2, chat=0, reason=0, explained=1, captions=3)
 
@@ -146,7 +146,7 @@ def collate_base(items: Sequence[BaseItem], pad_id: int) -> BaseBatch:
 class BaseStream(Dataset):
     """Pictures and videos with conversations.
 
-    Blocks of ``block`` neighbouring items are of one kind, so that a batch of that size holds sequences of similar length.
+    Blocks of ``block`` neighbouring items are of one kind, so that a batch of that size pads little.
 
     Args:
         encoder: the encoder that fine-tuning uses too, without a segmenter; with ``overlong="drop_turns"`` its

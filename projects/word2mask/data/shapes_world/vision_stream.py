@@ -26,6 +26,8 @@ from word2mask.types import Media
 FIRST_INDEX = 10_000_000
 #: A patch belongs to the object that covers most of it, if that is at least this share.
 MIN_PATCH_SHARE = 0.15
+#: Side of the small silhouette that every patch of an object draws of the whole object.
+OUTLINE_SIDE = 8
 #: Label of a patch without loss.
 IGNORED = IGNORE_INDEX
 
@@ -58,9 +60,9 @@ class VisionStream(Dataset):
         return self.length
 
     def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
-        """``pixel_values`` float32 ``[3,h,w]``, ``object shape colour texture size`` int64 ``[cells]`` and ``box``
-        float32 ``[cells,4]`` (x1, y1, x2, y2 in 0…1). Class 0 of ``shape`` is the background; the others are ignored
-        there."""
+        """``pixel_values`` float32 ``[3,h,w]``, ``object shape colour texture size`` int64 ``[cells]`` ``box``
+        float32 ``[cells,4]`` (x1, y1, x2, y2 in 0…1) and ``outline`` float32 ``[cells,64]``, its silhouette within its
+        box. ``object`` is 0 at the background, where the others are ignored."""
         rng = scene_rng(self.seed, self.split, FIRST_INDEX + index)
         is_video = rng.random() < self.video_share
         scene = sample_scene(rng, "video" if is_video else "image", self.split, num_frames=4)
@@ -101,6 +103,13 @@ def describe_patches(scene: Scene, masks: np.ndarray, grid: int, sized: bool = T
         if len(rows):
             boxes[index] = columns[0] / width, rows[0] / height, (columns[-1] + 1) / width, (rows[-1] + 1) / height
 
+    outlines = torch.zeros(len(masks) + 1, OUTLINE_SIDE, OUTLINE_SIDE)
+    for index, mask in enumerate(masks):
+        x1, y1, x2, y2 = (boxes[index] * (width, height, width, height)).round().astype(int)
+        if x2 > x1 and y2 > y1:
+            crop = torch.from_numpy(mask[y1:y2, x1:x2]).float()[None, None]
+            outlines[index] = nn.functional.interpolate(crop, (OUTLINE_SIDE, OUTLINE_SIDE), mode="area")[0, 0]
+
     def cells(words: Sequence[int], background: int = IGNORED) -> torch.Tensor:
         return torch.tensor([*words, background])[owner]
 
@@ -113,6 +122,7 @@ def describe_patches(scene: Scene, masks: np.ndarray, grid: int, sized: bool = T
         "texture": cells([TEXTURES.index(thing.texture) for thing in things]),
         "size": cells([SIZES.index(thing.size_name) if sized else IGNORED for thing in things]),
         "box": torch.from_numpy(boxes)[owner],
+        "outline": outlines.flatten(1)[owner],
     }
 
 
