@@ -26,7 +26,9 @@ from word2mask.segmenters.sam2 import SAM2Segmenter
 def model():
     torch.manual_seed(0)
     plan = TrainablePlan(lora_rank=2, lora_alpha=4)
-    model = GroundedMLLM(InternVL.tiny(), SAM2Segmenter.tiny(), trainable=plan, seg_state="before")
+    model = GroundedMLLM(
+        InternVL.tiny(), SAM2Segmenter.tiny(), trainable=plan, seg_state="before", prompt_frames="first"
+    )
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if ".lora_B." in name:
@@ -56,13 +58,14 @@ def test_files(folder):
 @torch.no_grad()
 def test_masks_are_equal_bit_for_bit(model, folder):
     copy = load_grounded(folder)
-    assert copy.seg_state == "before" and not copy.training
+    assert (copy.seg_state, copy.prompt_frames) == ("before", "first") and not copy.training
     pixels = torch.randn(2, 3, model.segmenter.side, model.segmenter.side)
     states = [torch.randn(3, model.mllm.hidden_size)]
+    every = [torch.arange(2).expand(3, -1)]
     ids = torch.tensor([model.mllm.tokenizer.encode("Where is it? [SEG]")])
     for first, second in zip(
-        model.segment(model.encode_frames(pixels), model.prompts(states), [2]),
-        copy.segment(copy.encode_frames(pixels), copy.prompts(states), [2]),
+        model.segment(model.encode_frames(pixels), model.prompts(states), every, [2]),
+        copy.segment(copy.encode_frames(pixels), copy.prompts(states), every, [2]),
         strict=True,
     ):
         assert torch.equal(first.mask_logits, second.mask_logits)

@@ -12,6 +12,7 @@ from word2mask.mllms.interface import Generated
 from word2mask.mllms.internvl import InternVL
 from word2mask.models.grounded import GroundedMLLM
 from word2mask.segmenters.sam2 import SAM2Segmenter
+from word2mask.segmenters.tracker import Tracker
 from word2mask.text.conversation import answer_ids
 from word2mask.types import Media, Request, Turn
 
@@ -114,6 +115,30 @@ def test_video_file_is_streamed(model, speaks, tmp_path, monkeypatch):
     from_file = session.ask(ask(media=file))
     assert largest <= 8
     np.testing.assert_array_equal(from_file.segments[0].masks, session.ask(ask(media=video)).segments[0].masks)
+
+
+def test_each_object_is_tracked_from_the_first_place_where_it_is(model, speaks, monkeypatch):
+    speaks("[SEG] and [SEG] and [SEG]")
+    monkeypatch.setattr(model, "prompt_frames", "first")
+    segment, keys = model.segment, []
+
+    def segmented(*arguments):
+        (objects,) = segment(*arguments)
+        objects.object_logits = torch.tensor([[-1.0, 2.0, 9.0], [-3.0, -1.0, -2.0], [1.0, -1.0, -1.0]])
+        return [objects]
+
+    class Spy(Tracker):
+        def track(self, frames, key_frames, num_frames):
+            keys.append({frame: len(logits) for frame, logits in key_frames.items()})
+            return super().track(frames, key_frames, num_frames)
+
+    monkeypatch.setattr(model, "segment", segmented)
+    monkeypatch.setattr("word2mask.inference.session.Tracker", Spy)
+    result = Session(model, key_frames=3).ask(ask(media=clip(9)))
+    assert keys == [{0: 1}, {4: 2}]
+    assert [float(segment.scores[frame]) for segment, frame in zip(result.segments, (4, 4, 0), strict=True)] == (
+        pytest.approx([0.8808, 0.2689, 0.7311], abs=1e-4)
+    )
 
 
 def test_progress_reaches_the_end(model, speaks):

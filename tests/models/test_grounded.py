@@ -6,7 +6,7 @@ import torch
 
 from word2mask.losses.grounding import GroundingLoss
 from word2mask.mllms.internvl import InternVL
-from word2mask.models.grounded import GroundedMLLM
+from word2mask.models.grounded import GroundedMLLM, clear_frames
 from word2mask.models.projector import Projector
 from word2mask.models.trainable import TrainablePlan
 from word2mask.segmenters.sam2 import SAM2Segmenter
@@ -121,12 +121,47 @@ def test_objects_see_their_own_frames(model):
     side, width = model.segmenter.side, model.segmenter.prompt_dim
     first, second = torch.randn(2, 3, side, side), torch.randn(1, 3, side, side)
     prompts = [torch.randn(3, 1, width), torch.randn(2, 1, width)]
-    together = model.segment(model.encode_frames(torch.cat([first, second])), prompts, [2, 1])
+    together = model.segment(
+        model.encode_frames(torch.cat([first, second])), prompts, frame_index(prompts, [2, 1]), [2, 1]
+    )
     for frames, prompt, objects in zip((first, second), prompts, together, strict=True):
-        (alone,) = model.segment(model.encode_frames(frames), [prompt], [len(frames)])
+        (alone,) = model.segment(
+            model.encode_frames(frames), [prompt], frame_index([prompt], [len(frames)]), [len(frames)]
+        )
         assert objects.mask_logits.shape[:2] == (len(prompt), len(frames)) == objects.object_logits.shape
         torch.testing.assert_close(objects.mask_logits, alone.mask_logits, atol=1e-4, rtol=1e-4)
         torch.testing.assert_close(objects.object_logits, alone.object_logits, atol=1e-4, rtol=1e-4)
+
+
+def frame_index(prompts, num_frames):
+    """Every frame for every object."""
+    return [torch.arange(count).expand(len(prompt), -1) for prompt, count in zip(prompts, num_frames, strict=True)]
+
+
+def test_first_clear_frame_by_hand():
+    masks = torch.zeros(4, 3, 2, 4, dtype=torch.bool)
+    masks[0, 0, 0, 0] = masks[0, 1] = True  # a sliver, then all of it
+    masks[1, 0, 0] = masks[1, 2] = True  # half of it at once
+    masks[2, 2, 0, 0] = True  # only at the end
+    assert clear_frames(masks).tolist() == [1, 0, 2, 0]
+
+
+@torch.no_grad()
+def test_first_frame_alone_is_asked_about(model):
+    """With ``prompt_frames="first"`` the loss of a clip is that of the frame that shows the object first."""
+    batch = batch_of(model, [("[SEG] and [SEG].", 3)])
+    batch.masks[0][0, 0] = False
+    everywhere = model(batch)
+    model.prompt_frames = "first"
+    first = model(batch)
+    model.prompt_frames = "all"
+    assert everywhere["count_mask"] == 6 and first["count_mask"] == 2
+    states = model.mllm(batch.input_ids, batch.attention_mask, batch.mllm_media).hidden[0][batch.seg_positions[0]]
+    places = torch.tensor([[1], [0]])
+    (objects,) = model.segment(model.encode_frames(batch.segmenter_frames[0]), model.prompts([states]), [places], [3])
+    masks = torch.stack([batch.masks[0][0, 1:2], batch.masks[0][1, 0:1]])
+    wanted = model.loss.masks([objects.mask_logits], [masks], [None], ["a"])
+    torch.testing.assert_close(first["loss_mask"], wanted["loss_mask"], atol=1e-4, rtol=1e-4)
 
 
 def test_disagreements_are_named(model):
@@ -140,6 +175,12 @@ def test_disagreements_are_named(model):
     batch.labels = None
     with pytest.raises(ValueError, match=r"test\[0\]: the batch has no labels"):
         model(batch)
+
+
+def test_options_are_checked():
+    for option in ({"seg_state": "after"}, {"prompt_frames": "last"}):
+        with pytest.raises(ValueError, match=f"{next(iter(option))} must be"):
+            GroundedMLLM(InternVL.tiny(), SAM2Segmenter.tiny(), **option)
 
 
 def test_projector_must_fit():

@@ -35,6 +35,7 @@ class Word2MaskConfig(PreTrainedConfig):
         segmenter: ``{"family", "config"}`` of the segmenter.
         projector: ``{"hidden_size", "prompt_dim"}``.
         seg_state: which state stands for an object, ``"at"`` or ``"before"`` the ``[SEG]``.
+        prompt_frames: on which frames a ``[SEG]`` prompts the segmenter, ``"all"`` or the ``"first"``.
         **kwargs: of ``PreTrainedConfig``.
     """
 
@@ -46,6 +47,7 @@ class Word2MaskConfig(PreTrainedConfig):
         segmenter: dict[str, Any] | None = None,
         projector: dict[str, int] | None = None,
         seg_state: str = "at",
+        prompt_frames: str = "all",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -53,6 +55,7 @@ class Word2MaskConfig(PreTrainedConfig):
         self.segmenter = segmenter or {}
         self.projector = projector or {}
         self.seg_state = seg_state
+        self.prompt_frames = prompt_frames
 
 
 class Word2MaskModel(PreTrainedModel):

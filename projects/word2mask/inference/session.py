@@ -1,6 +1,6 @@
 """Session: a request becomes an answer with masks. The only caller of generation and mask decoding.
 
-A picture is answered frame by frame as in training. A video is answered from a few key frames; their masks are
+A picture is answered as in training. A video is answered from a few key frames; their masks are
 predicted exactly as in training, and the segmenter's tracker carries them to all other frames (the procedure of
 Sa2VA-i, arXiv:2509.19082). Frames stream: no more than the key frames and a short chunk are in memory, whatever the
 video's length.
@@ -8,7 +8,7 @@ video's length.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -201,28 +201,48 @@ class Session:
         """Masks bool ``[N,T,H,W]`` and scores float32 ``[N,T]`` of N objects on all frames."""
         source, pixels = view.source, example.segmenter_frames.to(self.device)
         features = self.model.encode_frames(pixels)
-        (objects,) = self.model.segment(features, [prompts], [len(pixels)])
+        count = len(pixels)
+        everything = torch.arange(count, device=self.device).expand(len(prompts), -1)
+        (objects,) = self.model.segment(features, [prompts], [everything], [count])
         masks = np.zeros((len(prompts), source.num_frames, *source.size), dtype=bool)
         scores = np.zeros(masks.shape[:2], dtype=np.float32)
-        for place, frame in enumerate(view.indices):
-            masks[:, frame] = self._at_original_size(objects.mask_logits[:, place], source.size)
-            scores[:, frame] = objects.object_logits[:, place].float().sigmoid().cpu().numpy()
-        if len(view.indices) < source.num_frames:
-            self._track(view, features, objects, masks, scores, report)
+        groups = self._conditioning(objects)
+        for members, places in groups:
+            for place in places:
+                frame = view.indices[place]
+                masks[members, frame] = self._at_original_size(objects.mask_logits[members, place], source.size)
+                scores[members, frame] = objects.object_logits[members, place].float().sigmoid().cpu().numpy()
+        followed = [(members, places) for members, places in groups if len(places) < source.num_frames]
+        done, total = 0, len(followed) * source.num_frames
+        for members, places in followed:
+            key_logits = {view.indices[place]: objects.mask_logits[members, place] for place in places}
+            for frame, mask_logits, object_logits in self._track(view, features, key_logits):
+                done += 1
+                report("track", done, total)
+                if frame not in key_logits:
+                    masks[members, frame] = self._at_original_size(mask_logits, source.size)
+                    scores[members, frame] = object_logits.float().sigmoid().cpu().numpy()
         return masks, scores
 
+    def _conditioning(self, objects: ObjectMasks) -> list[tuple[list[int], list[int]]]:
+        """Which key frames each object is tracked from: (objects, places among the key frames), each object once.
+
+        With ``prompt_frames="first"`` it is the first place where the segmenter finds something under the prompt, or
+        the likeliest where it finds nothing.
+        """
+        num_objects, count = objects.object_logits.shape
+        if self.model.prompt_frames == "all":
+            return [(list(range(num_objects)), list(range(count)))]
+        present = objects.object_logits > 0
+        first = torch.where(present.any(1), present.int().argmax(1), objects.object_logits.argmax(1)).tolist()
+        return [([n for n in range(num_objects) if first[n] == place], [place]) for place in sorted(set(first))]
+
     def _track(
-        self,
-        view: _View,
-        features: FrameFeatures,
-        objects: ObjectMasks,
-        masks: np.ndarray,
-        scores: np.ndarray,
-        report: Progress,
-    ) -> None:
-        """Fills ``masks`` and ``scores`` between the key frames, whose own predictions stay."""
-        source = view.source
-        processor = self.model.segmenter.processor
+        self, view: _View, features: FrameFeatures, key_logits: dict[int, torch.Tensor]
+    ) -> Iterator[tuple[int, torch.Tensor, torch.Tensor]]:
+        """Every frame of the video as the tracker sees it from the key frames; frames are decoded a chunk at a time."""
+        source, processor = view.source, self.model.segmenter.processor
+        places = {frame: place for place, frame in enumerate(view.indices)}
 
         @lru_cache(maxsize=2)
         def chunk(number: int) -> torch.Tensor:
@@ -235,19 +255,7 @@ class Session:
                 return features[places[frame]]
             return chunk(frame // CHUNK)[frame % CHUNK][None]
 
-        places = {frame: place for place, frame in enumerate(view.indices)}
-        key_logits = {frame: objects.mask_logits[:, place] for frame, place in places.items()}
-        done = len(view.indices)
-        report("track", done, source.num_frames)
-        for frame, mask_logits, object_logits in Tracker(self.model.segmenter).track(
-            frames, key_logits, source.num_frames
-        ):
-            if frame in key_logits:
-                continue
-            masks[:, frame] = self._at_original_size(mask_logits, source.size)
-            scores[:, frame] = object_logits.float().sigmoid().cpu().numpy()
-            done += 1
-            report("track", done, source.num_frames)
+        return Tracker(self.model.segmenter).track(frames, key_logits, source.num_frames)
 
     def _at_original_size(self, mask_logits: torch.Tensor, size: tuple[int, int]) -> np.ndarray:
         """Logits ``[N,h,w]`` as masks bool ``[N,H,W]``: enlarged as logits, then cut at the threshold."""

@@ -86,7 +86,7 @@ class GroundingLoss:
         Args:
             mask_logits: per sample ``[N,T,h,w]``, at the segmenter's resolution.
             masks: per sample bool ``[N,T,H,W]``, at any resolution.
-            void: per sample bool ``[T,H,W]`` or ``None``.
+            void: per sample bool ``[T,H,W]`` or ``[N,T,H,W]``, or ``None``.
             names: of these samples, for messages.
             object_logits: per sample ``[N,T]``; only read where ``object_weight`` isn't 0.
 
@@ -109,7 +109,7 @@ class GroundingLoss:
                     f"objects on {target.shape[1]} frames; each [SEG] needs one mask a frame"
                 )
             if ignored is not None:
-                ignored = ignored.unsqueeze(0).expand_as(target).flatten(0, 1)
+                ignored = ignored.expand_as(target).flatten(0, 1)
             positions = self._positions(logits.flatten(0, 1), target.flatten(0, 1), ignored)
             cross_entropies.append(mask_cross_entropy(*positions))
             dices.append(dice_loss(*positions))

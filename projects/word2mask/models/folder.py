@@ -47,6 +47,7 @@ def configuration(model: GroundedMLLM) -> dict[str, Any]:
         "model_type": MODEL_TYPE,
         "architectures": ["Word2MaskModel"],
         "seg_state": model.seg_state,
+        "prompt_frames": model.prompt_frames,
         "projector": {"hidden_size": model.projector.hidden_size, "prompt_dim": model.projector.prompt_dim},
         "mllm": {
             "family": type(model.mllm).__name__,
@@ -157,7 +158,9 @@ def build_grounded(
         segmenter = family.assemble(_backbone(family, config["segmenter"]["config"], vision, name, dtype))
         projector = Projector(**config["projector"])
         projector.to(dtype or next(iter(projection.values())).dtype).load_state_dict(projection)
-        return GroundedMLLM(mllm, segmenter, projector, seg_state=config["seg_state"])
+        return GroundedMLLM(
+            mllm, segmenter, projector, seg_state=config["seg_state"], prompt_frames=config["prompt_frames"]
+        )
     except KeyError as error:
         raise UserError(f"{name}: {CONFIG_NAME} lacks {error}; export the model again") from None
     except (RuntimeError, StopIteration) as error:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import nn
@@ -20,7 +21,12 @@ from word2mask.segmenters.interface import FrameFeatures, Segmenter
 from word2mask.text.special_tokens import IGNORE_INDEX
 from word2mask.types import Batch
 
-__all__ = ["GroundedMLLM", "ObjectMasks", "SegState"]
+__all__ = ["GroundedMLLM", "ObjectMasks", "PromptFrames", "SegState", "clear_frames"]
+
+PromptFrames = Literal["all", "first"]
+
+#: A frame shows an object clearly when it shows at least this share of the largest view of it.
+CLEAR_SHARE = 0.5
 
 
 @dataclass
@@ -53,6 +59,10 @@ class GroundedMLLM(nn.Module):
         trainable: what trains; ``None`` leaves ``requires_grad`` as it is.
         seg_state: which state stands for an object: the one computed ``"at"`` the ``[SEG]`` token (Sa2VA) or the one
             just ``"before"`` it, which predicted it (LISA). A property of trained weights, saved with them.
+        prompt_frames: on which of the frames that the language model sees a ``[SEG]`` prompts the segmenter: ``"all"``
+            (Sa2VA, whose decoder learns to find an object by what it is), or the ``"first"`` that shows the object
+            clearly, from where the tracker follows it. The latter suits a frozen decoder, which knows prompts as
+            places, and an object that moves has no one place. A property of trained weights, saved with them.
     """
 
     def __init__(
@@ -63,8 +73,11 @@ class GroundedMLLM(nn.Module):
         loss: GroundingLoss | None = None,
         trainable: TrainablePlan | None = None,
         seg_state: SegState = "at",
+        prompt_frames: PromptFrames = "all",
     ) -> None:
         super().__init__()
+        if prompt_frames not in ("all", "first"):
+            raise ValueError(f'prompt_frames must be "all" or "first", got {prompt_frames!r}')
         if seg_state not in ("at", "before"):
             raise ValueError(f'seg_state must be "at" or "before", got {seg_state!r}')
         self.mllm = mllm.with_grounding_tokens()
@@ -79,6 +92,7 @@ class GroundedMLLM(nn.Module):
         self.loss = loss
         self.trainable = trainable
         self.seg_state: SegState = seg_state
+        self.prompt_frames: PromptFrames = prompt_frames
         if trainable is not None:
             trainable.apply(self)
 
@@ -132,17 +146,32 @@ class GroundedMLLM(nn.Module):
             return losses
         self._check(batch, grounded)
         prompts = self.prompts([self._seg_states(hidden[index], batch.seg_positions[index]) for index in grounded])
-        frames = [batch.segmenter_frames[index] for index in grounded]
-        objects = self.segment(self.encode_frames(torch.cat(frames)), prompts, [len(item) for item in frames])
+        views = [self._view(batch, index) for index in grounded]
+        frames, frame_index, masks, void = (list(parts) for parts in zip(*views, strict=True))
+        objects = self.segment(self.encode_frames(torch.cat(frames)), prompts, frame_index, [len(f) for f in frames])
         mask_losses = self.loss.masks(
             [item.mask_logits for item in objects],
-            [batch.masks[index] for index in grounded],
-            [batch.void[index] for index in grounded],
+            masks,
+            void,
             [batch.names[index] for index in grounded],
             [item.object_logits for item in objects],
         )
-        num_masks = losses["count_text"].new_tensor(sum(item.mask_logits.shape[:2].numel() for item in objects))
-        return losses | mask_losses | {name.replace("loss_", "count_", 1): num_masks for name in mask_losses}
+        pairs = torch.tensor(sum(item.object_logits.numel() for item in objects), device=hidden.device)
+        return losses | mask_losses | {name.replace("loss_", "count_"): pairs for name in mask_losses}
+
+    def _view(self, batch: Batch, index: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor | None]:
+        """What the segmenter is asked about one sample.
+
+        Returns:
+            frames ``[F,3,S,S]``, the frames of each object among them ``[N,T']``, masks ``[N,T',H,W]``, void
+            ``[N,T',H,W]``.
+        """
+        frames, masks, void = batch.segmenter_frames[index], batch.masks[index], batch.void[index]
+        everything = torch.arange(len(frames), device=masks.device).expand(len(masks), -1)
+        chosen = everything if self.prompt_frames == "all" else clear_frames(masks)[:, None]
+        needed, frame_index = chosen.unique(return_inverse=True)
+        rows = torch.arange(len(masks), device=masks.device)[:, None]
+        return frames[needed], frame_index, masks[rows, chosen], None if void is None else void[chosen]
 
     def _seg_states(self, hidden: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
         """Rows of ``hidden [L,D]`` that stand for the objects: ``[N,D]``."""
@@ -188,41 +217,50 @@ class GroundedMLLM(nn.Module):
             return self.segmenter.encode_frames(pixels)
 
     def segment(
-        self, features: FrameFeatures, prompts: Sequence[torch.Tensor], num_frames: Sequence[int]
+        self,
+        features: FrameFeatures,
+        prompts: Sequence[torch.Tensor],
+        frame_index: Sequence[torch.Tensor],
+        num_frames: Sequence[int],
     ) -> list[ObjectMasks]:
-        """Masks of every object on every frame of its own sample, each frame for itself (no memory).
+        """Masks of every object on frames of its own sample, each frame for itself (no memory).
 
         Args:
-            features: of the samples' frames, one sample after the other, F = ΣT.
+            features: of the samples' frames, one sample after the other, ΣF.
             prompts: per sample ``[N,1,C]``.
-            num_frames: per sample T.
+            frame_index: per sample int64 ``[N,T]``, which of the sample's frames to look at for each object.
+            num_frames: per sample F.
 
         Returns:
             Per sample :class:`ObjectMasks` ``[N,T,…]``.
         """
-        device = prompts[0].device
-        frame_index, tokens, first = [], [], 0
-        for prompt, count in zip(prompts, num_frames, strict=True):
-            frame_index.append(torch.arange(first, first + count, device=device).repeat(len(prompt)))
-            tokens.append(prompt.repeat_interleave(count, dim=0))
+        places, tokens, first = [], [], 0
+        for prompt, index, count in zip(prompts, frame_index, num_frames, strict=True):
+            places.append((index + first).flatten())
+            tokens.append(prompt.repeat_interleave(index.shape[1], dim=0))
             first += count
-        decoded = self.segmenter.decode(features, torch.cat(frame_index), torch.cat(tokens))
-        pairs = [len(item) for item in frame_index]
-        objects = []
-        for prompt, count, mask_logits, object_logits, iou in zip(
-            prompts,
-            num_frames,
-            decoded.mask_logits.split(pairs),
-            decoded.object_logits.split(pairs),
-            decoded.iou.split(pairs),
-            strict=True,
-        ):
-            shape = (len(prompt), count)
-            objects.append(
-                ObjectMasks(
-                    mask_logits.reshape(*shape, *mask_logits.shape[1:]),
-                    object_logits.reshape(shape),
-                    iou.reshape(shape),
-                )
+        decoded = self.segmenter.decode(features, torch.cat(places), torch.cat(tokens))
+        pairs = [len(item) for item in places]
+        parts = (decoded.mask_logits.split(pairs), decoded.object_logits.split(pairs), decoded.iou.split(pairs))
+        return [
+            ObjectMasks(
+                mask_logits.unflatten(0, index.shape),
+                object_logits.unflatten(0, index.shape),
+                iou.unflatten(0, index.shape),
             )
-        return objects
+            for index, mask_logits, object_logits, iou in zip(frame_index, *parts, strict=True)
+        ]
+
+
+def clear_frames(masks: torch.Tensor) -> torch.Tensor:
+    """The first frame that shows each object clearly.
+
+    Args:
+        masks: bool ``[N,T,H,W]``.
+
+    Returns:
+        int64 ``[N]``: the first frame with at least :data:`CLEAR_SHARE` of the object's largest area; 0 where it is
+        never seen.
+    """
+    area = masks.flatten(2).sum(2).float()
+    return (area >= CLEAR_SHARE * area.amax(1, keepdim=True)).int().argmax(1)
