@@ -1,0 +1,127 @@
+"""Pretraining of the small base MLLM: what the losses see, and that they fall."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from word2mask.data.encode import Encoder
+from word2mask.data.shapes_world.base_stream import LONG_MIX, BaseStream, collate_base, compose
+from word2mask.data.shapes_world.language import object_boxes
+from word2mask.data.shapes_world.scene import sample_scene
+from word2mask.data.shapes_world.vision_stream import VisionStream, stack
+from word2mask.errors import UserError
+from word2mask.mllms.internvl import InternVL, InternVLSettings
+from word2mask.models.mllm_pretraining import MLLMPretraining, box_overlaps, split_exchanges
+from word2mask.models.vision_pretraining import VisionPretraining, with_pretrained_vision
+from word2mask.text.byte_tokenizer import byte_tokenizer
+
+
+def small_mllm(seed: int = 0) -> InternVL:
+    return InternVL.from_scratch(
+        byte_tokenizer(),
+        side=32,
+        patch=4,
+        vision_size=32,
+        vision_layers=1,
+        vision_heads=2,
+        hidden_size=32,
+        layers=3,
+        heads=2,
+        intermediate_size=64,
+        settings=InternVLSettings(max_tiles=1, max_length=4096),
+        seed=seed,
+    )
+
+
+@pytest.fixture(scope="module")
+def model() -> MLLMPretraining:
+    torch.manual_seed(0)
+    return MLLMPretraining(small_mllm())
+
+
+def stream(model: MLLMPretraining, **changes) -> BaseStream:
+    return BaseStream(Encoder(model.mllm.processor, None, 4096, "drop_turns"), 100, block=2, **changes)
+
+
+def test_items_are_a_function_of_their_index(model):
+    first, again = stream(model)[3], stream(model)[3]
+    assert first.example.input_ids.tolist() == again.example.input_ids.tolist()
+    assert torch.equal(first.example.mllm_media["pixel_values"], again.example.mllm_media["pixel_values"])
+    assert stream(model, start=3)[0].example.input_ids.tolist() == first.example.input_ids.tolist()
+
+
+def test_blocks_are_of_one_kind(model):
+    tiles = [len(stream(model, video_every=2)[i].example.mllm_media["pixel_values"]) for i in range(8)]
+    assert tiles == [1, 1, 5, 5, 1, 1, 5, 5]
+
+
+def test_every_box_has_its_object():
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        scene = sample_scene(rng, "image", "train")
+        turns, targets = compose(scene, rng, LONG_MIX)
+        marks = sum(answer.replace("<box>[[", "<box> [[").count("<box>") for _, answer in turns)
+        assert marks == len(targets)
+        assert all(object_boxes(scene)[target] is not None for target in targets)
+
+
+def test_exchanges_are_taken_apart(model):
+    batch = collate_base([stream(model)[0], stream(model)[1]], pad_id=0)
+    parts = split_exchanges(batch.batch, model.user_ids, model.media_end_id)
+    tokenizer = model.mllm.tokenizer
+    assert tokenizer.decode(parts.prefix_ids[0]).endswith("</img>\n")
+    assert all("<|im_end|>\n<|im_start|>assistant\n" in tokenizer.decode(ids) for ids in parts.input_ids)
+    assert not any("user\n" in tokenizer.decode(ids) for ids in parts.input_ids)
+    assert int((parts.labels != -100).sum()) == int((batch.batch.labels != -100).sum())
+    assert parts.owners.tolist() == sorted(parts.owners.tolist())
+
+
+def test_box_overlaps_by_hand():
+    boxes = torch.tensor([[0.0, 0.0, 0.5, 1.0]])
+    iou, generalised = box_overlaps(boxes, torch.tensor([[0.25, 0.0, 0.75, 1.0]]))
+    assert iou.item() == pytest.approx(1 / 3) and generalised.item() == pytest.approx(1 / 3)
+    iou, generalised = box_overlaps(boxes, torch.tensor([[0.75, 0.0, 1.0, 1.0]]))
+    assert iou.item() == 0 and generalised.item() == pytest.approx(-0.25)
+
+
+def test_losses_fall_on_one_batch(model):
+    batch = collate_base([stream(model)[0], stream(model)[1]], pad_id=0)
+    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=3e-3)
+    totals = []
+    for _ in range(12):
+        losses = model(batch)
+        total = sum(value for name, value in losses.items() if name.startswith("loss"))
+        optimizer.zero_grad()
+        total.backward()
+        optimizer.step()
+        totals.append(total.item())
+    assert totals[-1] < 0.8 * totals[0]
+    assert model.mllm.parameter_groups()["vision"].embeddings.cls_token.grad is None
+
+
+def test_boxes_that_do_not_match_are_named(model):
+    batch = collate_base([stream(model)[0]], pad_id=0)
+    batch.boxes = batch.boxes[:-1]
+    with pytest.raises(ValueError, match="<box> in the answers, but"):
+        model(batch)
+
+
+def test_vision_pretraining_and_its_handover(tmp_path):
+    model = VisionPretraining(small_mllm())
+    data = VisionStream(model.mllm.processor, 10, grid=8)
+    batch = stack([data[0], data[1]])
+    assert batch["outline"].shape == (2, 64, 64) and batch["box"].shape == (2, 64, 4)
+    seen = batch["object"] == 1
+    assert (batch["shape"][seen] >= 0).all() and (batch["shape"][~seen] == -100).all()
+    losses = model(batch)
+    sum(value for name, value in losses.items() if name.startswith("loss")).backward()
+    torch.save({"state_dict": model.state_dict()}, tmp_path / "iter_1.pth")
+    other = with_pretrained_vision(small_mllm(seed=1), str(tmp_path / "iter_1.pth"))
+    ours, theirs = (m.parameter_groups()["vision"].state_dict() for m in (model.mllm, other))
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+    with pytest.raises(UserError, match="no such checkpoint"):
+        with_pretrained_vision(other, str(tmp_path / "iter_2.pth"))
+    torch.save({"state_dict": {}}, tmp_path / "iter_2.pth")
+    with pytest.raises(UserError, match="holds no vision tower"):
+        with_pretrained_vision(other, str(tmp_path / "iter_2.pth"))
