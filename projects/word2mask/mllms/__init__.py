@@ -1,0 +1,1 @@
+"""Multimodal language models: one interface, one file a backbone family."""

@@ -1,0 +1,1 @@
+"""Words: special tokens, chat templates, conversations to ids, questions and answers."""
