@@ -44,6 +44,8 @@ model = dict(
     # Pictures this small are cheaper to compare pixel by pixel than at 12544 sampled points.
     loss=dict(type=GroundingLoss, num_points=None),
     trainable=dict(type=TrainablePlan, lora_rank=32, lora_alpha=64, lora_dropout=0.0),
+    # The frozen decoder knows prompts as places, and an object that moves has no one place over the key frames.
+    prompt_frames="first",
 )
 data = dict(
     dataset=dict(
@@ -87,6 +89,8 @@ data = dict(
     shuffle=False,
 )
 optimizer.update(dict(lr=1e-3))
+# The projector is the one part that starts from nothing; three times the rate is what steers a frozen decoder soonest.
+parameter_groups = dict(lr_multipliers={"projector.": 3.0})
 schedule.update(dict(max_iters=3000))
 checkpoint.update(dict(interval=250))
 log.update(dict(interval=20))
@@ -103,4 +107,13 @@ evaluation = dict(
         dict(type=VideoQuestions.build, root=f"{_root}/video_chat", split="val", limit=80),
         dict(type=Region.build, root=f"{_root}/osprey", split="val", limit=100),
     ],
+    targets={
+        "refcoco:val": dict(ciou=85, giou=85),
+        "refcoco:testA": dict(ciou=75, giou=75),
+        "grefcoco:val": dict(n_acc=80),
+        "grounded_caption:val": dict(miou=75),
+        "mevis:valid_u": {"j&f": 75},
+        "image_chat:val": dict(exact=85),
+        "video_chat:val": dict(exact=85),
+    },
 )
