@@ -108,13 +108,12 @@ schedule.update(dict(max_iters=4500))
 checkpoint.update(dict(interval=500))
 precision = "bf16"
 accumulate = 8
-evaluation.update(
-    dict(
-        benchmarks=[
-            dict(type=RefCOCOBenchmark.build, root=f"{_refer}/refcoco", split="val"),
-            dict(type=RefCOCOPlus.build, root=f"{_refer}/refcoco+", split="val"),
-            dict(type=RefCOCOg.build, root=f"{_refer}/refcocog", split="val"),
-            dict(type=MeViSBenchmark.build, root="data/video_datas/mevis", split="valid_u"),
-        ]
-    )
+evaluation = dict(
+    _delete_=True,
+    benchmarks=[
+        dict(type=RefCOCOBenchmark.build, root=f"{_refer}/refcoco", split="val"),
+        dict(type=RefCOCOPlus.build, root=f"{_refer}/refcoco+", split="val"),
+        dict(type=RefCOCOg.build, root=f"{_refer}/refcocog", split="val"),
+        dict(type=MeViSBenchmark.build, root="data/video_datas/mevis", split="valid_u"),
+    ],
 )
