@@ -2,8 +2,8 @@
 
     python tools/export_base_mllm.py CONFIG CHECKPOINT FOLDER [--scenes 100] [--dtype float16] [--note "..."]
 
-Writes ``config.json``, ``model.safetensors``, the tokenizer and ``training.json`` (config, seed, commit, steps, scores by
-kind of question; the protocol is that of ``word2mask.evaluation.base_mllm``).
+Writes ``config.json``, ``model.safetensors``, the tokenizer and ``training.json`` (config, seed, commit, steps, scores
+by kind of question; the protocol is that of ``word2mask.evaluation.base_mllm``).
 """
 
 from __future__ import annotations
