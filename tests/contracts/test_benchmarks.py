@@ -79,12 +79,15 @@ def test_a_perfect_model_reaches_everything(benchmark_of, tmp_path):
 
 
 def test_a_silent_model_reaches_nothing(benchmark_of):
-    scores = []
+    scores, absent = [], []
     for position in range(len(benchmark_of)):
         sample = benchmark_of.sample(position)
         if not sample.extra.get("no_target"):
             scores.append(benchmark_of.score(empty_result(sample), sample))
-    assert benchmark_of.summarise(scores) == pytest.approx(dict.fromkeys(benchmark_of.summarise(scores), 0.0))
+            absent.append(0.0 if sample.masks is None else 1 - sample.masks.any(axis=(0, 2, 3)).mean())
+    # In a frame that the target has left, J and F are 1 for an empty mask.
+    expected = 100 * np.mean(absent)
+    assert benchmark_of.summarise(scores) == pytest.approx(dict.fromkeys(benchmark_of.summarise(scores), expected))
 
 
 def test_scores_survive_json_and_any_order(benchmark_of):
