@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+
 from word2mask.data.encode import Encoder
 from word2mask.data.shapes_world.base_stream import LONG_MIX, BaseStream, collate_base, compose
 from word2mask.data.shapes_world.language import object_boxes
