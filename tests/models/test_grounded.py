@@ -177,8 +177,19 @@ def test_disagreements_are_named(model):
         model(batch)
 
 
+@torch.no_grad()
+def test_projector_may_start_at_points():
+    torch.manual_seed(0)
+    segmenter = SAM2Segmenter.tiny()
+    model = GroundedMLLM(InternVL.tiny(), segmenter, projector_start="points")
+    mean, std = segmenter.prompt_statistics()
+    tokens = model.prompts([torch.randn(4000, model.mllm.hidden_size)])[0][:, 0]
+    assert (tokens.mean(0) - mean).abs().mean() < 0.1 * mean.abs().mean() + 0.05
+    assert 0.7 < (tokens.std(0) / std).mean() < 1.4
+
+
 def test_options_are_checked():
-    for option in ({"seg_state": "after"}, {"prompt_frames": "last"}):
+    for option in ({"seg_state": "after"}, {"prompt_frames": "last"}, {"projector_start": "zero"}):
         with pytest.raises(ValueError, match=f"{next(iter(option))} must be"):
             GroundedMLLM(InternVL.tiny(), SAM2Segmenter.tiny(), **option)
 

@@ -20,3 +20,13 @@ def test_two_layers_with_a_relu_between():
         last.weight.fill_(1)
         last.bias.fill_(0.5)
     assert projector(torch.tensor([[3.0, 0.0], [2.0, 5.0]])).flatten().tolist() == [2.5, 5.5]
+
+
+def test_starts_with_the_wanted_statistics():
+    torch.manual_seed(0)
+    mean, std = torch.linspace(-2, 2, 64), torch.linspace(0.2, 0.8, 64)
+    projector = Projector(256, 64)
+    projector.start_at(mean, std)
+    tokens = projector(torch.randn(4000, 256))[:, 0].detach()
+    torch.testing.assert_close(tokens.mean(0), mean, atol=0.1, rtol=0)
+    torch.testing.assert_close(tokens.std(0), std, atol=0.15, rtol=0.2)

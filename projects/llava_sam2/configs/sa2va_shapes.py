@@ -44,6 +44,7 @@ model = dict(
     # Pictures this small are cheaper to compare pixel by pixel than at 12544 sampled points.
     loss=dict(type=GroundingLoss, num_points=None),
     trainable=dict(type=TrainablePlan, lora_rank=32, lora_alpha=64, lora_dropout=0.0),
+    projector_start="points",
     # The frozen decoder knows prompts as places, and an object that moves has no one place over the key frames.
     prompt_frames="first",
 )

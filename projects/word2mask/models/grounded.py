@@ -21,9 +21,10 @@ from word2mask.segmenters.interface import FrameFeatures, Segmenter
 from word2mask.text.special_tokens import IGNORE_INDEX
 from word2mask.types import Batch
 
-__all__ = ["GroundedMLLM", "ObjectMasks", "PromptFrames", "SegState", "clear_frames"]
+__all__ = ["GroundedMLLM", "ObjectMasks", "ProjectorStart", "PromptFrames", "SegState", "clear_frames"]
 
 PromptFrames = Literal["all", "first"]
+ProjectorStart = Literal["random", "points"]
 
 #: A frame shows an object clearly when it shows at least this share of the largest view of it.
 CLEAR_SHARE = 0.5
@@ -55,6 +56,8 @@ class GroundedMLLM(nn.Module):
         mllm: language model with vision; gets the special tokens that it lacks.
         segmenter: promptable segmenter.
         projector: D→C; built to fit when ``None``.
+        projector_start: where a projector that is built here starts: at ``"random"`` (torch's own, as published) or at
+            tokens like the segmenter's own ``"points"``, which lets a frozen decoder be steered in far fewer steps.
         loss: what training minimises; needed for :meth:`forward` only.
         trainable: what trains; ``None`` leaves ``requires_grad`` as it is.
         seg_state: which state stands for an object: the one computed ``"at"`` the ``[SEG]`` token (Sa2VA) or the one
@@ -70,6 +73,7 @@ class GroundedMLLM(nn.Module):
         mllm: MLLM,
         segmenter: Segmenter,
         projector: Projector | None = None,
+        projector_start: ProjectorStart = "random",
         loss: GroundingLoss | None = None,
         trainable: TrainablePlan | None = None,
         seg_state: SegState = "at",
@@ -82,7 +86,11 @@ class GroundedMLLM(nn.Module):
             raise ValueError(f'seg_state must be "at" or "before", got {seg_state!r}')
         self.mllm = mllm.with_grounding_tokens()
         self.segmenter = segmenter
+        if projector_start not in ("random", "points"):
+            raise ValueError(f'projector_start must be "random" or "points", got {projector_start!r}')
         self.projector = projector or Projector(mllm.hidden_size, segmenter.prompt_dim)
+        if projector is None and projector_start == "points":
+            self.projector.start_at(*segmenter.prompt_statistics())
         widths = (self.projector.hidden_size, self.projector.prompt_dim)
         if widths != (mllm.hidden_size, segmenter.prompt_dim):
             raise ValueError(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import nn
 
@@ -23,6 +25,26 @@ class Projector(nn.Module):
         self.hidden_size = hidden_size
         self.prompt_dim = prompt_dim
         self.layers = nn.Sequential(nn.Linear(hidden_size, hidden_size), nn.ReLU(), nn.Linear(hidden_size, prompt_dim))
+
+    @torch.no_grad()
+    def start_at(self, mean: torch.Tensor, std: torch.Tensor) -> None:
+        """Draws the weights so that states of unit variance become tokens of the given mean and spread.
+
+        With the statistics of the segmenter's own point prompts, a frozen decoder sees something like a point from the
+        first step on. A projector that starts anywhere else may need ten times the steps.
+
+        Args:
+            mean: ``[C]``.
+            std: ``[C]``.
+        """
+        first, last = self.layers[0], self.layers[2]
+        nn.init.normal_(first.weight, std=self.hidden_size**-0.5)
+        nn.init.zeros_(first.bias)
+        # After the ReLU, a unit Gaussian has mean 1/√2π and variance 1/2 - 1/2π.
+        nn.init.normal_(last.weight, std=((0.5 - 0.5 / math.pi) * self.hidden_size) ** -0.5)
+        last.weight.mul_(std.to(last.weight)[:, None])
+        offset = last.weight @ (first.weight.norm(dim=1) / math.sqrt(2 * math.pi))
+        last.bias.copy_(mean.to(last.bias) - offset)
 
     def forward(self, states: torch.Tensor) -> torch.Tensor:
         """Prompts for the states at ``[SEG]``.

@@ -157,6 +157,10 @@ class Segmenter(nn.Module, ABC):
         """
 
     @abstractmethod
+    def prompt_statistics(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Mean ``[C]`` and standard deviation ``[C]`` of the prompt tokens of single points all over the frame."""
+
+    @abstractmethod
     def save_pretrained(self, folder: str | Path) -> None:
         """Writes configuration and weights into ``folder``."""
 

@@ -220,6 +220,15 @@ class SAM2Segmenter(Segmenter):
         encoder = self.model.prompt_encoder
         return encoder._embed_points(points.unsqueeze(1), labels.unsqueeze(1), pad=True).squeeze(1).to(self.dtype)
 
+    @torch.no_grad()
+    def prompt_statistics(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Mean and standard deviation over the tokens of points on a 16 × 16 grid."""
+        ticks = (torch.arange(16, device=self.model.no_memory_embedding.device) + 0.5) * (self.side / 16)
+        points = torch.cartesian_prod(ticks, ticks).unsqueeze(1)
+        labels = torch.ones(points.shape[:2], dtype=torch.long, device=points.device)
+        tokens = self.embed_points(len(points), points, labels)[:, 0].float()
+        return tokens.mean(0), tokens.std(0)
+
     def embed_masks(self, mask_logits: torch.Tensor) -> torch.Tensor:
         """Dense prompt embeddings ``[P,C,S/16,S/16]`` of coarse masks ``[P,S/4,S/4]``."""
         return self.model.prompt_encoder.mask_embed(mask_logits.unsqueeze(1).to(self.dtype))
