@@ -94,6 +94,7 @@ def working_directory(folder: Path) -> Iterator[None]:
 def main() -> int:
     """Run, and turn errors that the user can put right into one sentence."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
+    logging.getLogger("huggingface_hub").setLevel(logging.WARNING)  # it names the temporary folder
     try:
         target = convert(parse_arguments())
     except UserError as error:
