@@ -10,7 +10,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 # How the two trainings share the processors: "together" (one core each) or "in_turn" (all cores each).
-twins=${WORD2MASK_TWINS:-in_turn}
+twins=${WORD2MASK_TWINS:-together}
 config=projects/llava_sam2/configs/sa2va_shapes.py
 config_blind=projects/llava_sam2/configs/sa2va_shapes_blind.py
 

@@ -92,21 +92,21 @@ data = dict(
 optimizer.update(dict(lr=1e-3))
 # The projector is the one part that starts from nothing; three times the rate is what steers a frozen decoder soonest.
 parameter_groups = dict(lr_multipliers={"projector.": 3.0})
-schedule.update(dict(max_iters=3000))
-checkpoint.update(dict(interval=250))
+schedule.update(dict(max_iters=360))
+checkpoint.update(dict(interval=120))
 log.update(dict(interval=20))
 
 evaluation = dict(
     benchmarks=[
-        dict(type=RefCOCOBenchmark.build, root=f"{_root}/ref_seg/refcoco", split="val", limit=200),
-        dict(type=RefCOCOBenchmark.build, root=f"{_root}/ref_seg/refcoco", split="testA", limit=200),
-        dict(type=GRefCOCOBenchmark.build, root=f"{_root}/ref_seg/grefcoco", split="val", limit=200),
-        dict(type=ReasonSegBenchmark.build, root=f"{_root}/ref_seg/ReasonSeg", split="val"),
-        dict(type=GroundedCaptionBenchmark.build, root=f"{_root}/grounded_caption", split="val", limit=100),
-        dict(type=MeViSBenchmark.build, root=f"{_root}/video_seg/mevis", split="valid_u", limit=80),
-        dict(type=ImageChat.build, root=f"{_root}/llava", split="val", limit=200),
-        dict(type=VideoQuestions.build, root=f"{_root}/video_chat", split="val", limit=80),
-        dict(type=Region.build, root=f"{_root}/osprey", split="val", limit=100),
+        dict(type=RefCOCOBenchmark.build, root=f"{_root}/ref_seg/refcoco", split="val", limit=150),
+        dict(type=RefCOCOBenchmark.build, root=f"{_root}/ref_seg/refcoco", split="testA", limit=100),
+        dict(type=GRefCOCOBenchmark.build, root=f"{_root}/ref_seg/grefcoco", split="val", limit=100),
+        dict(type=ReasonSegBenchmark.build, root=f"{_root}/ref_seg/ReasonSeg", split="val", limit=80),
+        dict(type=GroundedCaptionBenchmark.build, root=f"{_root}/grounded_caption", split="val", limit=60),
+        dict(type=MeViSBenchmark.build, root=f"{_root}/video_seg/mevis", split="valid_u", limit=40),
+        dict(type=ImageChat.build, root=f"{_root}/llava", split="val", limit=150),
+        dict(type=VideoQuestions.build, root=f"{_root}/video_chat", split="val", limit=40),
+        dict(type=Region.build, root=f"{_root}/osprey", split="val", limit=60),
     ],
     targets={
         "refcoco:val": dict(ciou=85, giou=85),
