@@ -15,6 +15,7 @@ from transformers import AutoTokenizer, DynamicCache, InternVLConfig, InternVLFo
 from word2mask.errors import UserError
 from word2mask.mllms.decoding import StopRule, is_right_padded, left_padded
 from word2mask.mllms.interface import MLLM, Generated, MLLMOutput, PreparedMedia, SegState
+from word2mask.mllms.lengths import length_groups
 from word2mask.mllms.tiling import region_cells, tile_count, tile_frames, tile_picture
 from word2mask.text.special_tokens import RELATED_TOKENS, SEG, SPECIAL_TOKENS
 from word2mask.text.templates import ChatTemplate, chat_template
@@ -130,10 +131,20 @@ class InternVL(MLLM):
     ) -> MLLMOutput:
         """States of every token; see :meth:`word2mask.mllms.interface.MLLM.forward`."""
         embeddings = self._embed(input_ids, mllm_media, region_cells)
+        language_model = self.model.model.language_model
+        if not is_right_padded(attention_mask):
+            output = language_model(inputs_embeds=embeddings, attention_mask=attention_mask, use_cache=False)
+            return MLLMOutput(hidden=output.last_hidden_state)
         # Causal attention never looks at padding on the right, and without a mask it runs the faster kernel.
-        mask = None if is_right_padded(attention_mask) else attention_mask
-        output = self.model.model.language_model(inputs_embeds=embeddings, attention_mask=mask, use_cache=False)
-        return MLLMOutput(hidden=output.last_hidden_state)
+        lengths = attention_mask.sum(dim=1).tolist()
+        parts, order = [], []
+        for rows in length_groups(lengths):
+            own = embeddings[rows, : max(lengths[row] for row in rows)]
+            states = language_model(inputs_embeds=own, use_cache=False).last_hidden_state
+            parts.append(nn.functional.pad(states, (0, 0, 0, embeddings.shape[1] - states.shape[1])))
+            order += rows
+        places = torch.tensor(order, device=embeddings.device).argsort()
+        return MLLMOutput(hidden=parts[0] if len(parts) == 1 else torch.cat(parts)[places])
 
     def forward_exchanges(
         self,

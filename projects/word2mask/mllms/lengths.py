@@ -1,0 +1,35 @@
+"""Batches whose sequences differ in length: rows of like length go through the language model together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+#: What a pass of its own costs, in token places: a group must save more than that.
+PASS_COST = 256
+
+
+def length_groups(lengths: Sequence[int], pass_cost: int = PASS_COST) -> list[list[int]]:
+    """Splits rows into one group or two, whichever needs the fewest token places (rows × longest row).
+
+    A video among pictures makes every picture as long as the video; in a group of its own it doesn't.
+
+    Args:
+        lengths: of each row.
+        pass_cost: added for the second group.
+
+    Returns:
+        Indices of the rows, the shorter ones first; one group in the given order when a split doesn't pay.
+
+    >>> length_groups([200, 1000, 180, 210], pass_cost=100)
+    [[2, 0, 3], [1]]
+    >>> length_groups([200, 190, 180, 210])
+    [[0, 1, 2, 3]]
+    """
+    count = len(lengths)
+    order = sorted(range(count), key=lambda row: lengths[row])
+    longest = lengths[order[-1]]
+    costs = {split: split * lengths[order[split - 1]] + (count - split) * longest for split in range(1, count)}
+    best = min(costs, key=costs.__getitem__, default=0)
+    if not best or costs[best] + pass_cost >= count * longest:
+        return [list(range(count))]
+    return [order[:best], order[best:]]
