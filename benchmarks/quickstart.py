@@ -23,8 +23,9 @@ from rich.console import Console
 from rich.table import Table
 
 ROOT = Path(__file__).resolve().parent.parent
-#: Metrics that say how well masks fit; a twin that can't read must stay below BLIND_LIMIT on them.
-MASK_METRICS = {"ciou", "giou", "j&f", "miou"}
+#: Metrics that say how well the masks of what was asked for fit; a twin that can't read must stay below BLIND_LIMIT on them.
+#: Not the mIoU of captions: a caption is asked for in words that name nothing, so nothing is hidden from the twin there.
+MASK_METRICS = {"ciou", "giou", "j&f"}
 BLIND_LIMIT = 40.0
 TIME_LIMIT_S = 12 * 60
 INSTALL_LIMIT_S = 5 * 60

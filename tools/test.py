@@ -50,6 +50,8 @@ from word2mask.inference.session import Session  # noqa: E402
 logger = logging.getLogger("test")
 #: What ``evaluation`` of a config may say.
 EVALUATION_SETTINGS = ("benchmarks", "targets", "batch_size", "session")
+#: The embedded dataset's folder.
+DEFAULT_DATA_ROOT = Path("data/shapes_world")
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -63,7 +65,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--work-dir", type=Path, help="of the training (default: work_dirs/<config name>)")
     parser.add_argument("--benchmarks", nargs="+", metavar="NAME:SPLIT", help="default: the config's list")
     parser.add_argument(
-        "--data-root", type=Path, help="where benchmarks that no config lists lie (default: data/shapes_world)"
+        "--data-root", type=Path, help=f"where benchmarks that no config lists lie (default: {DEFAULT_DATA_ROOT})"
     )
     parser.add_argument("--out", type=Path, help="where results go (default: <work dir>/evaluation)")
     parser.add_argument("--limit", type=int, help="at most that many samples a benchmark, evenly spaced")
@@ -132,13 +134,19 @@ def choose_benchmarks(arguments: argparse.Namespace, evaluation: Mapping[str, An
         labels = list(by_label)
     else:
         labels = arguments.benchmarks
+    if arguments.data_root and all(label in by_label for label in labels):
+        raise UserError(
+            f"--data-root {arguments.data_root} would change nothing: {arguments.model.name} says itself where its "
+            "benchmarks lie; leave it out, or change their roots in the config"
+        )
+    data_root = arguments.data_root or DEFAULT_DATA_ROOT
     chosen = []
     for label in labels:
         if label in by_label:
             chosen.append(build(by_label[label], path=f"evaluation.{label}"))
             continue
         benchmark, split = find_benchmark(label)
-        chosen.append(benchmark.build(arguments.data_root / benchmark.folder, split, arguments.limit))
+        chosen.append(benchmark.build(data_root / benchmark.folder, split, arguments.limit))
     return chosen
 
 
@@ -211,7 +219,6 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.limit is not None and arguments.limit < 1:
         raise UserError(f"--limit must be 1 or more, got {arguments.limit}")
     arguments.work_dir = arguments.work_dir or arguments.root.absolute() / "work_dirs" / arguments.model.stem
-    arguments.data_root = arguments.data_root or Path("data/shapes_world")
     default_out = arguments.model / "evaluation" if arguments.model.is_dir() else arguments.work_dir / "evaluation"
     out = arguments.out or default_out
     os.chdir(arguments.root)

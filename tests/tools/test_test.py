@@ -147,6 +147,7 @@ def test_two_processes_give_the_numbers_of_one(program, repository, root, tmp_pa
         (["toy.py", "--benchmarks", "refcoco:dev"], "refcoco has no split 'dev'; it has val, testA, testB"),
         (["toy.py", "--benchmarks", "refcoco"], "names no split; write refcoco:val"),
         (["toy.py", "--benchmarks", "region:val", "--data-root", "none"], "none/osprey is not a folder"),
+        (["toy.py", "--data-root", "elsewhere"], "would change nothing: toy.py says itself where its benchmarks lie"),
         (["toy.py", "--limit", "0"], "--limit must be 1 or more, got 0"),
         (["toy.py", "--batch-size", "-1"], "the batch size must be 1 or more, got -1"),
         (["toy.py", "--out", "/proc/none"], "can't be written"),

@@ -99,7 +99,13 @@ log.update(dict(interval=20))
 evaluation = dict(
     benchmarks=[
         dict(type=RefCOCOBenchmark.build, root=f"{_root}/ref_seg/refcoco", split="val", limit=150),
-        dict(type=RefCOCOBenchmark.build, root=f"{_root}/ref_seg/refcoco", split="testA", limit=100),
+        dict(
+            type=RefCOCOBenchmark.build,
+            root=f"{_root}/ref_seg/refcoco",
+            split="testA",
+            limit=100,
+            title="Combinations never seen",
+        ),
         dict(type=GRefCOCOBenchmark.build, root=f"{_root}/ref_seg/grefcoco", split="val", limit=100),
         dict(type=ReasonSegBenchmark.build, root=f"{_root}/ref_seg/ReasonSeg", split="val", limit=80),
         dict(type=GroundedCaptionBenchmark.build, root=f"{_root}/grounded_caption", split="val", limit=60),
