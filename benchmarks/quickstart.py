@@ -23,8 +23,8 @@ from rich.console import Console
 from rich.table import Table
 
 ROOT = Path(__file__).resolve().parent.parent
-#: Metrics that say how well the masks of what was asked for fit; a twin that can't read must stay below BLIND_LIMIT on them.
-#: Not the mIoU of captions: a caption is asked for in words that name nothing, so nothing is hidden from the twin there.
+#: Metrics that say how well the masks of what was asked for fit; on them a twin that can't read must stay below
+#: BLIND_LIMIT. Not the mIoU of captions: these are asked for in words that name nothing, so nothing is hidden from it.
 MASK_METRICS = {"ciou", "giou", "j&f"}
 BLIND_LIMIT = 40.0
 TIME_LIMIT_S = 12 * 60
@@ -160,7 +160,8 @@ def page(results: Mapping[str, Any], scores: Sequence[Sequence[str]], stages: Se
         "## Scores",
         "",
         "Percent, on scenes that training has not seen. The language-blind twin was trained in the same way, with the "
-        f"words of other samples; on masks it must stay at {BLIND_LIMIT:g} or below.",
+        f"words of other samples; on masks of what was asked for it must stay at {BLIND_LIMIT:g} or below (a caption "
+        "is asked for in words that name nothing: there it isn't blind).",
         "",
         *markdown_table(SCORE_HEADINGS, scores),
         "",
