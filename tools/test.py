@@ -33,7 +33,7 @@ import word2mask  # noqa: E402
 from word2mask.engine.build import build  # noqa: E402
 from word2mask.engine.checkpoint import find_checkpoint, load_trained  # noqa: E402
 from word2mask.engine.config import check_settings, load_config  # noqa: E402
-from word2mask.engine.distributed import choose_device, gather_objects, rank_and_size, start_processes  # noqa: E402
+from word2mask.engine.distributed import choose_device, gather_objects, leave_processes, rank_and_size, start_processes  # noqa: E402
 from word2mask.errors import UserError  # noqa: E402
 from word2mask.evaluation.interface import Benchmark, find_benchmark  # noqa: E402
 from word2mask.evaluation.runner import Ranks, evaluate  # noqa: E402
@@ -274,6 +274,7 @@ def main() -> int:
     arguments = parse_arguments()
     try:
         run(arguments)
+        leave_processes()
     except UserError as error:
         sys.stderr.write(f"{error}\n")
         return 2

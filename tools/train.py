@@ -88,9 +88,11 @@ def run(arguments: argparse.Namespace) -> None:
         more = f" and {len(needed) - 3} more (--dry-run lists all)" if len(needed) > 3 else ""
         where = f"relative paths start at {arguments.root}"
         raise UserError(f"not on disk ({where}): {'; '.join(needed[:3])}{more}")
+    from word2mask.engine.distributed import leave_processes
     from word2mask.engine.runner import train
 
     train(settings, folder, resume, arguments.launcher)
+    leave_processes()
 
 
 def main() -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from typing import Any
 
@@ -95,6 +96,18 @@ def barrier() -> None:
     """Wait for all processes."""
     if dist.is_initialized():
         dist.barrier()
+
+
+def leave_processes() -> None:
+    """Leave the group at the end of a program, after all have come this far.
+
+    Without it the interpreter's own end tears the group down while its threads still run, and now and then aborts a
+    run that has succeeded ("terminate called without an active exception").
+    """
+    if dist.is_initialized():
+        dist.barrier()
+        gc.collect()
+        dist.destroy_process_group()
 
 
 def tie_unused_parameters(module: nn.Module, loss: torch.Tensor) -> torch.Tensor:
