@@ -1,6 +1,7 @@
 """Pretrains the small base MLLM on conversations about the shapes world: everything but ``[SEG]``.
 
-About 75 minutes on one CPU core. Starts from a checkpoint of ``pretrain_vision_shapes.py``; nothing else is
+Estimated at 75 minutes or more on one CPU core; not yet run from end to end.
+Starts from a checkpoint of ``pretrain_vision_shapes.py``; nothing else is
 read from disk.
 """
 

@@ -1,6 +1,7 @@
 """Pretrains the small SAM 2 of the embedded dataset: prompts and tracking on the shapes world, from random weights.
 
-About 40 minutes on one free CPU core. Nothing is read from disk; ``tools/export_pretrained.py`` turns a checkpoint into
+Estimated at 40 minutes on one free CPU core; run in three legs so far.
+Nothing is read from disk; ``tools/export_pretrained.py`` turns a checkpoint into
 ``pretrained/sam2_shapes/`` and measures it.
 """
 

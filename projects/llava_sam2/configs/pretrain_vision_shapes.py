@@ -1,6 +1,7 @@
 """Pretrains the vision tower of the small base MLLM: every patch of a picture of the shapes world says what it shows.
 
-About 20 minutes on one CPU core, from random weights; nothing is read from disk but the tokenizer
+Estimated at 40 minutes on one CPU core, not yet run from end to end.
+From random weights; nothing is read from disk but the tokenizer
 (``tools/train_tokenizer.py``). ``tools/train.py`` saves the tower; ``pretrain_mllm_shapes.py`` starts from it.
 """
 
