@@ -58,17 +58,21 @@ _HEADS: dict[str, dict[str, Any]] = {
 }
 
 
-def sam2_config(architecture: str, side: int = 1024) -> Sam2VideoConfig:
+def sam2_config(architecture: str, side: int = 1024, version: str = "2.1") -> Sam2VideoConfig:
     """The configuration of a named SAM 2.
 
     Args:
-        architecture: ``tiny``, ``small``, ``base_plus`` or ``large`` (Meta's, with the settings of SAM 2.1), ``shapes``
-            (2.8 M parameters for the embedded dataset, one mask per prompt) or ``test`` (random weights for tests).
+        architecture: ``tiny``, ``small``, ``base_plus`` or ``large`` (Meta's), ``shapes`` (2.8 M parameters for the
+            embedded dataset, one mask per prompt) or ``test`` (random weights for tests).
         side: S, a multiple of 32.
+        version: ``"2.1"``, or ``"2.0"``, whose memory doesn't mark absent objects and doesn't encode how old an object
+            pointer is. Published Sa2VA models contain 2.0.
 
     Raises:
-        UserError: an unknown name or an impossible side.
+        UserError: an unknown name or version, or an impossible side.
     """
+    if version not in ("2.0", "2.1"):
+        raise UserError(f'SAM 2 has the versions "2.0" and "2.1", got {version!r}')
     if architecture not in _BACKBONES:
         raise UserError(f"no SAM 2 architecture called {architecture!r}; there are {', '.join(sorted(_BACKBONES))}")
     if side <= 0 or side % 32:
@@ -81,6 +85,7 @@ def sam2_config(architecture: str, side: int = 1024) -> Sam2VideoConfig:
     hidden = heads["hidden"] if heads else 256
     settings: dict[str, Any] = {}
     decoder: dict[str, Any] = {}
+    additions = version == "2.1"
     if heads:
         decoder = dict(
             mlp_dim=heads["decoder_mlp"],
@@ -128,6 +133,8 @@ def sam2_config(architecture: str, side: int = 1024) -> Sam2VideoConfig:
         prompt_encoder_config=dict(hidden_size=hidden, image_size=side),
         mask_decoder_config=dict(hidden_size=hidden, **decoder),
         memory_attention_rope_feat_sizes=[side // 16, side // 16],
+        enable_occlusion_spatial_embedding=additions,
+        enable_temporal_pos_encoding_for_object_pointers=additions,
         **settings,
     )
 
