@@ -13,11 +13,12 @@ from torch import nn
 from transformers import AutoTokenizer, DynamicCache, InternVLConfig, InternVLForConditionalGeneration
 
 from word2mask.errors import UserError
-from word2mask.mllms.decoding import StopRule, is_right_padded, left_padded
+from word2mask.mllms.decoding import Prompts, StopRule, greedy_answers, is_right_padded, left_padded
 from word2mask.mllms.interface import MLLM, Generated, MLLMOutput, PreparedMedia, SegState
 from word2mask.mllms.lengths import length_groups
 from word2mask.mllms.tiling import region_cells, tile_count, tile_frames, tile_picture
-from word2mask.text.special_tokens import RELATED_TOKENS, SEG, SPECIAL_TOKENS
+from word2mask.mllms.vocabulary import add_grounding_tokens
+from word2mask.text.special_tokens import SEG
 from word2mask.text.templates import ChatTemplate, chat_template
 from word2mask.types import Batch, Media
 
@@ -244,80 +245,23 @@ class InternVL(MLLM):
     ) -> Generated:
         """Greedy answers; see :meth:`word2mask.mllms.interface.MLLM.generate`."""
         tokenizer = self.processor.tokenizer
-        rule = StopRule(tokenizer, self.processor.template)
-        seg_id = tokenizer.get_added_vocab().get(state_token)
-        language_model = self.model.model.language_model
         ids, mask, positions = left_padded(batch.input_ids, batch.attention_mask, tokenizer.pad_token_id)
-        embeddings = self._embed(ids, batch.mllm_media, batch.region_cells)
-        cache = DynamicCache(config=language_model.config)
-
-        answers: list[list[int]] = [[] for _ in ids]
-        states: list[list[torch.Tensor]] = [[] for _ in ids]
-        running = list(range(len(ids)))
-        fed: torch.Tensor | None = None
-        for step in range(max_new_tokens + 1):
-            output = language_model(
-                inputs_embeds=embeddings,
-                attention_mask=mask,
-                position_ids=positions,
-                past_key_values=cache,
-                use_cache=True,
-            )
-            state = output.last_hidden_state[:, -1]
-            if seg_state == "at" and fed is not None:
-                for row in running:
-                    if answers[row][-1] == seg_id:
-                        states[row].append(state[row])
-            if step == max_new_tokens:  # this pass was only for the state at a [SEG] that was the last token allowed
-                break
-            chosen = self.logits(state).argmax(dim=-1)
-            for row, token in zip(running, chosen[running].tolist(), strict=True):
-                answers[row].append(token)
-                if seg_state == "before" and token == seg_id:
-                    states[row].append(state[row])
-            for row in list(running):
-                length = rule.stop_length(answers[row])
-                if length is not None:
-                    answers[row] = answers[row][:length]
-                    running.remove(row)
-            last = step == max_new_tokens - 1
-            if not running or (last and (seg_state == "before" or all(answers[row][-1] != seg_id for row in running))):
-                break
-            fed = chosen
-            embeddings = self.model.get_input_embeddings()(fed)[:, None].to(embeddings.dtype)
-            mask = torch.cat([mask, mask.new_ones(len(mask), 1)], dim=1)
-            positions = positions[:, -1:] + 1
-        device = batch.input_ids.device
-        empty = torch.zeros(0, self.hidden_size, dtype=embeddings.dtype, device=device)
-        return Generated(
-            ids=[torch.tensor(answer, dtype=torch.long, device=device) for answer in answers],
-            seg_hidden=[torch.stack(found) if found else empty for found in states],
+        return greedy_answers(
+            self.model.model.language_model,
+            self.model.get_input_embeddings(),
+            self.logits,
+            StopRule(tokenizer, self.processor.template),
+            Prompts(self._embed(ids, batch.mllm_media, batch.region_cells), mask, positions),
+            max_new_tokens,
+            tokenizer.get_added_vocab().get(state_token),
+            seg_state,
         )
 
     # ------------------------------------------------------- tokens and groups
 
     def with_grounding_tokens(self) -> Self:
-        """Adds the special tokens that the tokenizer lacks, with embedding rows; in place.
-
-        A new row starts from the related token of the base model (``[SEG]`` from ``<box>``, ``<p>`` from ``<ref>``)
-        where the tokenizer has it as an added token, else from the mean of the rows in use.
-        """
-        tokenizer = self.processor.tokenizer
-        known = tokenizer.get_added_vocab()
-        new = [token for token in SPECIAL_TOKENS if token not in known]
-        if not new:
-            return self
-        used = len(tokenizer)
-        tokenizer.add_tokens(new, special_tokens=True)
-        if len(tokenizer) > self.model.get_input_embeddings().num_embeddings:
-            self.model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
-        with torch.no_grad():
-            for weight in {id(m): m.weight for m in (self.model.get_input_embeddings(), self.model.lm_head)}.values():
-                mean = weight[:used].float().mean(dim=0)
-                for token in new:
-                    related = known.get(RELATED_TOKENS.get(token, ""))
-                    row = mean if related is None else weight[related].float()
-                    weight[tokenizer.convert_tokens_to_ids(token)] = row.to(weight.dtype)
+        """Adds the special tokens that the tokenizer lacks, with embedding rows; in place."""
+        add_grounding_tokens(self.model, self.processor.tokenizer)
         return self
 
     def lora_targets(self) -> list[str]:
