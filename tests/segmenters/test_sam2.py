@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from transformers import Sam2VideoModel
 
 from word2mask.errors import UserError
-from word2mask.segmenters import FrameFeatures, SAM2Segmenter
-from word2mask.segmenters.architectures import sam2_config
+from word2mask.segmenters import FrameFeatures, SAM2Segmenter, architectures
+from word2mask.segmenters.architectures import released_sam2, sam2_config
+from word2mask.segmenters.sam2_keys import to_meta
 
 
 @pytest.fixture(scope="module")
@@ -157,6 +160,81 @@ def test_a_folder_that_does_not_fit_is_refused(segmenter, tmp_path):
         SAM2Segmenter.from_pretrained(tmp_path)
 
 
+@pytest.fixture
+def test_size_is_released(monkeypatch):
+    """Lets a file of the smallest architecture pass for one of Meta's releases."""
+    monkeypatch.setattr(architectures, "_RELEASED", (*architectures._RELEASED, "test"))
+
+
+@pytest.mark.usefixtures("test_size_is_released")
+@pytest.mark.parametrize("version", ["2.0", "2.1"])
+@pytest.mark.parametrize("kind", ["pt", "safetensors", "safetensors in transformers' names"])
+def test_files_tell_their_own_size_and_version(tmp_path, kind, version):
+    expected = SAM2Segmenter.from_config(sam2_config("test", version=version)).model.state_dict()
+    if kind == "pt":
+        file = tmp_path / "sam2_hiera_test.pt"
+        torch.save({"model": to_meta(expected)}, file)
+    else:
+        file = tmp_path / "sam2.safetensors"
+        save_file(to_meta(expected) if kind == "safetensors" else expected, file)
+    segmenter = SAM2Segmenter.from_pretrained(file)
+    state = segmenter.model.state_dict()
+    assert state.keys() == expected.keys() and all(torch.equal(state[name], expected[name]) for name in state)
+    assert segmenter.side == 1024 and not segmenter.training
+    assert segmenter.model.config.enable_occlusion_spatial_embedding == (version == "2.1")
+
+
+@pytest.mark.parametrize("architecture", ["tiny", "small", "base_plus", "large"])
+@pytest.mark.parametrize("version", ["2.0", "2.1"])
+def test_releases_are_told_apart_by_their_tensors(architecture, version):
+    with torch.device("meta"):
+        state = Sam2VideoModel(sam2_config(architecture, version=version)).state_dict()
+    assert released_sam2(state, "weights.pt") == (architecture, version)
+
+
+def test_wrong_files_are_refused(segmenter, tmp_path):
+    tensors = to_meta(segmenter.model.state_dict())
+    path = tmp_path / "weights.pt"
+    with pytest.raises(UserError, match=r"weights\.pt: no such file or folder"):
+        SAM2Segmenter.from_pretrained(path)
+    path.write_bytes(b"not a checkpoint")
+    with pytest.raises(UserError, match=r"weights\.pt: not weights that torch can read safely"):
+        SAM2Segmenter.from_pretrained(path)
+    torch.save({"model": {"step": 3}}, path)
+    with pytest.raises(UserError, match="expected Meta's checkpoint"):
+        SAM2Segmenter.from_pretrained(path)
+    torch.save({"model": {"layer.weight": torch.zeros(1)}}, path)
+    with pytest.raises(UserError, match=r"weights\.pt: no tensor of SAM 2's image encoder"):
+        SAM2Segmenter.from_pretrained(path)
+    torch.save({"model": {name: tensor for name, tensor in tensors.items() if name != "no_obj_ptr"}}, path)
+    with pytest.raises(UserError, match=r"weights\.pt: 1 tensors of SAM 2 are missing, the first is 'no_obj_ptr'"):
+        SAM2Segmenter.from_pretrained(path)
+    torch.save({"model": tensors}, path)
+    with pytest.raises(UserError, match=r"width and depth \(8, 4\), which Meta hasn't released \(tiny \(96, 12\)"):
+        SAM2Segmenter.from_pretrained(path)
+    (tmp_path / "weights.bin").write_bytes(b"")
+    with pytest.raises(UserError, match="not from '.bin'"):
+        SAM2Segmenter.from_pretrained(tmp_path / "weights.bin")
+    (tmp_path / "sam2.safetensors").write_bytes(b"no header")
+    with pytest.raises(UserError, match="can't be read as safetensors"):
+        SAM2Segmenter.from_pretrained(tmp_path / "sam2.safetensors")
+    (tmp_path / "config.json").write_text('{"model_type": "sam"}')
+    (tmp_path / "model.safetensors").write_bytes(b"")
+    with pytest.raises(UserError, match="model_type is 'sam', expected 'sam2_video'"):
+        SAM2Segmenter.from_pretrained(tmp_path)
+
+
+def test_a_pickle_that_runs_code_is_not_run(tmp_path):
+    class Evil:
+        def __reduce__(self):
+            return (Path.touch, (tmp_path / "ran",))
+
+    torch.save({"model": Evil()}, tmp_path / "weights.pt")
+    with pytest.raises(UserError, match="not weights that torch can read safely"):
+        SAM2Segmenter.from_pretrained(tmp_path / "weights.pt")
+    assert not (tmp_path / "ran").exists()
+
+
 def test_processor_is_picklable_and_resizes(segmenter):
     processor = pickle.loads(pickle.dumps(segmenter.processor))
     frames = np.full((2, 30, 50, 3), 255, np.uint8)
@@ -171,8 +249,6 @@ def test_processor_is_picklable_and_resizes(segmenter):
 )
 def test_metas_sizes(name, parameters, blocks):
     """Parameters in millions, from the table of facebookresearch/sam2's README for SAM 2.1 (at 2b90b9f)."""
-    from transformers import Sam2VideoModel
-
     config = sam2_config(name)
     assert sum(config.vision_config.backbone_config.blocks_per_stage) == blocks
     with torch.device("meta"):

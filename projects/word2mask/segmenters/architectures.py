@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -28,6 +29,8 @@ _BACKBONES: dict[str, dict[str, Any]] = {
     ),
     "test": dict(width=8, heads=1, blocks=[1, 1, 1, 1], windows=[8, 4, 4, 2], everywhere=[], background=4),
 }
+
+_RELEASED = ("tiny", "small", "base_plus", "large")
 
 #: Everything but the backbone. Meta's sizes share the defaults of transformers, which are SAM 2.1's.
 _HEADS: dict[str, dict[str, Any]] = {
@@ -137,6 +140,28 @@ def sam2_config(architecture: str, side: int = 1024, version: str = "2.1") -> Sa
         enable_temporal_pos_encoding_for_object_pointers=additions,
         **settings,
     )
+
+
+def released_sam2(state: Mapping[str, torch.Tensor], source: str) -> tuple[str, str]:
+    """Which of Meta's releases the state of a ``Sam2VideoModel`` is: architecture and version for :func:`sam2_config`.
+
+    Raises:
+        UserError: it is none of them.
+    """
+    table = state.get("vision_encoder.backbone.pos_embed")
+    if table is None:
+        raise UserError(f"{source}: no tensor of SAM 2's image encoder in it; give the weights of SAM 2.0 or 2.1")
+    prefix = "vision_encoder.backbone.blocks."
+    num_blocks = len({name.split(".")[3] for name in state if name.startswith(prefix)})
+    found = (table.shape[1], num_blocks)
+    sizes = {(_BACKBONES[name]["width"], sum(_BACKBONES[name]["blocks"])): name for name in _RELEASED}
+    if found not in sizes:
+        known = ", ".join(f"{name} {size}" for size, name in sizes.items())
+        raise UserError(
+            f"{source}: a SAM 2 of width and depth {found}, which Meta hasn't released ({known}); "
+            "give a folder with its config.json"
+        )
+    return sizes[found], "2.1" if "occlusion_spatial_embedding_parameter" in state else "2.0"
 
 
 @torch.no_grad()

@@ -2,43 +2,28 @@
 
 transformers' video session takes one object at a time and no embedding prompts, so this adapter calls the image
 encoder, prompt encoder, mask decoder, memory attention and memory encoder of ``Sam2VideoModel`` itself, for P
-(object, frame) pairs at a time. :class:`word2mask.segmenters.tracker.Tracker` keeps the memory bank; here is one step.
+(object, frame) pairs at a time. The memory is in :mod:`word2mask.segmenters.sam2_memory`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import copy
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import torch
 import torch.nn.functional as F
+from safetensors.torch import save_file
 from torch import nn
 from transformers import Sam2VideoConfig, Sam2VideoModel
-from transformers.models.sam2_video.modeling_sam2_video import NO_OBJ_SCORE, get_1d_sine_pe
 
 from word2mask.errors import UserError
 from word2mask.segmenters.architectures import initialise, sam2_config
 from word2mask.segmenters.interface import Decoded, FrameFeatures, Segmenter
+from word2mask.segmenters.sam2_files import ORIGINAL_DECODER_FILE, build_sam2, read_sam2
+from word2mask.segmenters.sam2_memory import MemoryFrame, MemorySteps
 
 __all__ = ["MemoryFrame", "SAM2Segmenter"]
-
-#: Logits that stand for a given mask, outside and inside (Meta's ``_use_mask_as_output``).
-GIVEN_MASK_LOGITS = (-10.0, 10.0)
-
-
-@dataclass
-class MemoryFrame:
-    """What N objects remember of one frame.
-
-    Attributes:
-        features: bfloat16 ``[N,M,S/16,S/16]``, spatial memory (M = 64); bfloat16 as in Meta's code, which halves it.
-        pointers: float ``[N,C]``, one object pointer each.
-    """
-
-    features: torch.Tensor
-    pointers: torch.Tensor
 
 
 def _chain_pointwise(features: torch.Tensor, first: nn.Conv2d, second: nn.Conv2d) -> torch.Tensor:
@@ -51,18 +36,20 @@ def _chain_pointwise(features: torch.Tensor, first: nn.Conv2d, second: nn.Conv2d
     return F.conv2d(features, (outer @ inner)[:, :, None, None], bias)
 
 
-class SAM2Segmenter(Segmenter):
+class SAM2Segmenter(MemorySteps, Segmenter):
     """SAM 2 or 2.1 of any size.
 
     Args:
         model: transformers' model; it stays reachable as :attr:`model`, and its parameters are this module's.
+        original_decoder: the mask decoder as it was before ``model``'s was trained, if it was; never trains itself.
     """
 
     backbone: ClassVar[type] = Sam2VideoModel
 
-    def __init__(self, model: Sam2VideoModel) -> None:
+    def __init__(self, model: Sam2VideoModel, original_decoder: nn.Module | None = None) -> None:
         super().__init__()
         self.model = model
+        self.original_decoder = None if original_decoder is None else original_decoder.requires_grad_(False).eval()
         self.side: int = model.config.image_size
         self.prompt_dim: int = model.config.prompt_encoder_config.hidden_size
 
@@ -93,34 +80,78 @@ class SAM2Segmenter(Segmenter):
 
     @classmethod
     def from_pretrained(cls, folder: str | Path, dtype: torch.dtype = torch.float32) -> SAM2Segmenter:
-        """Reads a folder with ``config.json`` and ``model.safetensors`` (transformers' own layout).
+        """Reads SAM 2 from disk, whichever way it was written.
+
+        Args:
+            folder: a folder with ``config.json`` and ``model.safetensors`` (transformers' layout, and what
+                :meth:`save_pretrained` writes), or a file: Meta's own ``.pt``, or ``.safetensors`` with Meta's names or
+                transformers'. The size and version of a file are seen from its tensors.
+            dtype: of the weights.
 
         Raises:
-            UserError: no such folder, a file missing, or weights that don't fit the configuration.
+            UserError: no such file, one of another kind, or weights that are not all of SAM 2's and no others.
         """
-        folder = Path(folder)
-        for name in ("config.json", "model.safetensors"):
-            if not (folder / name).is_file():
-                raise UserError(
-                    f"{folder / name}: no such file; give a folder that SAM2Segmenter.save_pretrained wrote"
-                )
-        model, info = Sam2VideoModel.from_pretrained(folder, dtype=dtype, output_loading_info=True)
-        wrong = {key: sorted(info[key]) for key in ("missing_keys", "unexpected_keys") if info.get(key)}
-        if wrong or info.get("mismatched_keys"):
-            raise UserError(f"{folder}: weights don't fit config.json: {wrong or info['mismatched_keys']}")
-        return cls(model).eval()
+        files = read_sam2(folder)
+        segmenter = cls(build_sam2(files, dtype, str(folder))).eval()
+        if files.original_decoder is not None:
+            segmenter.keep_original_decoder(files.original_decoder)
+        return segmenter
 
     def save_pretrained(self, folder: str | Path, dtype: torch.dtype | None = None) -> None:
-        """Writes ``config.json`` and ``model.safetensors``.
+        """Writes ``config.json`` and ``model.safetensors``, and the original decoder into a file of its own.
 
         Args:
             folder: made if need be.
             dtype: of the floating-point weights on disk; ``None`` keeps the model's own.
         """
-        state = self.model.state_dict()
-        if dtype is not None:
-            state = {key: value.to(dtype) if value.is_floating_point() else value for key, value in state.items()}
-        self.model.save_pretrained(folder, state_dict={key: value.contiguous() for key, value in state.items()})
+
+        def contiguous(module: nn.Module) -> dict[str, torch.Tensor]:
+            return {
+                key: (value.to(dtype) if dtype is not None and value.is_floating_point() else value).contiguous()
+                for key, value in module.state_dict().items()
+            }
+
+        self.model.save_pretrained(folder, state_dict=contiguous(self.model))
+        if self.original_decoder is not None:
+            save_file(contiguous(self.original_decoder), Path(folder) / ORIGINAL_DECODER_FILE)
+
+    # ---------------------------------------------------------------- two decoders
+
+    def keep_original_decoder(self, state: dict[str, torch.Tensor] | None = None) -> Self:
+        """Keeps a mask decoder beside the one that trains, for :meth:`propagator`; in place.
+
+        Args:
+            state: of the decoder; ``None`` copies the present one, unless one is kept already.
+
+        Raises:
+            UserError: ``state`` is of another decoder.
+        """
+        if self.original_decoder is None or state is not None:
+            decoder = copy.deepcopy(self.model.mask_decoder).requires_grad_(False).eval()
+            if state is not None:
+                try:
+                    decoder.load_state_dict(state)
+                except RuntimeError as error:
+                    raise UserError(f"the original mask decoder isn't of this SAM 2: {error}") from None
+            self.original_decoder = decoder
+        return self
+
+    def propagator(self) -> SAM2Segmenter:
+        """This segmenter with its original decoder in the place of the trained one; all else is shared, not copied."""
+        if self.original_decoder is None:
+            return self
+        model = copy.copy(self.model)
+        model._modules = {**self.model._modules, "mask_decoder": self.original_decoder}
+        propagator = type(self)(model)
+        propagator.training = self.training
+        return propagator
+
+    def requires_grad_(self, requires_grad: bool = True) -> Self:
+        """As usual, but the original decoder never trains."""
+        super().requires_grad_(requires_grad)
+        if self.original_decoder is not None:
+            self.original_decoder.requires_grad_(False)
+        return self
 
     # ---------------------------------------------------------------- frames
 
@@ -290,166 +321,3 @@ class SAM2Segmenter(Segmenter):
             object_logits=object_logits[:, 0, 0],
             tokens=tokens[pairs, best],
         )
-
-    # ---------------------------------------------------------------- memory: one step of it
-
-    def suppress_absent(self, decoded: Decoded) -> torch.Tensor:
-        """Mask logits ``[P,S/4,S/4]`` with those of absent objects set to -1024, as SAM 2 tracks them."""
-        present = (decoded.object_logits > 0)[:, None, None]
-        return torch.where(present, decoded.mask_logits, NO_OBJ_SCORE)
-
-    def enlarge(self, mask_logits: torch.Tensor) -> torch.Tensor:
-        """Mask logits ``[P,h,w]`` at the input's resolution, ``[P,S,S]``."""
-        size = (self.side, self.side)
-        enlarged = F.interpolate(mask_logits.unsqueeze(1).float(), size=size, mode="bilinear", align_corners=False)
-        return enlarged.squeeze(1).to(mask_logits.dtype)
-
-    def object_pointers(self, tokens: torch.Tensor, object_logits: torch.Tensor) -> torch.Tensor:
-        """Object pointers ``[P,C]`` of mask tokens ``[P,C]``; absent objects share a learned pointer."""
-        present = (object_logits > 0).to(tokens.dtype).unsqueeze(-1)
-        return present * self.model.object_pointer_proj(tokens) + (1 - present) * self.model.no_object_pointer
-
-    def remember(
-        self,
-        features: FrameFeatures,
-        frame_index: torch.Tensor,
-        mask_logits: torch.Tensor,
-        object_logits: torch.Tensor,
-        pointers: torch.Tensor,
-        binarize: bool = False,
-    ) -> MemoryFrame:
-        """Encodes frames and their masks into memory.
-
-        Args:
-            features: encoded frames.
-            frame_index: int64 ``[P]``.
-            mask_logits: float ``[P,S,S]``.
-            object_logits: float ``[P]``.
-            pointers: float ``[P,C]``.
-            binarize: threshold the mask first; SAM 2 does so on frames that were prompted.
-        """
-        model, config = self.model, self.model.config
-        given = mask_logits.unsqueeze(1)
-        shares = (given > 0).to(self.dtype) if binarize else given.sigmoid().to(self.dtype)
-        scaled = shares * config.sigmoid_scale_for_mem_enc + config.sigmoid_bias_for_mem_enc
-        memory, _ = model.memory_encoder(features.levels[-1][frame_index], scaled)
-        if model.occlusion_spatial_embedding_parameter is not None:
-            absent = (object_logits <= 0).to(memory.dtype).view(-1, 1, 1, 1)
-            memory = memory + absent * model.occlusion_spatial_embedding_parameter[..., None, None]
-        return MemoryFrame(memory.to(torch.bfloat16), pointers)
-
-    def remember_decoded(
-        self, features: FrameFeatures, frame_index: torch.Tensor, decoded: Decoded, binarize: bool = False
-    ) -> MemoryFrame:
-        """Memory of frames with the masks that the decoder found; see :meth:`remember`."""
-        pointers = self.object_pointers(decoded.tokens, decoded.object_logits)
-        masks = self.enlarge(self.suppress_absent(decoded))
-        return self.remember(features, frame_index, masks, decoded.object_logits, pointers, binarize)
-
-    def remember_masks(
-        self, features: FrameFeatures, frame_index: torch.Tensor, masks: torch.Tensor
-    ) -> tuple[MemoryFrame, Decoded]:
-        """Memory of frames whose masks are given from outside; the mask itself becomes the output.
-
-        The pointer comes from the decoder prompted with the mask, by the single-mask token as in Meta's
-        ``_use_mask_as_output`` (transformers 5.23 takes the three-mask head there, which Meta's training never does).
-
-        Args:
-            features: encoded frames.
-            frame_index: int64 ``[P]``.
-            masks: bool ``[P,h,w]``, any resolution.
-        """
-        size = (self.side, self.side)
-        shares = masks.unsqueeze(1).to(self.dtype)
-        if tuple(masks.shape[-2:]) != size:
-            shares = F.interpolate(shares.float(), size=size, mode="bilinear", align_corners=False, antialias=True)
-            shares = shares.to(self.dtype)
-        outside, inside = GIVEN_MASK_LOGITS
-        full = shares * (inside - outside) + outside
-        low_size = (self.mask_side, self.mask_side)
-        low = F.interpolate(full.float(), size=low_size, mode="bilinear", align_corners=False, antialias=True)
-        decoded = self.decode_embeddings(
-            features,
-            frame_index,
-            self.embed_points(len(masks)),
-            self.embed_masks(self.model.mask_downsample(shares).squeeze(1)),
-            # Meta and transformers both leave the "no memory" embedding out on this path.
-            conditioned=features.levels[-1][frame_index],
-            multimask=False,
-        )
-        pointers = self.object_pointers(decoded.tokens, decoded.object_logits)
-        present = masks.flatten(1).any(dim=1)
-        object_logits = torch.where(present, inside, outside).to(self.dtype)
-        pointers = torch.where(present[:, None], pointers, self.model.no_object_pointer)
-        memory = self.remember(features, frame_index, full.squeeze(1), object_logits, pointers, binarize=True)
-        given = Decoded(low.squeeze(1).to(self.dtype), torch.ones_like(decoded.iou), object_logits, decoded.tokens)
-        return memory, given
-
-    def attend_memory(
-        self,
-        features: FrameFeatures,
-        frame_index: torch.Tensor,
-        memories: Sequence[tuple[int, torch.Tensor]],
-        pointers: Sequence[tuple[int, torch.Tensor]],
-        max_pointers: int | None = None,
-    ) -> torch.Tensor:
-        """Conditions the coarsest features of P pairs on what their objects remember.
-
-        Args:
-            features: encoded frames.
-            frame_index: int64 ``[P]``.
-            memories: (frames ago, spatial memory ``[P,M,h,w]``); 0 marks a conditioning frame, whenever it was.
-            pointers: (signed frames ago, object pointers ``[P,C]``).
-            max_pointers: the span by which a pointer's age is normalised; ``None`` takes the configuration's.
-
-        Returns:
-            float ``[P,C,S/16,S/16]``, for ``conditioned`` of :meth:`decode_embeddings`.
-        """
-        model, dtype = self.model, self.dtype
-        current = features.levels[-1][frame_index]
-        num_pairs, channels, height, width = current.shape
-        if num_pairs == 0:
-            return current
-        grid = self._grid_encoding(height, width, model.mem_dim, current)
-        temporal = model.memory_temporal_positional_encoding
-        keys = [memory.to(dtype).flatten(2).permute(2, 0, 1) for _, memory in memories]
-        encodings = [(grid + temporal[ago - 1]).expand(-1, num_pairs, -1) for ago, _ in memories]
-        num_pointer_tokens = 0
-        if pointers:
-            span = (max_pointers or model.config.max_object_pointers_in_encoder) - 1
-            splits = channels // model.mem_dim
-            tokens = torch.stack([pointer.to(dtype) for _, pointer in pointers])
-            tokens = tokens.reshape(-1, num_pairs, splits, model.mem_dim).transpose(1, 2).flatten(0, 1)
-            if model.config.enable_temporal_pos_encoding_for_object_pointers:
-                age = torch.tensor([ago for ago, _ in pointers], device=tokens.device, dtype=torch.float32) / span
-                encoding = get_1d_sine_pe(age, dim=channels).to(dtype)
-                encoding = model.temporal_positional_encoding_projection_layer(encoding)
-                encoding = encoding.unsqueeze(1).expand(-1, num_pairs, -1).repeat_interleave(splits, dim=0)
-            else:
-                encoding = torch.zeros_like(tokens)
-            keys.append(tokens)
-            encodings.append(encoding)
-            num_pointer_tokens = len(tokens)
-        attended = model.memory_attention(
-            current_vision_features=current.flatten(2).permute(2, 0, 1),
-            current_vision_position_embeddings=self._grid_encoding(height, width, channels, current),
-            memory=torch.cat(keys),
-            memory_posision_embeddings=torch.cat(encodings),  # the misspelling is transformers' own
-            num_object_pointer_tokens=num_pointer_tokens,
-        )
-        # [1,P,h·w,C]: transformers swaps the first two of four dimensions, not "sequence first".
-        return attended[0].transpose(1, 2).reshape(num_pairs, channels, height, width)
-
-    def _grid_encoding(self, height: int, width: int, channels: int, like: torch.Tensor) -> torch.Tensor:
-        """Sine encoding of the grid's positions, ``[h·w,1,channels]``, in the dtype of ``like``."""
-        encoding = self.model.memory_encoder.position_encoding
-        table = encoding.build_sine_position_embedding(
-            torch.Size((1, channels, height, width)),
-            like.device,
-            like.dtype,
-            channels // 2,
-            encoding.normalize,
-            encoding.scale,
-            encoding.temperature,
-        )
-        return table.flatten(2).permute(2, 0, 1)
