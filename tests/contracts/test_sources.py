@@ -1,6 +1,7 @@
 """Every source keeps the contract of Sample, in both views. Sources are found, not listed."""
 
 import importlib
+import inspect
 import pickle
 import pkgutil
 
@@ -15,9 +16,17 @@ from word2mask.text.special_tokens import SEG, SPECIAL_TOKENS
 
 for module in pkgutil.iter_modules(word2mask.data.sources.__path__):
     importlib.import_module(f"word2mask.data.sources.{module.name}")
-SOURCES = sorted(
-    (cls for cls in Source.__subclasses__() if cls.__module__.startswith("word2mask.")), key=lambda cls: cls.__name__
-)
+
+
+def kinds_of(cls):
+    """Every class below that can be built, however far."""
+    for kind in cls.__subclasses__():
+        yield from kinds_of(kind)
+        if kind.__module__.startswith("word2mask.") and not inspect.isabstract(kind):
+            yield kind
+
+
+SOURCES = sorted(kinds_of(Source), key=lambda cls: cls.__name__)
 EVALUATED = [cls for cls in SOURCES if cls.__name__ != "ShuffledText"]
 
 

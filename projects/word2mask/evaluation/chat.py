@@ -9,12 +9,13 @@ from typing import ClassVar
 from word2mask.data.sources.interface import Source
 from word2mask.data.sources.llava import LLaVA
 from word2mask.data.sources.video_chat import VideoChat
-from word2mask.evaluation.interface import Benchmark, Scores, mean
+from word2mask.evaluation.annotated_media import AnnotatedMediaBenchmark
+from word2mask.evaluation.interface import Scores, mean
 from word2mask.metrics.text import exact_match
 from word2mask.types import Result, Sample
 
 
-class ExactMatchBenchmark(Benchmark):
+class ExactMatchBenchmark(AnnotatedMediaBenchmark):
     """Asks a question in the dataset's own words and compares the answer with the reference."""
 
     metrics: ClassVar[dict[str, str]] = {"exact": "exact match"}
@@ -42,17 +43,8 @@ class ImageChat(ExactMatchBenchmark):
 
     name = "image_chat"
     default_title = "Questions about pictures"
-    splits: ClassVar[tuple[str, ...]] = ("val", "test")
     folder = "llava"
-
-    @classmethod
-    def open(cls, root: Path, split: str, annotations: str = "{split}.json", pictures: str = "images") -> Source:
-        """Paths below ``root``; ``{split}`` is replaced."""
-        return LLaVA(
-            root / annotations.replace("{split}", split),
-            root / pictures.replace("{split}", split),
-            per_expression=True,
-        )
+    reader = LLaVA
 
 
 class VideoQuestions(ExactMatchBenchmark):
@@ -60,14 +52,10 @@ class VideoQuestions(ExactMatchBenchmark):
 
     name = "video_chat"
     default_title = "Questions about videos"
-    splits: ClassVar[tuple[str, ...]] = ("val", "test")
     folder = "video_chat"
+    reader = VideoChat
 
     @classmethod
     def open(cls, root: Path, split: str, annotations: str = "{split}.json", videos: str = "videos") -> Source:
         """Paths below ``root``; ``{split}`` is replaced."""
-        return VideoChat(
-            root / annotations.replace("{split}", split),
-            root / videos.replace("{split}", split),
-            per_expression=True,
-        )
+        return super().open(root, split, annotations, videos)

@@ -25,7 +25,6 @@ class GRefCOCO(ReferringBenchmark):
         "pr@0.7": "Pr@0.7",
     }
     default_title = "Several objects, or none"
-    default_prompt = "Please segment {} in this picture."
     # One [SEG] an object: room for more of them than a single object needs.
     max_new_tokens = 96
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 
 from word2mask.data.sources.grounded_caption import GroundedCaption as GroundedCaptionSource
-from word2mask.data.sources.interface import Source
-from word2mask.evaluation.interface import Benchmark, Scores, mean
+from word2mask.evaluation.annotated_media import AnnotatedMediaBenchmark
+from word2mask.evaluation.interface import Scores, mean
 from word2mask.metrics.grounded_caption import (
     Detections,
     average_precision,
@@ -23,12 +22,12 @@ from word2mask.text.questions import CAPTION_QUESTIONS
 from word2mask.types import Result, Sample
 
 
-class GroundedCaption(Benchmark):
+class GroundedCaption(AnnotatedMediaBenchmark):
     """One caption a picture; the masks of its phrases against the masks of the reference's phrases."""
 
     name = "grounded_caption"
-    splits: ClassVar[tuple[str, ...]] = ("val", "test")
     folder = "grounded_caption"
+    reader = GroundedCaptionSource
     metrics: ClassVar[dict[str, str]] = {
         "miou": "mIoU",
         "miou_all": "mIoU over all objects",
@@ -38,15 +37,6 @@ class GroundedCaption(Benchmark):
     default_title = "Captions that point"
     default_prompt = CAPTION_QUESTIONS[0].format(medium="picture")
     max_new_tokens = 384
-
-    @classmethod
-    def open(cls, root: Path, split: str, annotations: str = "{split}.json", pictures: str = "images") -> Source:
-        """Paths below ``root``; ``{split}`` is replaced."""
-        return GroundedCaptionSource(
-            root / annotations.replace("{split}", split),
-            root / pictures.replace("{split}", split),
-            per_expression=True,
-        )
 
     @property
     def rules(self) -> str:

@@ -20,7 +20,6 @@ class ReasonSeg(ReferringBenchmark):
     folder = "ref_seg/ReasonSeg"
     metrics: ClassVar[dict[str, str]] = {"giou": "gIoU", "ciou": "cIoU", "pr@0.5": "Pr@0.5"}
     default_title = "Reasoning"
-    default_prompt = "Please segment {} in this picture."
     max_new_tokens = 96
 
     @classmethod

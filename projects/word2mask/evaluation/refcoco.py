@@ -26,7 +26,6 @@ class RefCOCO(ReferringBenchmark):
     }
     split_by: ClassVar[str] = "unc"
     default_title = "Referring expressions"
-    default_prompt = "Please segment {} in this picture."
 
     @classmethod
     def open(cls, root: Path, split: str) -> Source:

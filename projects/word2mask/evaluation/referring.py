@@ -12,6 +12,8 @@ from word2mask.types import Result, Sample
 class ReferringBenchmark(Benchmark):
     """Scores by pixel counts, which :class:`~word2mask.metrics.iou.IoUAccumulator` adds up."""
 
+    default_prompt = "Please segment {} in this picture."
+
     def score(self, result: Result, sample: Sample) -> Scores:
         """Pixel counts of the union of all segments against the union of all targets, outside of void."""
         prediction, target = union_of_segments(result, sample), union_of_targets(sample)

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import ClassVar
-
-from word2mask.data.sources.interface import Source
 from word2mask.data.sources.osprey import Osprey
 from word2mask.evaluation.chat import ExactMatchBenchmark
 
@@ -15,14 +11,5 @@ class Region(ExactMatchBenchmark):
 
     name = "region"
     default_title = "Marked regions"
-    splits: ClassVar[tuple[str, ...]] = ("val", "test")
     folder = "osprey"
-
-    @classmethod
-    def open(cls, root: Path, split: str, annotations: str = "{split}.json", pictures: str = "images") -> Source:
-        """Paths below ``root``; ``{split}`` is replaced."""
-        return Osprey(
-            root / annotations.replace("{split}", split),
-            root / pictures.replace("{split}", split),
-            per_expression=True,
-        )
+    reader = Osprey

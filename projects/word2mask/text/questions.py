@@ -49,6 +49,10 @@ REGION_QUESTIONS = (
     "What do you see in {}?",
 )
 
+#: Follows a question whose reference answer is a word or phrase (Liu et al., "Improved Baselines with Visual
+#: Instruction Tuning", 2023: the wording is part of the published training data).
+SHORT_ANSWER = "Answer the question using a single word or phrase."
+
 
 def segmentation_question(expression: str, rng: np.random.Generator, medium: str = "picture") -> str:
     """Asks for the mask of ``expression``; a text that is a question itself is kept, with a request for the mask."""

@@ -41,3 +41,47 @@ def test_wrong_input_is_refused_in_one_sentence(tmp_path):
         source.read(0, np.random.default_rng(0))
     with pytest.raises(UserError, match=r"regions\[1\]: .*3 descriptions for 2 regions"):
         source.read(1, np.random.default_rng(0))
+
+
+def test_pictures_of_several_folders(tmp_path):
+    Osprey.fixture(tmp_path)
+    file = tmp_path / "regions.json"
+    records = json.loads(file.read_text())
+    records[1]["file_name"] = "COCO_train2014_two.jpg"
+    file.write_text(json.dumps(records))
+    (tmp_path / "train2017").mkdir()
+    (tmp_path / "train2017" / "two.jpg").write_bytes((tmp_path / "images" / "one.jpg").read_bytes())
+    source = Osprey(file, [tmp_path / "train2017", tmp_path / "images"])
+    places = [source.read(index, np.random.default_rng(0)).media.name for index in range(2)]
+    assert places == [str(tmp_path / "images" / "one.jpg"), str(tmp_path / "train2017" / "two.jpg")]
+    (tmp_path / "train2017" / "two.jpg").unlink()
+    with pytest.raises(UserError, match=r"regions\[1\]: COCO_train2014_two.jpg lies in none of .*train2017, .*images"):
+        source.read(1, np.random.default_rng(0))
+
+
+def test_short_answers_are_asked_for(tmp_path):
+    source = Osprey.fixture(tmp_path, short_answers=True, per_expression=True)
+    sample = source.read(0)
+    expected = "What colour is region2? Answer the question using a single word or phrase."
+    assert sample.turns[0].text == sample.extra["expression"] == expected
+    assert sample.turns[1].text == "region2 is blue."
+
+
+def test_an_empty_conversation_is_left_out(tmp_path):
+    Osprey.fixture(tmp_path)
+    file = tmp_path / "regions.json"
+    records = json.loads(file.read_text())
+    records[0]["conversations"] = []
+    file.write_text(json.dumps(records))
+    source = Osprey(file, tmp_path / "images")
+    assert len(source) == 1 and source.read(0, np.random.default_rng(0)).id == "1"
+
+
+def test_no_angle_bracket_stays(tmp_path):
+    Osprey.fixture(tmp_path)
+    file = tmp_path / "regions.json"
+    records = json.loads(file.read_text())
+    records[0]["conversations"][1]["value"] = "<region1, region2> are <p>boxes</p>."
+    file.write_text(json.dumps(records))
+    sample = Osprey(file, tmp_path / "images").read(0, np.random.default_rng(0))
+    assert sample.turns[1].text == "region1, region2 are pboxes/p."

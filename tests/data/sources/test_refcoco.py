@@ -7,7 +7,8 @@ import subprocess
 import numpy as np
 import pytest
 
-from word2mask.data.sources.refcoco import RefCOCO, clean_expression
+from word2mask.data.sources.refcoco import RefCOCO
+from word2mask.data.sources.referring_images import clean_expression
 from word2mask.errors import UserError
 from word2mask.text.special_tokens import SEG
 
@@ -29,8 +30,8 @@ def test_a_picture_is_a_record_with_its_objects_as_turns(tmp_path):
     assert seen == {"blue", "left", "the red box"}
 
 
-def test_objects_per_sample(tmp_path):
-    source = RefCOCO.fixture(tmp_path / "r", objects_per_sample=1)
+def test_expressions_per_sample(tmp_path):
+    source = RefCOCO.fixture(tmp_path / "r", expressions_per_sample=1)
     asked = {bool("blue" in source.read(0, np.random.default_rng(seed)).turns[0].text) for seed in range(20)}
     assert asked == {True, False} and source.read(0, np.random.default_rng(0)).masks.shape[0] == 1
 

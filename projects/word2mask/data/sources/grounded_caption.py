@@ -17,58 +17,33 @@ from typing import Any
 
 import numpy as np
 
-from word2mask.data.annotations import load_json, require_folder
 from word2mask.data.fixtures import write_picture
 from word2mask.data.media import open_image
-from word2mask.data.sources.interface import Source, drawing, record, stack_masks
+from word2mask.data.sources.annotated_media import AnnotatedPictures
+from word2mask.data.sources.interface import drawing, record, stack_masks
 from word2mask.ops.masks import box_to_mask, encode_rle, segmentation_to_mask, union
 from word2mask.text.questions import grounded_caption_question
 from word2mask.text.special_tokens import PHRASE_END, PHRASE_START, SEG
 from word2mask.types import Sample, Turn
 
 
-class GroundedCaption(Source):
+class GroundedCaption(AnnotatedPictures):
     """A picture a record: its caption with one ``[SEG]`` after every phrase, which stands for all masks of the phrase.
 
     Phrases go in the order of the caption. Where two overlap, the one that begins first stays (the longer one,
     if they begin together). ``per_expression``: the same in fixed wording; ``extra`` holds besides ``caption``,
     ``phrases`` (one per mask) and ``file_name``, and ``expression`` is empty.
-
-    Args:
-        annotations: the JSON file.
-        image_folder: where the pictures lie.
-        per_expression: the view for evaluation.
-        name: what to call it; the file's name without.
-
-    Raises:
-        UserError: when the file or folder is missing or damaged.
     """
 
     tasks = ("grounded_caption",)
-
-    def __init__(
-        self,
-        annotations: str | Path,
-        image_folder: str | Path,
-        per_expression: bool = False,
-        name: str | None = None,
-    ) -> None:
-        self._file = Path(annotations)
-        self._image_folder = require_folder(Path(image_folder), f"the pictures of {self._file.name}")
-        self.name = name or self._file.stem
-        self.per_expression = per_expression
-        self._records = load_json(self._file, list)
-
-    def __len__(self) -> int:
-        return len(self._records)
+    id_key = "image_id"
 
     def read(self, index: int, rng: np.random.Generator | None = None) -> Sample:
         rng = drawing(rng, self.per_expression)
-        entry = self._records[index]
-        record_id = str(entry.get("image_id", index)) if isinstance(entry, dict) else str(index)
+        entry, _, record_id = self._locate(index)
         with record(self.name, record_id, self._file):
             caption = entry["caption"]
-            media = open_image(self._image_folder / entry["file_name"])
+            media = open_image(self._media_path(entry["file_name"]))
             height, width = media.frames.shape[1:3]
             spans = _spans(entry["groundings"], len(caption))
             masks = [
@@ -96,6 +71,9 @@ class GroundedCaption(Source):
                 masks=stack_masks(masks, (height, width), media.name) if masks else None,
                 extra=extra if self.per_expression else {},
             )
+
+    def _count_questions(self, entry: Any) -> None:
+        return None
 
     @classmethod
     def fixture(cls, folder: Path, **options: object) -> GroundedCaption:

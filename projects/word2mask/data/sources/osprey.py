@@ -12,75 +12,70 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from word2mask.data.annotations import load_json, require_folder
 from word2mask.data.fixtures import box_polygon, write_picture
 from word2mask.data.media import open_image
-from word2mask.data.sources.interface import Source, drawing, record, stack_masks
+from word2mask.data.sources.annotated_media import AnnotatedPictures
+from word2mask.data.sources.interface import drawing, record, stack_masks
 from word2mask.data.sources.llava import turns_of
 from word2mask.ops.masks import segmentation_to_mask
-from word2mask.text.questions import region_question
+from word2mask.text.questions import SHORT_ANSWER, region_question
 from word2mask.types import Sample, Turn
 
 
-class Osprey(Source):
+class Osprey(AnnotatedPictures):
     """A picture with its regions a record; each is a visual prompt, named ``region1``, ``region2`` … in the text.
+
+    Reads all files of Osprey-724K: ``osprey_conversation``, ``osprey_detail_description``, ``osprey_short_form``,
+    ``osprey_part_level`` and ``osprey_lvis_positive_negative``. A record with an empty conversation is left out, as
+    the authors do.
 
     ``per_expression``: a question with its answer a record, without the turns before it but with all the regions;
     ``extra`` holds besides ``answer``.
 
     Args:
         annotations: the JSON file.
-        image_folder: where the pictures lie.
+        image_folder: where the pictures lie; one folder, or several that are looked through in order.
         per_expression: the view for evaluation.
         name: what to call it; the file's name without.
+        short_answers: every question also asks for a word or phrase, as published for ``osprey_short_form``.
 
     Raises:
-        UserError: when the file or folder is missing or damaged.
+        UserError: when the file or a folder is missing or damaged.
     """
 
     tasks = ("region",)
+    id_key = None
 
     def __init__(
         self,
         annotations: str | Path,
-        image_folder: str | Path,
+        image_folder: str | Path | Sequence[str | Path],
         per_expression: bool = False,
         name: str | None = None,
+        short_answers: bool = False,
     ) -> None:
-        self._file = Path(annotations)
-        self._image_folder = require_folder(Path(image_folder), f"the pictures of {self._file.name}")
-        self.name = name or self._file.stem
-        self.per_expression = per_expression
-        self._records = load_json(self._file, list)
-        self._questions: list[tuple[int, int]] = []
-        if per_expression:
-            for position, entry in enumerate(self._records):
-                with record(self.name, position, self._file):
-                    count = len(_turns(entry, np.random.default_rng(0))) // 2
-                    self._questions += [(position, number) for number in range(count)]
-
-    def __len__(self) -> int:
-        return len(self._questions if self.per_expression else self._records)
+        self.short_answers = short_answers
+        super().__init__(annotations, image_folder, per_expression, name)
 
     def read(self, index: int, rng: np.random.Generator | None = None) -> Sample:
         rng = drawing(rng, self.per_expression)
-        position, number = self._questions[index] if self.per_expression else (index, None)
-        entry = self._records[position]
-        record_id = str(position) if number is None else f"{position}/{number}"
+        entry, number, record_id = self._locate(index)
         with record(self.name, record_id, self._file):
             if not entry["annotation"]:
                 raise ValueError("no region in 'annotation'")
-            media = open_image(self._image_folder / entry["file_name"])
+            # COCO_train2014_000000000009.jpg is 000000000009.jpg in the folders of COCO 2017.
+            media = open_image(self._media_path(entry["file_name"], entry["file_name"].rpartition("_")[2]))
             regions = [
                 segmentation_to_mask(region["segmentation"], entry["height"], entry["width"])
                 for region in entry["annotation"]
             ]
-            turns, extra = _turns(entry, rng), {}
+            turns, extra = self._turns(entry, rng), {}
             if number is not None:
                 turns = turns[2 * number : 2 * number + 2]
                 extra = {"expression": turns[0].text, "answer": turns[1].text, "kind": _kind(entry, number)}
@@ -93,6 +88,23 @@ class Osprey(Source):
                 regions=stack_masks(regions, media.frames.shape[1:3], media.name)[:, 0],
                 extra=extra,
             )
+
+    def _usable_positions(self) -> list[int]:
+        return [
+            position
+            for position, entry in enumerate(self._records)
+            if not (isinstance(entry, dict) and entry.get("conversations", True) == [])
+        ]
+
+    def _count_questions(self, entry: Any) -> int:
+        return len(self._turns(entry, np.random.default_rng(0))) // 2
+
+    def _turns(self, entry: dict[str, Any], rng: np.random.Generator) -> tuple[Turn, ...]:
+        """The record's own conversation, or a question with each description."""
+        turns = _conversation(entry, rng)
+        if not self.short_answers:
+            return turns
+        return tuple(Turn(turn.role, f"{turn.text} {SHORT_ANSWER}") if turn.role == "user" else turn for turn in turns)
 
     @classmethod
     def fixture(cls, folder: Path, **options: object) -> Osprey:
@@ -112,7 +124,7 @@ class Osprey(Source):
         return cls(folder / "regions.json", folder / "images", **options)
 
 
-def _turns(entry: dict[str, Any], rng: np.random.Generator) -> tuple[Turn, ...]:
+def _conversation(entry: dict[str, Any], rng: np.random.Generator) -> tuple[Turn, ...]:
     """The record's own conversation, or a question with each description."""
     if "conversations" in entry:
         return tuple(Turn(turn.role, _unmark(turn.text)) for turn in turns_of(entry)[0])
@@ -129,8 +141,8 @@ def _turns(entry: dict[str, Any], rng: np.random.Generator) -> tuple[Turn, ...]:
 
 
 def _unmark(text: str) -> str:
-    """``<region1>`` as ``region1``; the encoder names the regions so."""
-    return re.sub(r"<(region\d+)>", r"\1", text)
+    """``<region1>`` as ``region1``, which the encoder names the regions; no angle bracket stays, as published."""
+    return text.replace("<", "").replace(">", "")
 
 
 def _kind(entry: dict[str, Any], number: int) -> str:

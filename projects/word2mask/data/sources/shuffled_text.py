@@ -53,4 +53,4 @@ class ShuffledText(Source):
     def fixture(cls, folder: Path, **options: object) -> ShuffledText:
         from word2mask.data.sources.refcoco import RefCOCO
 
-        return cls(RefCOCO.fixture(folder, objects_per_sample=1), **options)
+        return cls(RefCOCO.fixture(folder, expressions_per_sample=1), **options)

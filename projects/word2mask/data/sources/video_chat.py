@@ -12,20 +12,21 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 
-from word2mask.data.annotations import load_json, require_folder
 from word2mask.data.fixtures import draw_boxes
 from word2mask.data.media import VideoFile
-from word2mask.data.sources.interface import Source, drawing, record
-from word2mask.data.sources.llava import list_questions, name_record, turns_of
+from word2mask.data.sources.annotated_media import AnnotatedMedia
+from word2mask.data.sources.interface import drawing, record
+from word2mask.data.sources.llava import count_questions, turns_of
 from word2mask.ops.frames import segment_frames
 from word2mask.types import Sample
 
 
-class VideoChat(Source):
+class VideoChat(AnnotatedMedia):
     """A conversation a record, with one frame drawn from each of ``frames_per_sample`` equal segments of its video.
 
     ``per_expression``: a question with its answer a record, without the turns before it; ``media`` is ``None`` and
@@ -43,6 +44,7 @@ class VideoChat(Source):
     """
 
     tasks = ("video_chat",)
+    media = "videos"
 
     def __init__(
         self,
@@ -52,29 +54,22 @@ class VideoChat(Source):
         per_expression: bool = False,
         name: str | None = None,
     ) -> None:
-        self._file = Path(annotations)
-        self._video_folder = require_folder(Path(video_folder), f"the videos of {self._file.name}")
-        self.name = name or self._file.stem
+        super().__init__(annotations, video_folder, per_expression, name)
         self.frames_per_sample = frames_per_sample
-        self.per_expression = per_expression
-        self._records = load_json(self._file, list)
-        self._questions = list_questions(self._records, self.name, self._file) if per_expression else []
-
-    def __len__(self) -> int:
-        return len(self._questions if self.per_expression else self._records)
 
     def read(self, index: int, rng: np.random.Generator | None = None) -> Sample:
         rng = drawing(rng, self.per_expression)
-        position, number = self._questions[index] if self.per_expression else (index, None)
-        entry = self._records[position]
-        record_id = name_record(entry, position, number)
+        entry, number, record_id = self._locate(index)
         with record(self.name, record_id, self._file):
             turns, extra = turns_of(entry, number)
-            video = VideoFile(self._video_folder / entry["video"])
+            video = VideoFile(self._media_path(entry["video"]))
             if self.per_expression:
                 return Sample(self.name, record_id, "video_chat", turns, extra=extra | {"video": video})
             frames = segment_frames(len(video), self.frames_per_sample, rng)
             return Sample(self.name, record_id, "video_chat", turns, video.media(frames))
+
+    def _count_questions(self, entry: Any) -> int:
+        return count_questions(entry)
 
     @classmethod
     def fixture(cls, folder: Path, **options: object) -> VideoChat:
