@@ -148,6 +148,23 @@ class MLLM(nn.Module, ABC):
             state_token: whose states are wanted.
         """
 
+    def checkpoint_gradients(self, enabled: bool = True) -> Self:
+        """Whether training computes each layer's activations twice instead of keeping them; in place.
+
+        It works for layers in training mode. The inputs aren't made to require gradients, as transformers would have
+        it: the kind of checkpointing used doesn't need that, and a frozen vision tower would be differentiated for
+        nothing.
+
+        Args:
+            enabled: on or off.
+        """
+        if enabled:
+            self.model.activation_checkpointing_enable({"use_reentrant": False})
+            self.model.disable_input_require_grads()
+        else:
+            self.model.activation_checkpointing_disable()
+        return self
+
     @abstractmethod
     def with_grounding_tokens(self) -> Self:
         """Adds those of :data:`word2mask.text.special_tokens.SPECIAL_TOKENS` that the tokenizer lacks; in place."""
