@@ -34,9 +34,7 @@ def fitted_size(height: int, width: int, factor: int, min_pixels: int, max_pixel
     (560, 756)
     """
     if max(height, width) > MAX_ASPECT * min(height, width):
-        raise ValueError(
-            f"a picture of {width} by {height} pixels is more than {MAX_ASPECT} times as long as it is wide"
-        )
+        raise ValueError(f"{width} by {height} pixels is more than {MAX_ASPECT} times as long as wide")
     rows, columns = round(height / factor), round(width / factor)
     area = height * width
     if rows * columns * factor**2 > max_pixels:

@@ -53,6 +53,12 @@ CHAT_TEMPLATES: dict[str, ChatTemplate] = {
     template.name: template
     for template in (
         ChatTemplate(name="qwen_chat", stop=("<|im_end|>", "<|endoftext|>"), **_CHATML),
+        # As the published inference prompts Qwen2.5-VL, whose own template has a system prompt; training has none.
+        ChatTemplate(
+            name="qwen_assistant",
+            stop=("<|im_end|>", "<|endoftext|>"),
+            **(_CHATML | {"system": "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n"}),
+        ),
         ChatTemplate(name="internlm2_chat", stop=("<|im_end|>",), bos="turn", **_CHATML),
         ChatTemplate(
             name="phi3_chat",
