@@ -4,6 +4,7 @@ import importlib
 import inspect
 import pickle
 import pkgutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ import word2mask.mllms
 from word2mask.data.collate import collate
 from word2mask.data.encode import Encoder
 from word2mask.errors import UserError
+from word2mask.inference.session import Session
 from word2mask.losses.grounding import GroundingLoss
 from word2mask.mllms.decoding import left_padded
 from word2mask.mllms.interface import MLLM
@@ -168,6 +170,15 @@ def test_answers_are_those_of_full_passes_without_a_cache(model, limit):
             places = (ids[0] == seg).nonzero().flatten()
             assert len(answer.seg_hidden[0]) == len(places)
             torch.testing.assert_close(answer.seg_hidden[0], hidden[places - shift], **CLOSE)
+
+
+def test_no_answers_while_checkpointing_gradients():
+    """Layers that checkpoint keep no cache, so that answers would be nonsense."""
+    model = FAMILIES[0].tiny().checkpoint_gradients()
+    batch = batch_of(model, encode(model)[:1])
+    assert len(model.generate(batch, 2).ids) == 1
+    with pytest.raises(ValueError, match=r"call eval\(\)"):
+        model.train().generate(batch, 2)
 
 
 def test_media_and_their_places_must_agree(model):
@@ -337,3 +348,20 @@ def test_exported_and_read_again(family, tmp_path):
     assert type(again.mllm) is family and again.mllm.settings == model.mllm.settings
     batch = batch_of(model.mllm, encode(model.mllm))
     assert torch.equal(states(again.mllm, batch), states(model.mllm, batch))
+
+
+@pytest.mark.parametrize("family", FAMILIES, ids=lambda cls: cls.__name__)
+def test_served(family):
+    """Requests of every kind through a session, alone and side by side, with a mask of the media's size each."""
+    model = GroundedMLLM(family.tiny(), SAM2Segmenter.tiny())
+    loud(model.mllm)
+    session = Session(model, key_frames=2)
+    asked = [replace(request, max_new_tokens=8) for request in requests()]
+    together = session.batch(asked)
+    assert any(result.segments for result in together)
+    for request, result in zip(asked, together, strict=True):
+        alone = session.ask(request)
+        assert alone.raw_text == result.raw_text and len(alone.segments) == len(result.segments)
+        for first, second in zip(alone.segments, result.segments, strict=True):
+            assert first.masks.shape == request.media.frames.shape[:3]
+            assert (first.masks == second.masks).mean() > 0.99

@@ -21,10 +21,17 @@ def test_round_trip(name):
     assert parse_transcript(text, template) == turns
 
 
-def test_media_placeholders_are_dropped():
-    past = (
-        "<|im_start|>user\n<img><IMG_CONTEXT></img>\n<img></img>\nWho?<|im_end|>\n<|im_start|>assistant\nMe.<|im_end|>"
-    )
+@pytest.mark.parametrize(
+    "media",
+    [
+        "<image>\n",
+        "<img><IMG_CONTEXT></img>\n<img></img>\n",
+        "<|vision_start|><|image_pad|><|vision_end|>\n<|vision_start|><|image_pad|><|vision_end|>\n",
+        "<|vision_start|><|image_pad|><|vision_end|><|vision_start|><|image_pad|><|vision_end|>",
+    ],
+)
+def test_media_placeholders_are_dropped(media):
+    past = f"<|im_start|>user\n{media}Who?<|im_end|>\n<|im_start|>assistant\nMe.<|im_end|>"
     assert parse_transcript(past, chat_template("qwen_chat"))[0].text == "Who?"
 
 

@@ -10,13 +10,19 @@ from word2mask.types import Turn
 
 __all__ = ["parse_transcript"]
 
+#: Media as the MLLM families write them, at the start of a question.
+_MEDIA = re.compile(
+    r"^(?:<image>|(?:(?:<img>.*?</img>|<\|vision_start\|>.*?<\|vision_end\|>)\n?)+)\n?", flags=re.DOTALL
+)
+
 
 def parse_transcript(text: str, template: ChatTemplate) -> tuple[Turn, ...]:
     """The turns of a conversation as the published models return and accept it (``past_text``).
 
     Args:
-        text: whole question-answer pairs in the template; may be empty. An ``<image>`` or ``<img>…</img>`` before the
-            first question is dropped, because the media's place is known.
+        text: whole question-answer pairs in the template; may be empty. An ``<image>`` or the media's own tokens
+            (``<img>…</img>``, ``<|vision_start|>…<|vision_end|>``) before the first question are dropped, because the
+            media's place is known.
         template: the model's own.
 
     Raises:
@@ -40,7 +46,7 @@ def parse_transcript(text: str, template: ChatTemplate) -> tuple[Turn, ...]:
                 f"past_text isn't written in the chat template {template.name}: "
                 f"expected {template.user_prefix!r} at {rest[position : position + 40]!r}"
             )
-        question = re.sub(r"^(?:<image>|(?:<img>.*?</img>\n?)+)\n?", "", match.group(1), flags=re.DOTALL)
+        question = _MEDIA.sub("", match.group(1))
         turns += [Turn("user", question), Turn("assistant", match.group(2))]
         position = match.end()
     return tuple(turns)

@@ -85,7 +85,12 @@ def greedy_answers(
         max_new_tokens: upper limit of each answer.
         state_id: the token whose states are wanted; ``None`` for none.
         seg_state: the state ``"at"`` each such token or just ``"before"`` it.
+
+    Raises:
+        ValueError: the layers checkpoint gradients, and so would forget what they have read.
     """
+    if language_model.training and getattr(language_model, "gradient_checkpointing", False):
+        raise ValueError("the model is training with gradient checkpointing; call eval() before it is to answer")
     embeddings, mask, positions = prompts.embeddings, prompts.attention_mask, prompts.position_ids
     extra: Mapping[str, Any] = prompts.first_pass
     cache = DynamicCache(config=language_model.config)
