@@ -265,7 +265,8 @@ def run(arguments: argparse.Namespace) -> None:
 
 def session_settings(session: Session) -> dict[str, Any]:
     """What else an answer depends on."""
-    return {name: getattr(session, name) for name in ("key_frames", "key_frame_choice", "threshold")}
+    names = ("key_frames", "key_frame_choice", "threshold", "propagate_with")
+    return {name: getattr(session, name) for name in names if getattr(session, name) is not None}
 
 
 def main() -> int:

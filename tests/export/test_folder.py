@@ -55,6 +55,19 @@ def test_files(folder):
     assert "* config: `sa2va_shapes.py`" in (folder / "README.md").read_text()
 
 
+def test_both_decoders_are_exported(tmp_path):
+    """A decoder that was trained goes out with the original one, and both come back."""
+    plan = TrainablePlan(lora_rank=0, train=("mask_decoder",))
+    model = GroundedMLLM(InternVL.tiny(), SAM2Segmenter.tiny(), trainable=plan)
+    with torch.no_grad():
+        model.segmenter.model.mask_decoder.mask_tokens.weight.add_(1)
+    save_hf(model, tmp_path / "model")
+    copy = load_grounded(tmp_path / "model")
+    expected, state = model.segmenter.state_dict(), copy.segmenter.state_dict()
+    assert state.keys() == expected.keys() and any("original_decoder" in name for name in state)
+    assert all(torch.equal(state[name], expected[name]) for name in state)
+
+
 @torch.no_grad()
 def test_masks_are_equal_bit_for_bit(model, folder):
     copy = load_grounded(folder)

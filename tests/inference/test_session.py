@@ -196,3 +196,57 @@ def test_empty_question_and_empty_video(model):
 def test_options_are_checked(model, option):
     with pytest.raises(UserError, match=next(iter(option))):
         Session(model, **option)
+
+
+@pytest.fixture
+def two_decoders(model):
+    """The model with a trained decoder beside the original one."""
+    decoder = model.segmenter.keep_original_decoder().model.mask_decoder
+    with torch.no_grad():
+        for parameter in decoder.parameters():
+            parameter.add_(torch.randn(parameter.shape, generator=torch.Generator().manual_seed(8)), alpha=0.1)
+    yield model
+    decoder.load_state_dict(model.segmenter.original_decoder.state_dict())
+    model.segmenter.original_decoder = None
+
+
+@pytest.mark.parametrize("choice", [None, "original", "trained"])
+def test_the_trained_decoder_finds_and_the_chosen_one_follows(two_decoders, speaks, monkeypatch, choice):
+    """Key frames by the trained decoder, and between them the tracker with whichever decoder was chosen."""
+    found, followed = [], []
+    segment, track = GroundedMLLM.segment, Tracker.track
+
+    def watched_segment(self, *arguments):
+        objects = segment(self, *arguments)
+        found.extend(objects)
+        return objects
+
+    def watched_track(self, frames, key_frames, num_frames):
+        followed.append((self.segmenter, key_frames))
+        return track(self, frames, key_frames, num_frames)
+
+    monkeypatch.setattr(GroundedMLLM, "segment", watched_segment)
+    monkeypatch.setattr(Tracker, "track", watched_track)
+    speaks("It is [SEG].")
+    media = clip(6)
+    session = Session(two_decoders, key_frames=2, propagate_with=choice)
+    (result,) = session.ask(ask(media=media)).segments
+    assert session.propagate_with == (choice or "original")
+    ((segmenter, key_frames),) = followed
+    expected = two_decoders.segmenter
+    assert segmenter.model.mask_decoder is (
+        expected.model.mask_decoder if choice == "trained" else expected.original_decoder
+    )
+    assert torch.equal(key_frames[0], found[0].mask_logits[:, 0])
+    # Frames between come out as that segmenter alone tracks them, its own image features included.
+    pixels = expected.processor.prepare_frames(media.frames)
+    alone = {t: masks for t, masks, _ in track(Tracker(segmenter), lambda t: pixels[t : t + 1], key_frames, 6)}
+    assert np.array_equal(result.masks[2], session._at_original_size(alone[2], (24, 20))[0])
+
+
+def test_the_original_decoder_must_be_there(model):
+    assert Session(model).propagate_with is None
+    with pytest.raises(UserError, match="keeps one mask decoder only"):
+        Session(model, propagate_with="original")
+    with pytest.raises(UserError, match='"original" or "trained", got \'both\''):
+        Session(model, propagate_with="both")

@@ -56,6 +56,7 @@ def batch_of(model, specification, seed=0):
     )
 
 
+DECODER = "segmenter.model.mask_decoder."
 MIXED = [("Yes.", 0), ("It is [SEG].", 1), ("[SEG] and [SEG].", 3), ("None.", 1), ("[SEG][SEG][SEG]", 1)]
 
 
@@ -197,3 +198,27 @@ def test_options_are_checked():
 def test_projector_must_fit():
     with pytest.raises(ValueError, match="projector maps 3 to 5"):
         GroundedMLLM(InternVL.tiny(), SAM2Segmenter.tiny(), projector=Projector(3, 5))
+
+
+@pytest.mark.parametrize("train", [("projector", "mask_decoder"), ("projector", "segmenter")])
+def test_a_decoder_that_trains_leaves_the_original_alone(train):
+    plan = TrainablePlan(lora_rank=0, train=train)
+    model = GroundedMLLM(InternVL.tiny(), SAM2Segmenter.tiny(), loss=GroundingLoss(num_points=None), trainable=plan)
+    decoder, original = model.segmenter.model.mask_decoder, model.segmenter.original_decoder
+    before = {name: tensor.clone() for name, tensor in original.state_dict().items()}
+    optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.1)
+    losses = model.train()(batch_of(model, MIXED))
+    (losses["loss_mask"] + losses["loss_dice"]).backward()
+    reached = {name for name, p in model.named_parameters() if p.grad is not None and p.grad.abs().sum() > 0}
+    inside = ("projector.", "segmenter.model.") if "segmenter" in train else ("projector.", DECODER)
+    assert all(name.startswith(inside) for name in reached)
+    parts = ("conv_s0", "conv_s1", "transformer", "mask_tokens", "output_hypernetworks_mlps", "upscale_conv2")
+    assert all(any(name.startswith(DECODER + part) for name in reached) for part in parts)
+    optimizer.step()
+    for name, tensor in original.state_dict().items():
+        assert torch.equal(tensor, before[name])
+    assert not torch.equal(decoder.conv_s0.weight, original.conv_s0.weight)
+
+
+def test_a_frozen_decoder_has_no_copy(model):
+    assert model.segmenter.original_decoder is None

@@ -160,6 +160,53 @@ def test_a_folder_that_does_not_fit_is_refused(segmenter, tmp_path):
         SAM2Segmenter.from_pretrained(tmp_path)
 
 
+def with_a_trained_decoder() -> SAM2Segmenter:
+    """A segmenter whose decoder has moved away from the one that it keeps."""
+    segmenter = SAM2Segmenter.tiny().keep_original_decoder()
+    with torch.no_grad():
+        for parameter in segmenter.model.mask_decoder.parameters():
+            parameter.add_(torch.randn(parameter.shape, generator=torch.Generator().manual_seed(8)), alpha=0.1)
+    return segmenter
+
+
+def test_the_original_decoder_stays_as_it_was(segmenter, features):
+    trained, prompts, frame = with_a_trained_decoder(), torch.ones(1, 1, 128), torch.tensor([0])
+    pixels = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    original = trained.propagator()
+    ours, moved, expected = (
+        one.decode(one.encode_frames(pixels), frame, prompts).mask_logits for one in (original, trained, segmenter)
+    )
+    assert torch.equal(ours, expected) and not torch.equal(moved, expected)
+    # Shared, not copied: only the decoder differs.
+    assert original.model.memory_encoder is trained.model.memory_encoder
+    assert original.model.no_memory_embedding is trained.model.no_memory_embedding
+    assert trained.model.mask_decoder is not trained.original_decoder is original.model.mask_decoder
+    assert segmenter.propagator() is segmenter
+
+
+def test_keeping_twice_keeps_the_first():
+    segmenter = with_a_trained_decoder()
+    kept = segmenter.original_decoder
+    assert segmenter.keep_original_decoder().original_decoder is kept
+    with pytest.raises(UserError, match="isn't of this SAM 2"):
+        segmenter.keep_original_decoder({"iou_token.weight": torch.zeros(1)})
+
+
+def test_the_original_decoder_never_trains():
+    segmenter = with_a_trained_decoder().requires_grad_(False).requires_grad_(True)
+    assert all(parameter.requires_grad for parameter in segmenter.model.parameters())
+    assert not any(parameter.requires_grad for parameter in segmenter.original_decoder.parameters())
+
+
+def test_both_decoders_are_saved(tmp_path):
+    segmenter = with_a_trained_decoder()
+    segmenter.save_pretrained(tmp_path)
+    again = SAM2Segmenter.from_pretrained(tmp_path)
+    expected, state = segmenter.state_dict(), again.state_dict()
+    assert state.keys() == expected.keys() and all(torch.equal(state[name], expected[name]) for name in state)
+    assert Sam2VideoModel.from_pretrained(tmp_path).mask_decoder is not None  # transformers reads the folder too
+
+
 @pytest.fixture
 def test_size_is_released(monkeypatch):
     """Lets a file of the smallest architecture pass for one of Meta's releases."""

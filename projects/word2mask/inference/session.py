@@ -51,6 +51,9 @@ class Session:
         key_frame_choice: ``"uniform"`` spreads them over the video, ``"first"`` takes the first k (the published
             code's choice).
         threshold: probability from which a pixel belongs to the object.
+        propagate_with: which mask decoder follows the objects from the key frames on: the segmenter's ``"original"``,
+            with which its memory was trained (Sa2VA-i), or the ``"trained"`` one (the published code's choice).
+            ``None`` is the original where the model has two.
     """
 
     def __init__(
@@ -60,6 +63,7 @@ class Session:
         key_frames: int = 5,
         key_frame_choice: Literal["uniform", "first"] = "uniform",
         threshold: float = 0.5,
+        propagate_with: Literal["original", "trained"] | None = None,
     ) -> None:
         if key_frames < 1:
             raise UserError(f"key_frames must be 1 or more, got {key_frames}")
@@ -67,11 +71,20 @@ class Session:
             raise UserError(f'key_frame_choice must be "uniform" or "first", got {key_frame_choice!r}')
         if not 0 < threshold < 1:
             raise UserError(f"threshold must lie between 0 and 1, got {threshold}")
+        if propagate_with not in (None, "original", "trained"):
+            raise UserError(f'propagate_with must be "original" or "trained", got {propagate_with!r}')
+        has_two_decoders = getattr(model.segmenter, "original_decoder", None) is not None
+        if propagate_with == "original" and not has_two_decoders:
+            raise UserError(
+                'propagate_with is "original", but this model keeps one mask decoder only; leave the setting out, or '
+                "give the model the original one (model.segmenter.keep_original_decoder)"
+            )
         self.model = model.eval()
         self.encoder = encoder or Encoder(model.mllm.processor, model.segmenter.processor, model.mllm.max_length)
         self.key_frames = key_frames
         self.key_frame_choice = key_frame_choice
         self.threshold = threshold
+        self.propagate_with = (propagate_with or "original") if has_two_decoders else None
         self._seg_id = model.mllm.tokenizer.convert_tokens_to_ids(SEG)
 
     @classmethod
@@ -88,7 +101,7 @@ class Session:
             folder: what the export wrote.
             device: where to run.
             dtype: of the weights; ``None`` keeps the files' own.
-            **options: ``key_frames``, ``key_frame_choice``, ``threshold``.
+            **options: ``key_frames``, ``key_frame_choice``, ``threshold``, ``propagate_with``.
 
         Raises:
             UserError: no such folder, or not one of ours.
@@ -251,11 +264,14 @@ class Session:
             return processor.prepare_frames(frames).to(self.device)
 
         def frames(frame: int) -> torch.Tensor | FrameFeatures:
+            # Of a key frame whose masks are given, the tracker looks at the coarsest level only, which no decoder made.
             if frame in places:
                 return features[places[frame]]
             return chunk(frame // CHUNK)[frame % CHUNK][None]
 
-        return Tracker(self.model.segmenter).track(frames, key_logits, source.num_frames)
+        segmenter = self.model.segmenter
+        tracker = Tracker(segmenter.propagator() if self.propagate_with == "original" else segmenter)
+        return tracker.track(frames, key_logits, source.num_frames)
 
     def _at_original_size(self, mask_logits: torch.Tensor, size: tuple[int, int]) -> np.ndarray:
         """Logits ``[N,h,w]`` as masks bool ``[N,H,W]``: enlarged as logits, then cut at the threshold."""

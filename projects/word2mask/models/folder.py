@@ -37,8 +37,8 @@ MODEL_TYPE = "word2mask"
 CONFIG_NAME = "config.json"
 WEIGHTS_NAME = "model.safetensors"
 INDEX_NAME = "model.safetensors.index.json"
-#: Where the parts' tensors stand in the weights.
-PARTS = ("mllm.model.", "segmenter.model.", "projector.")
+#: Where the parts' tensors stand in the weights; the last is there when the mask decoder was trained.
+PARTS = ("mllm.model.", "segmenter.model.", "projector.", "segmenter.original_decoder.")
 
 
 def configuration(model: GroundedMLLM) -> dict[str, Any]:
@@ -144,7 +144,7 @@ def build_grounded(
     Raises:
         UserError: weights that don't fit the configuration, or a part that this version doesn't know.
     """
-    language, vision, projection = (
+    language, vision, projection, original_decoder = (
         {key.removeprefix(part): tensor for key, tensor in state.items() if key.startswith(part)} for part in PARTS
     )
     strangers = [key for key in state if not key.startswith(PARTS)]
@@ -156,6 +156,8 @@ def build_grounded(
         mllm = family.assemble(_backbone(family, config["mllm"]["config"], language, name, dtype), tokenizer, settings)
         family = _family(segmenters, Segmenter, config["segmenter"]["family"])
         segmenter = family.assemble(_backbone(family, config["segmenter"]["config"], vision, name, dtype))
+        if original_decoder:
+            segmenter.keep_original_decoder(original_decoder)
         projector = Projector(**config["projector"])
         projector.to(dtype or next(iter(projection.values())).dtype).load_state_dict(projection)
         return GroundedMLLM(
@@ -195,7 +197,8 @@ def _read_weights(folder: Path) -> dict[str, torch.Tensor]:
         files = sorted(set(json.loads(index.read_text())["weight_map"].values())) if index.is_file() else [WEIGHTS_NAME]
         state: dict[str, torch.Tensor] = {}
         for file in files:
-            state.update(load_file(folder / Path(file).name))
+            # Copies, because tensors lie in the file at any address, and where one lies decides which kernel runs.
+            state.update((name, tensor.clone()) for name, tensor in load_file(folder / Path(file).name).items())
         return state
     except FileNotFoundError as error:
         missing = error.filename or str(error)

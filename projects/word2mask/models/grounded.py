@@ -102,12 +102,19 @@ class GroundedMLLM(nn.Module):
         self.seg_state: SegState = seg_state
         self.prompt_frames: PromptFrames = prompt_frames
         if trainable is not None:
+            if {"mask_decoder", "segmenter"} & set(trainable.train):
+                segmenter.keep_original_decoder()
             trainable.apply(self)
 
     def parameter_groups(self) -> dict[str, nn.Module]:
-        """The parts that a :class:`TrainablePlan` may open: the MLLM's own, ``"projector"`` and ``"segmenter"``."""
+        """The parts that a :class:`TrainablePlan` may open: the MLLM's own, ``"projector"``, ``"segmenter"`` and its
+        parts.
+
+        The published recipe trains the segmenter's ``"mask_decoder"``. The decoder as it was then stays beside it,
+        because SAM 2's memory was trained with that one (Sa2VA-i, arXiv:2509.19082).
+        """
         groups = dict(self.mllm.parameter_groups())
-        groups.update(projector=self.projector, segmenter=self.segmenter)
+        groups.update(projector=self.projector, segmenter=self.segmenter, **self.segmenter.parameter_groups())
         return groups
 
     def train(self, mode: bool = True) -> GroundedMLLM:

@@ -111,6 +111,18 @@ class Segmenter(nn.Module, ABC):
         """The preprocessing that belongs to this segmenter."""
         return FrameProcessor(self.side)
 
+    def parameter_groups(self) -> dict[str, nn.Module]:
+        """The parts a training plan may open, beside the segmenter as a whole."""
+        return {"mask_decoder": self.model.mask_decoder}
+
+    def keep_original_decoder(self, state: dict[str, torch.Tensor] | None = None) -> Self:
+        """Called before the mask decoder trains; a segmenter that tracks objects keeps a copy of it for that.
+
+        Args:
+            state: of the decoder to keep; ``None`` copies the present one.
+        """
+        return self
+
     @abstractmethod
     def encode_frames(self, pixels: torch.Tensor) -> FrameFeatures:
         """Encodes frames once.

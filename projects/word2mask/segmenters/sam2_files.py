@@ -107,7 +107,8 @@ def _read_folder(folder: Path) -> SAM2Files:
 
 def _read_safetensors(file: Path) -> State:
     try:
-        return load_file(file)
+        # Copies, because tensors lie in the file at any address, and where one lies decides which kernel runs.
+        return {name: tensor.clone() for name, tensor in load_file(file).items()}
     except (SafetensorError, OSError) as error:
         raise UserError(f"{file}: can't be read as safetensors ({error}); get the file again") from None
 
