@@ -156,3 +156,20 @@ def test_imports_are_checked_as_plain_python(files):
 def test_text_of_a_config_names_classes(files):
     text = config_text(check_settings(load_config(files())))
     assert "optimizer.type = torch.optim.sgd.SGD\noptimizer.lr = 0.5\n" in text
+
+
+@pytest.mark.parametrize(
+    ("schedule", "message"),
+    [
+        ({"max_iters": 10, "epochs": 1}, "expected either max_iters or epochs, got both"),
+        ({"warmup_ratio": 0.1}, "expected either max_iters or epochs, got neither"),
+        ({"max_iters": None, "epochs": 0}, "schedule.epochs: expected a number above 0, got 0"),
+    ],
+)
+def test_a_run_is_as_long_as_steps_or_epochs_say(files, schedule, message):
+    config = load_config(files())
+    config["schedule"] = {"max_iters": None, "epochs": 0.5}
+    assert check_settings(config).schedule["epochs"] == 0.5
+    config["schedule"] = schedule
+    with pytest.raises(UserError, match=message):
+        check_settings(config)

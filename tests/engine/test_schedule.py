@@ -34,3 +34,10 @@ def test_warm_up_then_cosine() -> None:
 def test_short_runs_start_at_the_full_rate(max_iters: int) -> None:
     # 5 % of 10 or 12 steps are a single step or none: no warm-up.
     assert rates(ScheduleSettings(max_iters=max_iters))[0] == pytest.approx(1.0)
+
+
+def test_epochs_are_counted_in_steps_of_the_global_batch() -> None:
+    assert ScheduleSettings(epochs=1).steps(samples=1000, samples_per_step=16) == 62  # 62.5, to even
+    assert ScheduleSettings(epochs=2.5).steps(samples=1000, samples_per_step=16) == 156
+    assert ScheduleSettings(epochs=1).steps(samples=3, samples_per_step=256) == 1
+    assert ScheduleSettings(max_iters=7).steps(samples=1000, samples_per_step=16) == 7

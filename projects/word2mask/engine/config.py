@@ -218,8 +218,19 @@ def _check_values(config: Mapping[str, Any], name: str) -> list[str]:
         if not isinstance(holder, Mapping) or key not in holder:
             continue
         value = holder[key]
+        if path == "schedule.max_iters" and value is None:
+            continue
         if not isinstance(value, int) or isinstance(value, bool) or value < smallest:
             errors.append(f"{name}.{path}: expected a whole number from {smallest} up, got {value!r}")
+    schedule = config.get("schedule")
+    if isinstance(schedule, Mapping):
+        given = [key for key in ("max_iters", "epochs") if schedule.get(key) is not None]
+        epochs = schedule.get("epochs")
+        if len(given) != 1:
+            got = "both" if given else "neither"
+            errors.append(f"{name}.schedule: expected either max_iters or epochs, got {got} (None stands for absent)")
+        elif epochs is not None and (isinstance(epochs, bool) or not isinstance(epochs, (int, float)) or epochs <= 0):
+            errors.append(f"{name}.schedule.epochs: expected a number above 0, got {epochs!r}")
     if config.get("precision", "fp32") not in PRECISIONS:
         errors.append(f"{name}.precision: expected one of {', '.join(PRECISIONS)}, got {config['precision']!r}")
     return errors

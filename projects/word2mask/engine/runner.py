@@ -6,7 +6,7 @@ import random
 import signal
 import time
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -362,6 +362,8 @@ def train(settings: TrainSettings, folder: str | Path, resume: str | None = None
         checkpoints.load_trained(model, settings.initialise_from)
     loader = build_dataloader(DataSettings(**settings.data), settings.seed, {"model": model})
     schedule = ScheduleSettings(**settings.schedule)
+    sampler = loader.batch_sampler
+    max_iters = schedule.steps(sampler.length, sampler.batch_size * sampler.world_size * settings.accumulate)
     saving = CheckpointSettings(**settings.checkpoint)
     log = TrainLog(LogSettings(**settings.log), folder)
     hooks: list[Any] = [log, SaveCheckpoint(saving.interval, saving.keep)]
@@ -387,8 +389,8 @@ def train(settings: TrainSettings, folder: str | Path, resume: str | None = None
         strategy=strategy,
         train_dataloader=loader,
         optim_wrapper={},
-        param_scheduler=schedulers(schedule),
-        train_cfg={"type": TrainLoop, "max_iters": schedule.max_iters, "accumulate": settings.accumulate},
+        param_scheduler=schedulers(replace(schedule, max_iters=max_iters)),
+        train_cfg={"type": TrainLoop, "max_iters": max_iters, "accumulate": settings.accumulate},
         default_hooks={"runtime_info": None, "timer": None, "sampler_seed": None, "logger": None, "checkpoint": None},
         custom_hooks=hooks,
         launcher=launcher,

@@ -41,16 +41,29 @@ class ScheduleSettings:
     """How long, and the learning rate on the way: linear warm-up, then a cosine.
 
     Attributes:
-        max_iters: optimizer steps of the whole run.
-        warmup_ratio: share of ``max_iters`` spent on the warm-up.
+        max_iters: optimizer steps of the whole run; ``None`` where ``epochs`` says how long.
+        epochs: passes over the dataset instead, whatever it holds and however many processes share it.
+        warmup_ratio: share of the steps spent on the warm-up.
         warmup_start: factor of the learning rate at step 0.
         final_ratio: factor of the learning rate at the last step.
     """
 
-    max_iters: int
+    max_iters: int | None = None
+    epochs: float | None = None
     warmup_ratio: float = 0.05
     warmup_start: float = 1e-5
     final_ratio: float = 0.0
+
+    def steps(self, samples: int, samples_per_step: int) -> int:
+        """Optimizer steps of the whole run.
+
+        Args:
+            samples: length of the dataset.
+            samples_per_step: the global batch, accumulated passes included.
+        """
+        if self.max_iters is not None:
+            return self.max_iters
+        return max(1, round((self.epochs or 0) * samples / samples_per_step))
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,62 @@
+"""The data sets of the published Sa2VA mixtures, where the collection ``Dense-World/Sa2VA-Training`` puts them.
+
+What each holds is in docs/data.md. Missing here, until there are sources that read them: Ref-YTVOS (published repeat 4
+in both versions), ReVOS (10), Ref-SAV (4), and the captions grounded on RefCOCOg and on Flickr30k (1 in the first
+version; 5 in the second, 10 where OpenPSG has 10).
+"""
+
+from word2mask.data.sources.grounded_caption import GroundedCaption
+from word2mask.data.sources.llava import LLaVA
+from word2mask.data.sources.mevis import MeViS
+from word2mask.data.sources.osprey import Osprey
+from word2mask.data.sources.refcoco import RefCOCO
+from word2mask.data.sources.video_chat import VideoChat
+
+refcoco = dict(type=RefCOCO, folder="data/ref_seg/refcoco")
+refcoco_plus = dict(type=RefCOCO, folder="data/ref_seg/refcoco+")
+refcocog = dict(type=RefCOCO, folder="data/ref_seg/refcocog", split_by="umd")
+llava = dict(
+    type=LLaVA,
+    annotations="data/llava_data/LLaVA-Instruct-150K/llava_v1_5_mix665k.json",
+    image_folder="data/llava_data/llava_images",
+)
+mevis = dict(type=MeViS, folder="data/video_datas/mevis/train", name="mevis")
+video_chat = dict(
+    type=VideoChat,
+    annotations="data/video_datas/chat_univi/video_chat.json",
+    video_folder="data/video_datas/chat_univi/Activity_Videos",
+)
+grandf_captions = dict(
+    type=GroundedCaption,
+    annotations="data/glamm_data/annotations/GranDf_HA_GCG_train.json",
+    image_folder="data/glamm_data/images/grandf/train",
+)
+openpsg_captions = dict(
+    type=GroundedCaption,
+    annotations="data/glamm_data/annotations/OpenPsgGCG_train.json",
+    image_folder="data/glamm_data/images/coco2017",
+)
+
+_osprey = "data/osprey-724k/Osprey-724K"
+_osprey_pictures = [
+    "data/osprey-724k/coco/train2014",
+    "data/osprey-724k/coco/val2014",
+    "data/osprey-724k/coco/train2017",
+    "data/osprey-724k/coco/val2017",
+]
+osprey_conversation = dict(
+    type=Osprey, annotations=f"{_osprey}/osprey_conversation.json", image_folder=_osprey_pictures
+)
+osprey_description = dict(
+    type=Osprey, annotations=f"{_osprey}/osprey_detail_description.json", image_folder=_osprey_pictures
+)
+osprey_part_level = dict(type=Osprey, annotations=f"{_osprey}/osprey_part_level.json", image_folder=_osprey_pictures)
+osprey_short_form = dict(
+    type=Osprey,
+    annotations=f"{_osprey}/osprey_short_form.json",
+    image_folder=_osprey_pictures,
+    short_answers=True,
+)
+osprey_positive_negative = dict(
+    type=Osprey, annotations=f"{_osprey}/osprey_lvis_positive_negative.json", image_folder=_osprey_pictures
+)

@@ -1,0 +1,19 @@
+"""Sa2VA on Qwen2.5-VL-3B and SAM 2.0 Hiera-L, as published.
+
+Published: 2 samples a GPU, 8 passes a step, 16 GPUs: 256; LoRA rank 128.
+"""
+
+from mmengine.config import read_base
+
+with read_base():
+    from ....configs._base_.backbones.qwen2_5_vl import mllm as _mllm
+    from ....configs._base_.mixtures.sa2va_v2 import sources_without_regions as _sources
+    from ....configs._base_.sa2va import *
+
+_mllm.update(dict(folder="pretrained/Qwen2.5-VL-3B-Instruct"))
+model.update(dict(mllm=_mllm))
+# The whole vision tower is frozen in the published recipe, its merger included.
+model["trainable"].update(dict(train=("embeddings", "lm_head", "projector")))
+data["dataset"]["mixture"].update(dict(sources=_sources))
+data.update(dict(batch_size=2))
+accumulate = 8
