@@ -1,100 +1,41 @@
-"""The InternVL family (2.5, 3 and small ones of our own) over transformers' ``InternVLForConditionalGeneration``."""
+"""The InternVL family (2, 2.5, 3 and small ones of our own) over transformers' ``InternVLForConditionalGeneration``."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
-import numpy as np
 import torch
 from torch import nn
 from transformers import AutoTokenizer, DynamicCache, InternVLConfig, InternVLForConditionalGeneration
 
 from word2mask.errors import UserError
+from word2mask.mllms.backbones import checked_attention, read_model_type, read_untied
 from word2mask.mllms.decoding import Prompts, StopRule, greedy_answers, is_right_padded, left_padded
-from word2mask.mllms.interface import MLLM, Generated, MLLMOutput, PreparedMedia, SegState
+from word2mask.mllms.interface import MLLM, Generated, MLLMOutput, SegState
+from word2mask.mllms.internvl_layout import default_template, is_original, read_original
+from word2mask.mllms.internvl_processor import (
+    CONTEXT,
+    InternVLProcessor,
+    InternVLSettings,
+    square_side,
+    tokens_with_regions,
+)
 from word2mask.mllms.lengths import length_groups
-from word2mask.mllms.tiling import region_cells, tile_count, tile_frames, tile_picture
+from word2mask.mllms.tokenizer_files import read_tokenizer
 from word2mask.mllms.vocabulary import add_grounding_tokens
 from word2mask.text.special_tokens import SEG
-from word2mask.text.templates import ChatTemplate, chat_template
-from word2mask.types import Batch, Media
-
-IMAGE_START, IMAGE_END, CONTEXT = "<img>", "</img>", "<IMG_CONTEXT>"
+from word2mask.text.templates import chat_template
+from word2mask.types import Batch
 
 #: Our settings, beside transformers' ``config.json``.
 SETTINGS_FILE = "mllm_settings.json"
 
 
-@dataclass(frozen=True)
-class InternVLSettings:
-    """What transformers' configuration doesn't say.
-
-    Attributes:
-        template: name of the chat template.
-        max_tiles: most tiles of a picture, thumbnail not counted (videos have one tile a frame).
-        max_length: longest sequence in tokens.
-    """
-
-    template: str = "qwen_chat"
-    max_tiles: int = 12
-    max_length: int = 8192
-
-
-@dataclass(frozen=True)
-class InternVLProcessor:
-    """Preprocessing of an InternVL: dynamic tiling for pictures, one tile a frame for videos.
-
-    Attributes:
-        tokenizer: a transformers tokenizer that knows ``<img>``, ``</img>`` and ``<IMG_CONTEXT>``.
-        template: the chat template.
-        max_tiles: most tiles of a picture, thumbnail not counted.
-        side: side of a tile in pixels.
-        grid_side: side of a tile in visual tokens.
-    """
-
-    tokenizer: Any
-    template: ChatTemplate
-    max_tiles: int
-    side: int
-    grid_side: int
-    context_token: str = CONTEXT
-
-    def media_token_count(self, media: Media) -> int:
-        """Number of ``<IMG_CONTEXT>`` in the placeholder."""
-        height, width = media.frames.shape[1:3]
-        tiles = len(media.frames) if media.kind == "video" else tile_count(width, height, self.max_tiles, self.side)
-        return tiles * self.grid_side**2
-
-    def prepare_media(self, media: Media) -> PreparedMedia:
-        """Tiles and placeholder of a picture or video.
-
-        Returns:
-            ``tensors``: ``pixel_values`` float32 ``[tiles,3,side,side]`` and ``region_tile`` int64 ``[1]``, the tile on
-            which regions are marked (the thumbnail; a video's first frame).
-        """
-        if media.kind == "video":
-            tiles, region_tile = tile_frames(media.frames, self.side), 0
-            placeholder = "\n".join([self._placeholder(1)] * len(tiles))
-        else:
-            tiles = tile_picture(media.frames[0], self.max_tiles, self.side)
-            region_tile = len(tiles) - 1
-            placeholder = self._placeholder(len(tiles))
-        tensors = {"pixel_values": tiles, "region_tile": torch.tensor([region_tile])}
-        return PreparedMedia(placeholder=placeholder, tensors=tensors, grid=(self.grid_side, self.grid_side))
-
-    def region_cells(self, regions: np.ndarray, grid: tuple[int, int]) -> torch.Tensor:
-        """Regions bool ``[R,H,W]`` on the grid of visual tokens, bool ``[R,h,w]``, one cell at least each."""
-        return region_cells(regions, grid)
-
-    def _placeholder(self, tiles: int) -> str:
-        return IMAGE_START + CONTEXT * (tiles * self.grid_side**2) + IMAGE_END
-
-
 class InternVL(MLLM):
-    """InternVL: vision tower, pixel shuffle, connector, Qwen2 language model.
+    """InternVL: vision tower, pixel shuffle, connector, language model (Qwen2, Qwen3, Llama, InternLM2 or Phi3).
 
     Args:
         model: transformers' model.
@@ -103,13 +44,15 @@ class InternVL(MLLM):
     """
 
     backbone: ClassVar[type] = InternVLForConditionalGeneration
+    #: What ``config.json`` calls the family in transformers' layout.
+    model_type: ClassVar[str] = "internvl"
 
     def __init__(self, model: InternVLForConditionalGeneration, tokenizer: Any, settings: InternVLSettings) -> None:
         super().__init__()
         self.model = model
         self.settings = settings
-        side = _square(model.config.vision_config.image_size)
-        patch = _square(model.config.vision_config.patch_size)
+        side = square_side(model.config.vision_config.image_size)
+        patch = square_side(model.config.vision_config.patch_size)
         self.processor = InternVLProcessor(
             tokenizer=tokenizer,
             template=chat_template(settings.template),
@@ -200,42 +143,13 @@ class InternVL(MLLM):
         tiles = self.visual_tokens(mllm_media["pixel_values"])
         visual = tiles.flatten(0, 1)
         if region_cells is not None and any(cells is not None for cells in region_cells):
-            visual = self._with_regions(
+            visual = tokens_with_regions(
                 tiles, places.sum(dim=1).tolist(), mllm_media["region_tile"].tolist(), region_cells
             )
         if len(visual) != int(places.sum()):
             raise ValueError(f"{int(places.sum())} {CONTEXT} in the text, but {len(visual)} visual tokens")
         embeddings = embeddings.to(visual.dtype)
         return embeddings.masked_scatter(places[..., None], visual)
-
-    def _with_regions(
-        self,
-        tiles: torch.Tensor,
-        counts: list[int],
-        region_tiles: list[int],
-        region_cells: list[torch.Tensor | None],
-    ) -> torch.Tensor:
-        """Visual tokens of all samples, each sample's tiles followed by copies of its regions' tokens.
-
-        Args:
-            tiles: ``[n,cells,D]`` of all samples.
-            counts: ``[B]``, places for visual tokens in each sample.
-            region_tiles: for each sample with media, its tile on which regions are marked.
-            region_cells: ``[B]`` of bool ``[R_b,h,w]`` or ``None``.
-        """
-        parts: list[torch.Tensor] = []
-        first = with_media = 0
-        for count, cells in zip(counts, region_cells, strict=True):
-            copied = 0 if cells is None else int(cells.sum())
-            num_tiles = (count - copied) // tiles.shape[1]
-            if num_tiles:
-                parts.append(tiles[first : first + num_tiles].flatten(0, 1))
-                if cells is not None:
-                    marked = tiles[first + region_tiles[with_media]]
-                    parts += [marked[region.flatten()] for region in cells]
-                with_media += 1
-            first += num_tiles
-        return torch.cat(parts)
 
     # -------------------------------------------------------------- generation
 
@@ -289,29 +203,45 @@ class InternVL(MLLM):
         return cls(model, tokenizer, InternVLSettings(**settings))
 
     @classmethod
-    def from_pretrained(cls, folder: str | Path, dtype: torch.dtype = torch.float32, **settings: Any) -> Self:
-        """Reads a folder that transformers or :meth:`save_pretrained` wrote.
+    def from_pretrained(
+        cls,
+        folder: str | Path,
+        dtype: torch.dtype = torch.float32,
+        attn_implementation: str = "sdpa",
+        gradient_checkpointing: bool = False,
+        **settings: Any,
+    ) -> Self:
+        """Reads a base model in transformers' layout (``…-hf``) or in OpenGVLab's own, or what we wrote.
 
         Args:
             folder: local folder with ``config.json``, weights and tokenizer.
             dtype: of the weights.
+            attn_implementation: ``"sdpa"``, ``"eager"`` or ``"flash_attention_2"``.
+            gradient_checkpointing: whether training computes the layers' activations twice instead of keeping them.
             **settings: replace those of :class:`InternVLSettings` that the folder has.
 
         Raises:
             UserError: the folder isn't there or holds something else.
         """
         folder = Path(folder)
-        config_file = folder / "config.json"
-        if not config_file.is_file():
-            raise UserError(f"no MLLM in {folder}: config.json is missing; give a folder that save_pretrained wrote")
-        family = json.loads(config_file.read_text()).get("model_type")
-        if family != "internvl":
-            raise UserError(f"{config_file} is of model_type {family!r}, expected 'internvl'")
-        saved = folder / SETTINGS_FILE
-        known = json.loads(saved.read_text()) if saved.is_file() else {}
-        model = InternVLForConditionalGeneration.from_pretrained(folder, dtype=dtype, local_files_only=True)
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        return cls(model, tokenizer, InternVLSettings(**{**known, **settings}))
+        family = read_model_type(folder)
+        raw = json.loads((folder / "config.json").read_text())
+        tokenizer = read_tokenizer(folder) if family == cls.model_type or is_original(raw) else None
+        if is_original(raw):
+            model = read_original(folder, raw, tokenizer, dtype, checked_attention(attn_implementation))
+            known = {"template": default_template(raw, str(folder))}
+        elif family == cls.model_type:
+            model = read_untied(cls.backbone, folder, dtype, attn_implementation)
+            saved = folder / SETTINGS_FILE
+            known = json.loads(saved.read_text()) if saved.is_file() else {}
+        else:
+            raise UserError(
+                f"{folder / 'config.json'} is of model_type {family!r}, expected {cls.model_type!r} (or "
+                "OpenGVLab's layout, with llm_config)"
+            )
+        return cls(model, tokenizer, InternVLSettings(**{**known, **settings})).checkpoint_gradients(
+            gradient_checkpointing
+        )
 
     @classmethod
     def from_scratch(
@@ -421,12 +351,3 @@ def sine_table(side: int, width: int) -> torch.Tensor:
     rows = axis[:, None].expand(side, side, -1)
     columns = axis[None].expand(side, side, -1)
     return torch.cat([rows, columns], dim=-1).flatten(0, 1)
-
-
-def _square(size: Any) -> int:
-    """The side of a square size given as a number or a pair."""
-    if isinstance(size, int):
-        return size
-    if len(set(size)) != 1:
-        raise UserError(f"tiles and patches must be square, got {tuple(size)}")
-    return int(size[0])

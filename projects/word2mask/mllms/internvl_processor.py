@@ -1,0 +1,124 @@
+"""Media of the InternVL family: tiles of a picture, one tile a frame of a video, marked regions; no weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from word2mask.errors import UserError
+from word2mask.mllms.interface import PreparedMedia
+from word2mask.mllms.tiling import region_cells, tile_count, tile_frames, tile_picture
+from word2mask.text.templates import ChatTemplate
+from word2mask.types import Media
+
+IMAGE_START, IMAGE_END, CONTEXT = "<img>", "</img>", "<IMG_CONTEXT>"
+
+
+@dataclass(frozen=True)
+class InternVLSettings:
+    """What transformers' configuration doesn't say.
+
+    Attributes:
+        template: name of the chat template.
+        max_tiles: most tiles of a picture, thumbnail not counted (videos have one tile a frame).
+        max_length: longest sequence in tokens.
+    """
+
+    template: str = "qwen_chat"
+    max_tiles: int = 12
+    max_length: int = 8192
+
+
+@dataclass(frozen=True)
+class InternVLProcessor:
+    """Preprocessing of an InternVL: dynamic tiling for pictures, one tile a frame for videos.
+
+    Attributes:
+        tokenizer: a transformers tokenizer that knows ``<img>``, ``</img>`` and ``<IMG_CONTEXT>``.
+        template: the chat template.
+        max_tiles: most tiles of a picture, thumbnail not counted.
+        side: side of a tile in pixels.
+        grid_side: side of a tile in visual tokens.
+    """
+
+    tokenizer: Any
+    template: ChatTemplate
+    max_tiles: int
+    side: int
+    grid_side: int
+    context_token: str = CONTEXT
+
+    def media_token_count(self, media: Media) -> int:
+        """Number of ``<IMG_CONTEXT>`` in the placeholder."""
+        height, width = media.frames.shape[1:3]
+        tiles = len(media.frames) if media.kind == "video" else tile_count(width, height, self.max_tiles, self.side)
+        return tiles * self.grid_side**2
+
+    def prepare_media(self, media: Media) -> PreparedMedia:
+        """Tiles and placeholder of a picture or video.
+
+        Returns:
+            ``tensors``: ``pixel_values`` float32 ``[tiles,3,side,side]`` and ``region_tile`` int64 ``[1]``, the tile on
+            which regions are marked (the thumbnail; a video's first frame).
+        """
+        if media.kind == "video":
+            tiles, region_tile = tile_frames(media.frames, self.side), 0
+            placeholder = "\n".join([self._placeholder(1)] * len(tiles))
+        else:
+            tiles = tile_picture(media.frames[0], self.max_tiles, self.side)
+            region_tile = len(tiles) - 1
+            placeholder = self._placeholder(len(tiles))
+        tensors = {"pixel_values": tiles, "region_tile": torch.tensor([region_tile])}
+        return PreparedMedia(placeholder=placeholder, tensors=tensors, grid=(self.grid_side, self.grid_side))
+
+    def region_cells(self, regions: np.ndarray, grid: tuple[int, int]) -> torch.Tensor:
+        """Regions bool ``[R,H,W]`` on the grid of visual tokens, bool ``[R,h,w]``, one cell at least each."""
+        return region_cells(regions, grid)
+
+    def _placeholder(self, tiles: int) -> str:
+        return IMAGE_START + CONTEXT * (tiles * self.grid_side**2) + IMAGE_END
+
+
+def tokens_with_regions(
+    tiles: torch.Tensor,
+    counts: list[int],
+    region_tiles: list[int],
+    region_cells: list[torch.Tensor | None],
+) -> torch.Tensor:
+    """Visual tokens of all samples, each sample's tiles followed by copies of its regions' tokens.
+
+    Args:
+        tiles: ``[n,cells,D]`` of all samples.
+        counts: ``[B]``, places for visual tokens in each sample.
+        region_tiles: for each sample with media, its tile on which regions are marked.
+        region_cells: ``[B]`` of bool ``[R_b,h,w]`` or ``None``.
+    """
+    parts: list[torch.Tensor] = []
+    first = with_media = 0
+    for count, cells in zip(counts, region_cells, strict=True):
+        copied = 0 if cells is None else int(cells.sum())
+        num_tiles = (count - copied) // tiles.shape[1]
+        if num_tiles:
+            parts.append(tiles[first : first + num_tiles].flatten(0, 1))
+            if cells is not None:
+                marked = tiles[first + region_tiles[with_media]]
+                parts += [marked[region.flatten()] for region in cells]
+            with_media += 1
+        first += num_tiles
+    return torch.cat(parts)
+
+
+def square_side(size: Any) -> int:
+    """The side of a square size given as a number or a pair.
+
+    Raises:
+        UserError: it isn't square.
+    """
+    if isinstance(size, int):
+        return size
+    if len(set(size)) != 1:
+        raise UserError(f"tiles and patches must be square, got {tuple(size)}")
+    return int(size[0])
