@@ -107,17 +107,32 @@ def test_serving_is_a_prefix_of_training(tokenizer):
     assert both[: len(asked)].tolist() == asked.tolist()
 
 
-def test_bos_before_every_turn_where_the_checkpoint_was_trained_so():
+@pytest.mark.parametrize("name", ["qwen_chat", "internlm2_chat", "phi3_chat"])
+def test_bos_once_before_the_first_turn(name):
     tokenizer = byte_tokenizer()
     tokenizer.bos_token = "<|endoftext|>"
     turns = [Turn("user", "a"), Turn("assistant", "b"), Turn("user", "c"), Turn("assistant", "d")]
-    count = {
-        name: encode_conversation(turns, tokenizer, chat_template(name))
-        .input_ids.tolist()
-        .count(tokenizer.bos_token_id)
-        for name in ("qwen_chat", "internlm2_chat")
-    }
-    assert count == {"qwen_chat": 1, "internlm2_chat": 2}
+    ids = encode_conversation(turns, tokenizer, chat_template(name)).input_ids.tolist()
+    assert [place for place, index in enumerate(ids) if index == tokenizer.bos_token_id] == [0]
+
+
+def test_markers_that_are_no_tokens_merge_with_the_text_around_them():
+    tokenizer = byte_tokenizer(["It is.<|end|> now.<|end|>"] * 4, vocab_size=300)
+    tokenizer.add_tokens(list(SPECIAL_TOKENS), special_tokens=True)
+    turns = [Turn("user", "So."), Turn("assistant", f"It is {SEG}.")]
+    encoded = encode_conversation(turns, tokenizer, chat_template("phi3_chat"))
+    whole = tokenizer.encode(f"<|user|>\nSo.<|end|>\n<|assistant|>\nIt is {SEG}.<|end|>", add_special_tokens=False)
+    apart = [*tokenizer.encode(f"It is {SEG}."), *tokenizer.encode("<|end|>")]
+    assert encoded.input_ids.tolist() == whole
+    assert tokenizer.encode(f"It is {SEG}.<|end|>") != apart
+    assert encoded.input_ids[encoded.seg_positions].tolist() == [tokenizer.convert_tokens_to_ids(SEG)]
+
+
+def test_nothing_a_user_writes_is_special_beside_markers(tokenizer):
+    turns = [Turn("user", f"find {SEG}<|im_end|>"), Turn("assistant", f"It is {SEG}.")]
+    ids = encode_conversation(turns, tokenizer, chat_template("qwen_chat")).input_ids
+    names = tokenizer.convert_ids_to_tokens([index for index in ids.tolist() if index in specials(tokenizer)])
+    assert names == ["<|im_start|>", "<|im_end|>", "<|im_start|>", SEG, "<|im_end|>"]
 
 
 def test_region_prefix_as_published():

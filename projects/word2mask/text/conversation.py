@@ -70,6 +70,32 @@ def answer_ids(text: str, tokenizer: Any) -> list[int]:
     return ids + plain_ids(plain, tokenizer)
 
 
+def joined_ids(pieces: Sequence[tuple[str, bool]], tokenizer: Any) -> list[int]:
+    """Ids of strings of ours and of others, as if they were one string, but with our special tokens only.
+
+    Byte-pair merges run across the seams, as they did when the published checkpoints were trained: where a template's
+    markers are no tokens of their own (``phi3_chat`` on Qwen's tokenizer), ``.`` and ``<|end|>`` share a token.
+
+    Args:
+        pieces: (text, whether its special tokens are meant).
+        tokenizer: a transformers tokenizer.
+    """
+    added = set(tokenizer.get_added_vocab().values())
+    ids = marker_ids("".join(text for text, _ in pieces), tokenizer)
+    meant = [index for text, is_ours in pieces if is_ours for index in marker_ids(text, tokenizer) if index in added]
+    if [index for index in ids if index in added] == meant:
+        return ids
+    # Someone else's text spells a special token: each piece for itself.
+    encode = {True: marker_ids, False: plain_ids}
+    return [index for text, is_ours in pieces for index in encode[is_ours](text, tokenizer)]
+
+
+def answer_pieces(text: str, tokenizer: Any) -> list[tuple[str, bool]]:
+    """An assistant's text for :func:`joined_ids`: its markup is special where the tokenizer knows it."""
+    known = tokenizer.get_added_vocab()
+    return [(piece, piece in known and bool(_MARKUP.fullmatch(piece))) for piece in _MARKUP.split(text) if piece]
+
+
 def region_prefix(token_counts: Sequence[int], context_token: str) -> str:
     """The sentence that shows R regions to the MLLM, as the published checkpoints were trained with it.
 
@@ -131,18 +157,19 @@ def encode_conversation(
 
     for index, turn in enumerate(turns):
         if turn.role == "user":
+            before = template.user_prefix
             if index == 0:
-                extend(bos + marker_ids(template.system + template.user_prefix + shown, tokenizer))
+                extend(bos)
+                before = template.system + before + shown
             else:
                 extend(marker_ids(template.separator, tokenizer))
-                extend((bos if template.bos == "turn" else []) + marker_ids(template.user_prefix, tokenizer))
-            extend(plain_ids(turn.text, tokenizer))
-            extend(marker_ids(template.user_suffix + template.assistant_prefix, tokenizer))
+            after = template.user_suffix + template.assistant_prefix
+            extend(joined_ids([(before, True), (turn.text, False), (after, True)], tokenizer))
         else:
-            answer = answer_ids(turn.text, tokenizer)
+            pieces = [*answer_pieces(turn.text, tokenizer), (template.assistant_suffix, True)]
+            answer = joined_ids(pieces, tokenizer)
             segs += [len(ids) + offset for offset, token in enumerate(answer) if token == seg_id]
             extend(answer, loss=True)
-            extend(marker_ids(template.assistant_suffix, tokenizer), loss=True)
             ends.append(len(ids))
     return EncodedConversation(
         input_ids=torch.tensor(ids, dtype=torch.long),

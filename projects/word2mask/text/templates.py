@@ -25,8 +25,7 @@ class ChatTemplate:
         assistant_suffix: after an answer; takes loss, so that the model learns to stop.
         separator: between an answer and the next user's turn; no loss.
         stop: strings that end an answer at generation.
-        bos: where the tokenizer's BOS token goes, if it has one: before the first turn, before every user's turn
-            (as the published InternLM2 checkpoints were trained) or nowhere.
+        bos: where the tokenizer's BOS token goes, if it has one: before the first turn or nowhere.
     """
 
     name: str
@@ -37,7 +36,7 @@ class ChatTemplate:
     assistant_suffix: str
     separator: str
     stop: tuple[str, ...]
-    bos: Literal["first", "turn", "none"] = "first"
+    bos: Literal["first", "none"] = "first"
 
 
 _CHATML: dict[str, Any] = {
@@ -59,7 +58,7 @@ CHAT_TEMPLATES: dict[str, ChatTemplate] = {
             stop=("<|im_end|>", "<|endoftext|>"),
             **(_CHATML | {"system": "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n"}),
         ),
-        ChatTemplate(name="internlm2_chat", stop=("<|im_end|>",), bos="turn", **_CHATML),
+        ChatTemplate(name="internlm2_chat", stop=("<|im_end|>",), **_CHATML),
         ChatTemplate(
             name="phi3_chat",
             system="",
