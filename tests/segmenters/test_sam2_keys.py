@@ -17,7 +17,7 @@ from word2mask.segmenters.sam2_keys import FREQUENCIES, FREQUENCY_COPIES, from_m
 
 @pytest.fixture(scope="module")
 def published(repository: Path) -> dict[str, torch.Tensor]:
-    """SAM 2.0 Hiera-L without values: names and shapes as tests/parity/make_sam2_reference.py wrote them."""
+    """SAM 2.0 Hiera-L without values: names and shapes as tests/parity/make_sam2.py wrote them."""
     lines = (repository / "tests/parity/sam2_0_large_names.txt").read_text().splitlines()
     named = (line.split(" ") for line in lines)
     return {name: torch.empty([int(n) for n in shape.split("x")], device="meta") for name, shape in named}

@@ -94,6 +94,15 @@ def test_given_masks_propagate_as_in_transformers(segmenter, pixels, key_frames,
         return (single if is_given_mask else type(model)._single_frame_forward.__get__(model))(*args, **kwargs)
 
     monkeypatch.setattr(model, "_single_frame_forward", forward)
+    # Meta's predictor remembers a given mask by way of its low resolution; transformers as it was given.
+    use_mask = model._use_mask_as_output
+
+    def by_low_resolution(*args, **kwargs):
+        output = use_mask(*args, **kwargs)
+        output.high_res_masks = segmenter.enlarge(output.pred_masks[0])[None]
+        return output
+
+    monkeypatch.setattr(model, "_use_mask_as_output", by_low_resolution)
     generator = torch.Generator().manual_seed(9)
     masks = {t: torch.rand(2, 64, 64, generator=generator) > 0.6 for t in key_frames}
     masks[key_frames[-1]][1] = key_frames == [0]  # an object that a key frame says is absent

@@ -137,7 +137,9 @@ class MemorySteps:
         present = masks.flatten(1).any(dim=1)
         object_logits = torch.where(present, inside, outside).to(self.dtype)
         pointers = torch.where(present[:, None], pointers, self.model.no_object_pointer)
-        memory = self.remember(features, frame_index, full.squeeze(1), object_logits, pointers, binarize=True)
+        # From the small mask, as in Meta's video predictor; their training and transformers take the full one.
+        coarse = self.enlarge(low.squeeze(1).to(self.dtype))
+        memory = self.remember(features, frame_index, coarse, object_logits, pointers, binarize=True)
         given = Decoded(low.squeeze(1).to(self.dtype), torch.ones_like(decoded.iou), object_logits, decoded.tokens)
         return memory, given
 
