@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
@@ -118,6 +119,9 @@ def transformers_config(raw: Mapping[str, Any], image_token_id: int, source: str
         "use_backbone_lora": (raw.get("use_backbone_lora", 0), 0),
         "use_llm_lora": (raw.get("use_llm_lora", 0), 0),
     }
+    if name == "Phi3ForCausalLM":  # of that name, transformers has another formula than the original
+        kind = (raw["llm_config"].get("rope_scaling") or {}).get("type")
+        refused["llm_config.rope_scaling.type"] = (kind, "su" if kind == "yarn" else kind)
     if vision["use_qk_norm"]:  # transformers has a constant there
         refused["vision_config.layer_norm_eps"] = (vision["layer_norm_eps"], 1e-6)
     for key, (got, wanted) in refused.items():
@@ -142,10 +146,13 @@ def _text_config(raw: Mapping[str, Any], name: str) -> PreTrainedConfig:
     family = LANGUAGE_MODELS[name]
     own = {field.name for field in dataclasses.fields(family)} - {f.name for f in dataclasses.fields(PreTrainedConfig)}
     own |= {"rope_theta", "rope_scaling", "bos_token_id", "eos_token_id", "pad_token_id"}
-    known = {key: value for key, value in raw.items() if key in own}
+    known = copy.deepcopy({key: value for key, value in raw.items() if key in own})  # transformers writes into it
     if name == INTERNLM2:
         known["attention_bias"] = raw.get("bias", True)
         known.setdefault("rms_norm_eps", 1e-6)
+    scaling = known.get("rope_scaling") or {}
+    if scaling.get("type") == "su":  # Phi3's early name; transformers forgets to move a length along when it sees it
+        scaling["type"] = "longrope"
     known["tie_word_embeddings"] = False
     return family(**known, architectures=[name])
 
