@@ -10,7 +10,8 @@ from word2mask.data.encode import Encoder
 from word2mask.data.shapes_world.base_stream import LONG_MIX, BaseStream, collate_base, compose
 from word2mask.data.shapes_world.language import object_boxes
 from word2mask.data.shapes_world.scene import sample_scene
-from word2mask.data.shapes_world.vision_stream import VisionStream, stack
+from word2mask.data.shapes_world.splits import scene_rng
+from word2mask.data.shapes_world.vision_stream import FIRST_INDEX, VisionStream, stack
 from word2mask.errors import UserError
 from word2mask.mllms.internvl import InternVL, InternVLSettings
 from word2mask.models.mllm_pretraining import MLLMPretraining, box_overlaps, split_exchanges
@@ -55,6 +56,31 @@ def test_items_are_a_function_of_their_index(model):
 def test_blocks_are_of_one_kind(model):
     tiles = [len(stream(model, video_every=2)[i].example.mllm_media["pixel_values"]) for i in range(8)]
     assert tiles == [1, 1, 5, 5, 1, 1, 5, 5]
+
+
+def test_marked_regions_are_named_one_by_one(model):
+    items = [stream(model, regions_every=2)[i] for i in range(4)]
+    assert [item.example.region_cells is not None for item in items] == [False, False, True, True]
+    for item in items[2:]:
+        text = model.mllm.tokenizer.decode(item.example.input_ids)
+        regions = len(item.example.region_cells)
+        assert f"There are {regions} part regions in the picture: region1<vp>" in text
+        assert text.count("<|im_start|>assistant") == regions and "<box>" not in text
+        things = sample_scene(scene_rng(0, "train", 2 * FIRST_INDEX + items.index(item)), "image", "train").objects
+        for thing in things:
+            named = f"{thing.colour} {thing.shape}."
+            assert text.count(named) <= sum((t.colour, t.shape) == (thing.colour, thing.shape) for t in things)
+
+
+def test_a_region_s_own_tokens_decide_its_loss(model):
+    items = [stream(model, regions_every=1)[i] for i in range(2)]
+    batch = collate_base(items, pad_id=0)
+    loss = model(batch)["loss_text"]
+    assert set(model(batch)) == {"loss_text"} and loss.requires_grad
+    assert torch.equal(model(batch)["loss_text"], loss)
+    moved = collate_base(items, pad_id=0)
+    moved.batch.region_cells = [cells.roll(1, dims=-1) for cells in batch.batch.region_cells]
+    assert not torch.equal(model(moved)["loss_text"], loss)
 
 
 def test_every_box_has_its_object():

@@ -115,6 +115,8 @@ class MLLMPretraining(nn.Module):
         Raises:
             ValueError: the tokens ``<box>`` and the boxes don't match in number.
         """
+        if any(cells is not None for cells in batch.batch.region_cells):
+            return self._about_regions(batch.batch)
         exchanges = split_exchanges(batch.batch, self.user_ids, self.media_end_id)
         middle: list[torch.Tensor] = []
         layer = self.mllm.parameter_groups()["llm"].layers[self.middle_layer - 1]
@@ -160,6 +162,14 @@ class MLLMPretraining(nn.Module):
                 best = batch.cells.gather(1, scores.argmax(dim=1, keepdim=True))
                 results[f"{name}_hit"] = (best > 0.1).float().mean()
         return results
+
+    def _about_regions(self, batch: Batch) -> dict[str, torch.Tensor]:
+        """Conversations about marked regions, which stand before the first question and so belong to them all."""
+        hidden = self.mllm(batch.input_ids, batch.attention_mask, batch.mllm_media, batch.region_cells).hidden
+        labels = batch.labels[:, 1:]
+        here = labels != IGNORE_INDEX
+        logits = self.mllm.logits(hidden[:, :-1][here]).float()
+        return {"loss_text": nn.functional.cross_entropy(logits, labels[here])}
 
 
 @dataclass

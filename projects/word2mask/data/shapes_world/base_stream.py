@@ -25,6 +25,7 @@ from word2mask.data.shapes_world.language import (
     object_boxes,
     reasoning,
     referring,
+    region,
 )
 from word2mask.data.shapes_world.language.words import medium
 from word2mask.data.shapes_world.render import render
@@ -33,7 +34,7 @@ from word2mask.data.shapes_world.splits import Split, scene_rng
 from word2mask.data.shapes_world.vision_stream import FIRST_INDEX, IGNORED, MIN_PATCH_SHARE
 from word2mask.data.shapes_world.vocabulary import COLOURS, SHAPES, SIZES, TEXTURES
 from word2mask.ops.frames import uniform_frames
-from word2mask.text.questions import no_target_answer
+from word2mask.text.questions import no_target_answer, region_question
 from word2mask.text.special_tokens import BOX_END, BOX_START, REFERENCE_END, REFERENCE_START
 from word2mask.types import Batch, Example, Media, Sample, Turn
 
@@ -159,6 +160,7 @@ class BaseStream(Dataset):
         video_every: one block in so many shows videos.
         num_frames: frames of a video that the model sees, of 16.
         long_every: one block in so many has long turns.
+        regions_every: one block in so many asks about marked regions of pictures.
         short_mix: kinds of turns in the other blocks.
         long_mix: kinds of turns there.
         start: index of the first item, to go on after an earlier run.
@@ -174,6 +176,7 @@ class BaseStream(Dataset):
         video_every: int = 6,
         num_frames: int = 5,
         long_every: int = 7,
+        regions_every: int = 11,
         short_mix: BaseMix = SHORT_MIX,
         long_mix: BaseMix = LONG_MIX,
         start: int = 0,
@@ -183,6 +186,7 @@ class BaseStream(Dataset):
         self.encoder, self.length, self.split, self.seed = encoder, length, split, seed
         self.block, self.video_every, self.num_frames = block, video_every, num_frames
         self.long_every, self.short_mix, self.long_mix, self.start = long_every, short_mix, long_mix, start
+        self.regions_every = regions_every
 
     def __len__(self) -> int:
         return self.length
@@ -191,11 +195,17 @@ class BaseStream(Dataset):
         index += self.start
         rng = scene_rng(self.seed, self.split, 2 * FIRST_INDEX + index)
         block = index // self.block
-        is_video = block % self.video_every == self.video_every - 1
+        marked = block % self.regions_every == self.regions_every - 1
+        is_video = not marked and block % self.video_every == self.video_every - 1
         mix = self.long_mix if block % self.long_every == self.long_every - 1 else self.short_mix
         scene = sample_scene(rng, "video" if is_video else "image", self.split)
-        turns, targets = compose(scene, rng, mix)
         frames, masks, indices = shown_frames(scene, self.num_frames)
+        regions = None
+        if marked:
+            order = rng.permutation(len(scene.objects))[: int(rng.integers(1, len(scene.objects) + 1))]
+            (turns, targets), regions = _about_regions(scene, order, rng), masks[order, 0]
+        else:
+            turns, targets = compose(scene, rng, mix)
         sample = Sample(
             source="shapes_base",
             id=str(index),
@@ -204,6 +214,7 @@ class BaseStream(Dataset):
                 Turn(role, text) for turn in turns for role, text in zip(("user", "assistant"), turn, strict=True)
             ),
             media=Media(scene.kind, frames, indices),
+            regions=regions,
         )
         example = (self.video_encoder if is_video else self.encoder)(sample)
         processor = self.encoder.media_processor
@@ -298,6 +309,17 @@ def _caption(scene: Scene, rng: np.random.Generator, boxes: Sequence[Box | None]
             targets.append(phrase.index)
         done = phrase.span[1]
     return _pick(rng, CAPTION_QUESTIONS).format(medium=medium(scene)), text + caption.text[done:], targets
+
+
+def _about_regions(
+    scene: Scene, order: np.ndarray, rng: np.random.Generator
+) -> tuple[list[tuple[str, str]], list[int]]:
+    """A question about each marked object; the regions are in this order."""
+    described = [region(scene, int(index), rng) for index in order]
+    if len(order) == 1:
+        return [(described[0].question, described[0].answer)], []
+    numbers = [region_question(f"region{number + 1}", rng) for number in range(len(order))]
+    return [(question, item.answer) for question, item in zip(numbers, described, strict=True)], []
 
 
 def _varied(items: Sequence, count: int, rng: np.random.Generator) -> list:
