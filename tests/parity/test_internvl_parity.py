@@ -16,7 +16,7 @@ from word2mask.mllms.internvl_layout import original_config, read_original
 from word2mask.mllms.internvl_names import original_tensors
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from internvl_cases import CASES, CONTEXT_ID, inputs, seeded_state  # noqa: E402
+from internvl_cases import CASES, CONTEXT_ID, inputs, seeded_state
 
 EXPECTED = Path(__file__).with_name("internvl.safetensors")
 TOKENIZER = SimpleNamespace(convert_tokens_to_ids=lambda token: CONTEXT_ID)

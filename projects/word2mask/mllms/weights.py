@@ -115,6 +115,7 @@ def built_from(
     dtype: torch.dtype = torch.float32,
     attn_implementation: str = "sdpa",
     tied: Mapping[str, str] | None = None,
+    device: str | torch.device = "cpu",
 ) -> Any:
     """A transformers model whose every weight is given; in evaluation mode.
 
@@ -128,6 +129,7 @@ def built_from(
         dtype: of the floating weights.
         attn_implementation: how attention is computed.
         tied: parameters that may be missing, and those that they are copies of.
+        device: where the model is to lie.
 
     Raises:
         UserError: a tensor that the model doesn't have, that is there twice, of another shape, or missing.
@@ -138,7 +140,7 @@ def built_from(
             part.dtype = dtype
     with torch.device("meta"):
         model = backbone(config)
-    _fill_tables(model)
+    _fill_tables(model, device)
     wanted = model.state_dict(keep_vars=True)
     given: set[str] = set()
     for name, tensor, origin in pieces:
@@ -151,7 +153,7 @@ def built_from(
                 f"{list(wanted[name].shape)}; download or export the model again"
             )
         given.add(name)
-        _place(model, name, tensor.to(dtype if tensor.is_floating_point() else tensor.dtype, copy=True))
+        _place(model, name, tensor.to(device, dtype if tensor.is_floating_point() else tensor.dtype, copy=True))
     for name, original in (tied or {}).items():
         if name not in given and original in given:
             given.add(name)
@@ -176,7 +178,7 @@ def _place(model: torch.nn.Module, name: str, tensor: torch.Tensor) -> None:
         module._buffers[leaf] = tensor.contiguous()
 
 
-def _fill_tables(model: PreTrainedModel) -> None:
+def _fill_tables(model: PreTrainedModel, device: str | torch.device) -> None:
     """Computes the buffers that no file holds, such as rotary frequencies, as transformers does.
 
     The parameters must have no memory yet: transformers' rule fills a module's parameters too.
@@ -196,3 +198,4 @@ def _fill_tables(model: PreTrainedModel) -> None:
             table = module._buffers[leaf]
             if (table.isnan() if table.is_floating_point() else table < 0).any():
                 raise RuntimeError(f"transformers doesn't fill {name}.{leaf} of {type(model).__name__}")
+            module._buffers[leaf] = table.to(device)

@@ -9,9 +9,8 @@ from __future__ import annotations
 import importlib
 import json
 import pkgutil
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -19,24 +18,29 @@ from typing import Any
 import torch
 from huggingface_hub import save_torch_state_dict
 from peft.tuners.tuners_utils import BaseTunerLayer
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from transformers import AutoConfig, AutoTokenizer, PreTrainedModel
-from transformers.utils import logging as transformers_logging
 
 from word2mask import mllms, segmenters
 from word2mask.errors import UserError
 from word2mask.mllms.interface import MLLM
+from word2mask.mllms.weights import Piece, TensorFolder, built_from
 from word2mask.models.grounded import GroundedMLLM
 from word2mask.models.projector import Projector
 from word2mask.segmenters.interface import Segmenter
 
-__all__ = ["MODEL_TYPE", "build_grounded", "configuration", "load_grounded", "read_configuration", "save_grounded"]
+__all__ = [
+    "MODEL_TYPE",
+    "GroundedWeights",
+    "PartWeights",
+    "build_grounded",
+    "configuration",
+    "load_grounded",
+    "read_configuration",
+    "save_grounded",
+]
 
 MODEL_TYPE = "word2mask"
 CONFIG_NAME = "config.json"
-WEIGHTS_NAME = "model.safetensors"
-INDEX_NAME = "model.safetensors.index.json"
 #: Where the parts' tensors stand in the weights; the last is there when the mask decoder was trained.
 PARTS = ("mllm.model.", "segmenter.model.", "projector.", "segmenter.original_decoder.")
 
@@ -117,52 +121,81 @@ def load_grounded(
     """
     folder = Path(folder)
     config = read_configuration(folder)
-    state = _read_weights(folder)
+    weights = _weights(TensorFolder(folder), str(folder))
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     except (OSError, ValueError) as error:
         raise UserError(f"{folder}: its tokenizer can't be read ({error}); export the model again") from None
-    return build_grounded(config, tokenizer, state, str(folder), dtype).to(device).eval()
+    return build_grounded(config, tokenizer, weights, str(folder), device, dtype)
+
+
+@dataclass
+class PartWeights:
+    """Weights of one part.
+
+    Attributes:
+        pieces: what goes where in the part's transformers model.
+        dtype: that they have.
+    """
+
+    pieces: Iterable[Piece]
+    dtype: torch.dtype
+
+
+@dataclass
+class GroundedWeights:
+    """All weights of a model; those of the large parts are read when they are placed.
+
+    Attributes:
+        mllm: of the language model with vision.
+        segmenter: of the segmenter.
+        projector: of the projector.
+        original_decoder: of the mask decoder as it was before it was trained, if it was.
+    """
+
+    mllm: PartWeights
+    segmenter: PartWeights
+    projector: dict[str, torch.Tensor]
+    original_decoder: dict[str, torch.Tensor]
 
 
 def build_grounded(
     config: dict[str, Any],
     tokenizer: Any,
-    state: dict[str, torch.Tensor],
+    weights: GroundedWeights,
     name: str,
+    device: str | torch.device = "cpu",
     dtype: torch.dtype | None = None,
 ) -> GroundedMLLM:
-    """A model from its configuration and all its weights.
+    """A model from its configuration and all its weights; in evaluation mode.
 
     Args:
         config: as :func:`configuration` makes it.
         tokenizer: the language model's.
-        state: every tensor of the model.
+        weights: of the parts.
         name: where it comes from, for messages.
-        dtype: ``None`` keeps the tensors' own.
+        device: where the model is to lie.
+        dtype: of its weights; ``None`` keeps that of the part.
 
     Raises:
         UserError: weights that don't fit the configuration, or a part that this version doesn't know.
     """
-    language, vision, projection, original_decoder = (
-        {key.removeprefix(part): tensor for key, tensor in state.items() if key.startswith(part)} for part in PARTS
-    )
-    strangers = [key for key in state if not key.startswith(PARTS)]
-    if strangers:
-        raise UserError(f"{name}: {len(strangers)} tensors are of no part of the model, the first is {strangers[0]}")
     try:
         family = _family(mllms, MLLM, config["mllm"]["family"])
         settings = config["mllm"]["settings"]
-        mllm = family.assemble(_backbone(family, config["mllm"]["config"], language, name, dtype), tokenizer, settings)
+        backbone = _backbone(family, config["mllm"]["config"], weights.mllm, name, device, dtype)
+        mllm = family.assemble(backbone, tokenizer, settings)
         family = _family(segmenters, Segmenter, config["segmenter"]["family"])
-        segmenter = family.assemble(_backbone(family, config["segmenter"]["config"], vision, name, dtype))
-        if original_decoder:
-            segmenter.keep_original_decoder(original_decoder)
+        segmenter = family.assemble(
+            _backbone(family, config["segmenter"]["config"], weights.segmenter, name, device, dtype)
+        )
+        if weights.original_decoder:
+            segmenter.keep_original_decoder(weights.original_decoder)
         projector = Projector(**config["projector"])
-        projector.to(dtype or next(iter(projection.values())).dtype).load_state_dict(projection)
+        projector.to(device, dtype or next(iter(weights.projector.values())).dtype).load_state_dict(weights.projector)
         return GroundedMLLM(
             mllm, segmenter, projector, seg_state=config["seg_state"], prompt_frames=config["prompt_frames"]
-        )
+        ).eval()
     except KeyError as error:
         raise UserError(f"{name}: {CONFIG_NAME} lacks {error}; export the model again") from None
     except (RuntimeError, StopIteration) as error:
@@ -170,41 +203,38 @@ def build_grounded(
 
 
 def _backbone(
-    family: type, config: dict[str, Any], state: dict[str, torch.Tensor], name: str, dtype: torch.dtype | None
+    family: Any,
+    config: dict[str, Any],
+    weights: PartWeights,
+    name: str,
+    device: str | torch.device,
+    dtype: torch.dtype | None,
 ) -> PreTrainedModel:
     """The transformers model inside a part, with every weight given and none left over."""
-    dtype = dtype or next(tensor.dtype for tensor in state.values() if tensor.is_floating_point())
-    with _quiet():
-        model, info = family.backbone.from_pretrained(
-            None, config=AutoConfig.for_model(**config), state_dict=state, dtype=dtype, output_loading_info=True
-        )
-    wrong = {
-        kind: sorted(map(str, info[kind]))
-        for kind in ("missing_keys", "unexpected_keys", "mismatched_keys")
-        if info.get(kind)
-    }
-    if wrong:
-        raise UserError(
-            f"{name}: weights of {family.__name__} don't fit {CONFIG_NAME}: {wrong}; export the model again"
-        )
-    return model
+    built = AutoConfig.for_model(**config)
+    return built_from(family.backbone, built, weights.pieces, name, dtype or weights.dtype, device=device)
 
 
-def _read_weights(folder: Path) -> dict[str, torch.Tensor]:
-    """All tensors of the folder."""
-    index = folder / INDEX_NAME
-    try:
-        files = sorted(set(json.loads(index.read_text())["weight_map"].values())) if index.is_file() else [WEIGHTS_NAME]
-        state: dict[str, torch.Tensor] = {}
-        for file in files:
-            # Copies, because tensors lie in the file at any address, and where one lies decides which kernel runs.
-            state.update((name, tensor.clone()) for name, tensor in load_file(folder / Path(file).name).items())
-        return state
-    except FileNotFoundError as error:
-        missing = error.filename or str(error)
-        raise UserError(f"{folder}: a file of the weights is missing ({missing}); export the model again") from None
-    except (SafetensorError, ValueError, KeyError) as error:
-        raise UserError(f"{folder}: the weights can't be read ({error}); export the model again") from None
+def _weights(tensors: TensorFolder, name: str) -> GroundedWeights:
+    """The tensors of a folder, dealt out to the parts."""
+    strangers = [key for key in tensors if not key.startswith(PARTS)]
+    if strangers:
+        raise UserError(f"{name}: {len(strangers)} tensors are of no part of the model, the first is {strangers[0]}")
+
+    def pieces(part: str) -> Iterator[Piece]:
+        return (Piece(key.removeprefix(part), tensors[key], key) for key in tensors if key.startswith(part))
+
+    def state(part: str) -> dict[str, torch.Tensor]:
+        # Copies, because tensors lie in the file at any address, and where one lies decides which kernel runs.
+        return {piece.name: piece.tensor.clone() for piece in pieces(part)}
+
+    language, segmenter, projector, original_decoder = PARTS
+    return GroundedWeights(
+        mllm=PartWeights(pieces(language), tensors.dtype(language) or torch.float32),
+        segmenter=PartWeights(pieces(segmenter), tensors.dtype(segmenter) or torch.float32),
+        projector=state(projector),
+        original_decoder=state(original_decoder),
+    )
 
 
 def _family(package: ModuleType, base: type, name: str) -> Any:
@@ -214,15 +244,3 @@ def _family(package: ModuleType, base: type, name: str) -> Any:
         if isinstance(found, type) and issubclass(found, base) and found is not base:
             return found
     raise UserError(f"{CONFIG_NAME} names the {base.__name__.lower()} family {name!r}, which this version doesn't have")
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without transformers' progress bar over tensors."""
-    shown = transformers_logging.is_progress_bar_enabled()
-    transformers_logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if shown:
-            transformers_logging.enable_progress_bar()
