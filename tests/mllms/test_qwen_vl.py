@@ -93,6 +93,18 @@ def test_answers_equal_transformers_own(model, batch):
         assert answer.tolist() == row[: ended[0] if ended else None]
 
 
+def test_states_before_the_final_norm(model, batch, tmp_path):
+    """Other states, the same words."""
+    model.save_pretrained(tmp_path)
+    raw = type(model).from_pretrained(tmp_path, normed_states=False).eval()
+    states = raw(batch.input_ids, batch.attention_mask, batch.mllm_media).hidden
+    normed = model(batch.input_ids, batch.attention_mask, batch.mllm_media).hidden
+    assert (states - normed).abs().max() > 0.1
+    torch.testing.assert_close(raw.logits(states), model.logits(normed))
+    for ours, theirs in zip(raw.generate(batch, 6).ids, model.generate(batch, 6).ids, strict=True):
+        assert ours.tolist() == theirs.tolist()
+
+
 def test_vision_reaches_the_states(model, batch):
     """Other pixels, other states: through the places in the text and, in Qwen3-VL, through DeepStack alone too."""
     before = model(batch.input_ids, batch.attention_mask, batch.mllm_media).hidden

@@ -43,6 +43,9 @@ class QwenVLSettings:
         image_mean: of each channel on the 0…1 scale.
         image_std: of each channel.
         max_length: longest sequence in tokens.
+        normed_states: whether states are those after the language model's final norm. The published Sa2VA over
+            Qwen3-VL was trained with those before it (what ``hidden_states[-1]`` holds for that class under the
+            transformers 4.57 that it pins), and its checkpoints need ``False``; over Qwen2.5-VL it is after, as ever.
     """
 
     template: str = "qwen_chat"
@@ -54,6 +57,7 @@ class QwenVLSettings:
     image_mean: tuple[float, ...] = CLIP_MEAN
     image_std: tuple[float, ...] = CLIP_STD
     max_length: int = 8192
+    normed_states: bool = True
 
     def __post_init__(self) -> None:
         for limits in ((self.min_pixels, self.max_pixels), (self.frame_min_pixels, self.frame_max_pixels)):

@@ -76,6 +76,8 @@ class QwenVL(MLLM):
         )
         self.hidden_size = model.config.text_config.hidden_size
         self.max_length = settings.max_length
+        if not settings.normed_states:
+            self._norm.register_forward_hook(_input_instead)
 
     # ------------------------------------------------------------------ states
 
@@ -102,7 +104,13 @@ class QwenVL(MLLM):
 
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
         """``[...,D]`` → ``[...,V]``."""
+        if not self.settings.normed_states:
+            hidden = self._norm.forward(hidden)  # without its hook
         return self.model.lm_head(hidden)
+
+    @property
+    def _norm(self) -> nn.Module:
+        return self.model.model.language_model.norm
 
     def visual_tokens(self, pixel_values: torch.Tensor, image_grid_thw: torch.Tensor) -> VisualTokens:
         """Patches of several pictures → their merged visual tokens, row by row of each picture."""
@@ -389,3 +397,8 @@ class Qwen3VL(QwenVL):
         vision["num_position_embeddings"] = 16**2
         layers = range(vision["depth"] - 1)
         vision["deepstack_visual_indexes"] = list(layers[: text["num_hidden_layers"]])
+
+
+def _input_instead(module: nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> torch.Tensor:
+    """A hook with which a module gives back what it was given."""
+    return inputs[0]
