@@ -48,6 +48,21 @@ _CHATML: dict[str, Any] = {
     "separator": "\n",
 }
 
+#: Vicuna's, which LLaVA-1.5 has, and LLaVA-1's and LISA's, which speaks of a human.
+_VICUNA = (
+    "A chat between a curious {} and an artificial intelligence assistant. "
+    "The assistant gives helpful, detailed, and polite answers to the {}'s questions. "
+)
+
+_ROLES: dict[str, Any] = {
+    "user_prefix": "USER: ",
+    "user_suffix": " ",
+    "assistant_prefix": "ASSISTANT:",
+    "assistant_suffix": "</s>",
+    "separator": "",
+    "stop": ("</s>",),
+}
+
 CHAT_TEMPLATES: dict[str, ChatTemplate] = {
     template.name: template
     for template in (
@@ -69,17 +84,9 @@ CHAT_TEMPLATES: dict[str, ChatTemplate] = {
             separator="\n",
             stop=("<|end|>",),
         ),
-        ChatTemplate(
-            name="vicuna",
-            system="A chat between a curious user and an artificial intelligence assistant. The assistant gives "
-            "helpful, detailed, and polite answers to the user's questions. ",
-            user_prefix="USER: ",
-            user_suffix=" ",
-            assistant_prefix="ASSISTANT: ",
-            assistant_suffix="</s>",
-            separator="",
-            stop=("</s>",),
-        ),
+        # No space after "ASSISTANT:": the tokenizers of this family begin an answer with one.
+        ChatTemplate(name="vicuna_v1", system=_VICUNA.format("user", "user"), **_ROLES),
+        ChatTemplate(name="llava_v1", system=_VICUNA.format("human", "human"), **_ROLES),
     )
 }
 
