@@ -1,4 +1,4 @@
-"""InternVL 2.5 and 3 in bf16: up to twelve tiles of 448 pixels a picture, one a video frame; a config adds the folder."""
+"""InternVL 2.5 and 3 in bf16: up to twelve tiles of 448 pixels a picture, one a video frame."""
 
 import torch
 

@@ -1,4 +1,4 @@
-"""Qwen2.5-VL in bf16, with the pixel limits of the published training. A config adds the folder."""
+"""Qwen2.5-VL in bf16, with the pixel limits of the published training."""
 
 import torch
 

@@ -1,4 +1,4 @@
-"""Qwen3-VL in bf16, with the pixel limits of the published training. A config adds the folder."""
+"""Qwen3-VL in bf16, with the pixel limits of the published training."""
 
 import torch
 
