@@ -232,6 +232,19 @@ def test_a_folder_that_holds_something_else(model, tmp_path):
         type(model).from_pretrained(tmp_path)
 
 
+def test_ways_to_compute_attention(model, tmp_path):
+    model.save_pretrained(tmp_path)
+    eager = type(model).from_pretrained(tmp_path, attn_implementation="eager").eval()
+    assert eager.model.config._attn_implementation == "eager" != model.model.config._attn_implementation
+    batch = batch_of(model, encode(model))
+    torch.testing.assert_close(states(eager, batch), states(model, batch), **CLOSE)
+    with pytest.raises(UserError, match="'flash' is unknown; choose one of sdpa"):
+        type(model).from_pretrained(tmp_path, attn_implementation="flash")
+    if not torch.cuda.is_available():
+        with pytest.raises(UserError, match="needs a CUDA device and the package flash-attn"):
+            type(model).from_pretrained(tmp_path, attn_implementation="flash_attention_2")
+
+
 def test_half_precision(model, tmp_path):
     """In bfloat16 everything runs, with media as the data workers make them, and stays near single precision."""
     model.save_pretrained(tmp_path)
