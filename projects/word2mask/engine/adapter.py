@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
@@ -28,17 +31,26 @@ class ModelAdapter(nn.Module):
 
     Keys that start with ``loss`` are summed. A loss that is a *mean* over items whose number differs between
     processes (labelled tokens, objects) may come with its number under ``count_<name>`` (``loss_text`` →
-        ``count_text``): it is then weighted by
-    that number, so that the mean over processes equals the mean over the global batch, as one process would compute it.
+    ``count_text``): it is then weighted by that number, so that the mean over processes equals the mean over the global
+    batch, as one process would compute it.
     Without a count the mean over processes is the plain mean. Over accumulated passes it is always the plain mean.
 
     Args:
         model: ``model(batch)`` returns scalars.
+
+    Attributes:
+        around: makes the context in which the model is called.
+        ties: whether parameters that a batch has not used get a gradient of zeros
+            (:func:`~word2mask.engine.distributed.tie_unused_parameters`).
+        passed: modules that every batch passes; their parameters need no tie.
     """
 
     def __init__(self, model: nn.Module):
         super().__init__()
         self.model = model
+        self.around: Callable[[], AbstractContextManager] = contextlib.nullcontext
+        self.ties = True
+        self.passed: Sequence[nn.Module] = ()
 
     def forward(self, batch: Any) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """One forward pass.
@@ -49,7 +61,8 @@ class ModelAdapter(nn.Module):
         Raises:
             TypeError: the model returned something other than a dict with a loss in it.
         """
-        outputs = self.model(batch)
+        with self.around():
+            outputs = self.model(batch)
         if not isinstance(outputs, dict) or not any(name.startswith("loss") for name in outputs):
             raise TypeError(f"{type(self.model).__name__} returned no dict with a key that starts with 'loss'")
         losses = {name: value for name, value in outputs.items() if name.startswith("loss")}
@@ -58,7 +71,7 @@ class ModelAdapter(nn.Module):
         total = torch.stack([value.float() for value in losses.values()]).sum()
         log = {name: torch.as_tensor(value).detach() for name, value in {**outputs, **losses}.items()}
         log["loss"] = total.detach()
-        return tie_unused_parameters(self.model, total), log
+        return tie_unused_parameters(self.model, total, self.passed) if self.ties else total, log
 
     @staticmethod
     def _weighted(losses: dict[str, torch.Tensor], outputs: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -12,6 +12,7 @@ import os
 import pickle
 import random
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,26 +28,29 @@ POINTER = "last_checkpoint"
 _NAME = re.compile(r"iter_(\d+)\.pth")
 
 
-def trained_state(model: nn.Module, full: bool = False) -> dict[str, torch.Tensor]:
+def trained_state(
+    model: nn.Module, full: bool = False, whole: Callable[[torch.Tensor], torch.Tensor] = torch.Tensor.detach
+) -> dict[str, torch.Tensor]:
     """What a checkpoint keeps of a model.
 
     Args:
         model: not wrapped.
         full: frozen weights too.
+        whole: the detached value of a parameter or buffer, put together where processes hold parts of it.
 
     Returns:
         name → detached tensor: the trainable parameters, and the persistent buffers of modules that own one of them
         (running statistics of a norm). Tied parameters appear once.
     """
     if full:
-        return {name: value.detach() for name, value in model.state_dict().items()}
-    state = {name: parameter.detach() for name, parameter in model.named_parameters() if parameter.requires_grad}
+        return {name: whole(value) for name, value in model.state_dict(keep_vars=True).items()}
+    state = {name: whole(parameter) for name, parameter in model.named_parameters() if parameter.requires_grad}
     for prefix, module in model.named_modules():
         if not any(parameter.requires_grad for parameter in module.parameters(recurse=False)):
             continue
         for name, buffer in module.named_buffers(recurse=False):
             if name not in module._non_persistent_buffers_set:
-                state[f"{prefix}.{name}" if prefix else name] = buffer.detach()
+                state[f"{prefix}.{name}" if prefix else name] = whole(buffer)
     return state
 
 

@@ -24,7 +24,7 @@ from mmengine.config.lazy import LazyAttr, LazyObject
 
 from word2mask.engine.build import arguments_of, check, is_node, suggest, type_name, walk
 from word2mask.engine.config_source import check_source
-from word2mask.engine.settings import PRECISIONS, SECTIONS, TrainSettings
+from word2mask.engine.settings import PRECISIONS, SECTIONS, STRATEGIES, TrainSettings
 from word2mask.errors import UserError
 
 #: Starts of a string that make it a path on disk, to be checked before anything is built.
@@ -204,13 +204,16 @@ _SMALLEST = {
     "checkpoint.keep": 0,
     "log.interval": 1,
     "validation.interval": 1,
+    "sharding.bucket_size": 1,
+    "sharding.prefetch_size": 0,
+    "sharding.persistent_size": 0,
     "accumulate": 1,
     "seed": 0,
 }
 
 
 def _check_values(config: Mapping[str, Any], name: str) -> list[str]:
-    """Errors in the literals: whole numbers that are none or too small, an unknown precision."""
+    """Errors in the literals: whole numbers that are none or too small, an unknown precision or strategy."""
     errors = []
     for path, smallest in _SMALLEST.items():
         section, _, key = path.rpartition(".")
@@ -233,6 +236,9 @@ def _check_values(config: Mapping[str, Any], name: str) -> list[str]:
             errors.append(f"{name}.schedule.epochs: expected a number above 0, got {epochs!r}")
     if config.get("precision", "fp32") not in PRECISIONS:
         errors.append(f"{name}.precision: expected one of {', '.join(PRECISIONS)}, got {config['precision']!r}")
+    strategy = config.get("strategy", "ddp")
+    if strategy not in STRATEGIES:
+        errors.append(f"{name}.strategy: unknown {strategy!r}{suggest(str(strategy), list(STRATEGIES))}")
     return errors
 
 

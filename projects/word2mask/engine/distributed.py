@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -110,7 +111,7 @@ def leave_processes() -> None:
         dist.destroy_process_group()
 
 
-def tie_unused_parameters(module: nn.Module, loss: torch.Tensor) -> torch.Tensor:
+def tie_unused_parameters(module: nn.Module, loss: torch.Tensor, passed: Sequence[nn.Module] = ()) -> torch.Tensor:
     """The same loss, with every trainable parameter in its graph.
 
     A batch without a mask never reaches the projector or the mask decoder. Data-parallel training would then wait for
@@ -121,9 +122,12 @@ def tie_unused_parameters(module: nn.Module, loss: torch.Tensor) -> torch.Tensor
     Args:
         module: whose parameters to tie.
         loss: scalar.
+        passed: parts of it that every batch passes: left out, as their weights may be elsewhere by now (FSDP).
 
     Returns:
         scalar with the value of ``loss``.
     """
-    zeros = [parameter.reshape(-1)[:0].sum() for parameter in module.parameters() if parameter.requires_grad]
+    within = {id(parameter) for part in passed for parameter in part.parameters()}
+    parameters = [p for p in module.parameters() if p.requires_grad and id(p) not in within]
+    zeros = [parameter.reshape(-1)[:0].sum() for parameter in parameters]
     return loss + torch.stack([zero.to(loss) for zero in zeros]).sum() if zeros else loss

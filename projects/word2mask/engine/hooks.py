@@ -14,6 +14,7 @@ import torch
 from mmengine.hooks import Hook
 
 from word2mask.engine.distributed import barrier, gather_objects, rank_and_size
+from word2mask.engine.optimizer import autocast
 from word2mask.engine.sampler import isolated_random_state
 from word2mask.engine.settings import LogSettings
 from word2mask.engine.strategies import unwrap
@@ -191,7 +192,13 @@ class Validate(Hook):
         model = unwrap(runner.model)
         training = model.training
         model.eval()
-        with torch.no_grad(), isolated_random_state():
+        settings, device = runner.settings, runner.strategy.device
+        with (
+            torch.no_grad(),
+            isolated_random_state(),
+            runner.strategy.gathered(),
+            autocast(settings.precision, device),
+        ):
             numbers = self.run(model, iteration)
         model.train(training)
         barrier()

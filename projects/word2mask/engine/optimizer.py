@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from mmengine.optim import OptimWrapper
 from torch import nn
+from torch.distributed.tensor import DTensor
 
 from word2mask.engine.build import build, suggest
 from word2mask.engine.settings import PRECISIONS, ParameterGroupSettings
@@ -65,6 +66,31 @@ def build_optimizer(
     return build(node, path="config.optimizer", params=groups)
 
 
+def set_precision(model: nn.Module, precision: str) -> None:
+    """Gives every parameter the type in which a run of this precision holds it; in place.
+
+    What trains is held in fp32, whatever it was loaded in: at a usual learning rate, most steps are too small for bf16
+    to hold. What is frozen is held in bf16 in a run of that precision and in fp32 in one of that; under fp16 it stays
+    as it is, as the range of bf16 doesn't fit. Buffers (rotary frequencies, position tables) are left alone.
+
+    Raises:
+        UserError: no such precision.
+    """
+    if precision not in PRECISIONS:
+        raise UserError(f"precision is {precision!r}; expected one of {', '.join(PRECISIONS)}")
+    frozen = {"bf16": torch.bfloat16, "fp32": torch.float32}.get(precision)
+    for parameter in model.parameters():
+        dtype = torch.float32 if parameter.requires_grad else frozen
+        if parameter.is_floating_point() and dtype is not None:
+            parameter.data = parameter.data.to(dtype)
+
+
+def autocast(precision: str, device: torch.device) -> contextlib.AbstractContextManager:
+    """The context in which a model of this precision computes."""
+    dtype = _DTYPES.get(precision)
+    return contextlib.nullcontext() if dtype is None else torch.autocast(device.type, dtype=dtype)
+
+
 class PrecisionOptimWrapper(OptimWrapper):
     """mmengine's optimizer wrapper with autocast on any device, loss scaling for fp16, and clipping by norm.
 
@@ -99,9 +125,7 @@ class PrecisionOptimWrapper(OptimWrapper):
     @contextlib.contextmanager
     def optim_context(self, model: nn.Module) -> Iterator[None]:
         """Autocast, and no exchange of gradients before the last accumulated pass."""
-        dtype = _DTYPES.get(self.precision)
-        autocast = torch.autocast(self.device.type, dtype=dtype) if dtype is not None else contextlib.nullcontext()
-        with super().optim_context(model), autocast:
+        with super().optim_context(model), autocast(self.precision, self.device):
             yield
 
     def backward(self, loss: torch.Tensor, **kwargs: Any) -> None:
@@ -113,7 +137,8 @@ class PrecisionOptimWrapper(OptimWrapper):
         self.scaler.unscale_(self.optimizer)
         parameters = [p for group in self.optimizer.param_groups for p in group["params"] if p.grad is not None]
         limit = self.grad_clip if self.grad_clip is not None else float("inf")
-        self.grad_norm = float(torch.nn.utils.clip_grad_norm_(parameters, limit))
+        norm = torch.nn.utils.clip_grad_norm_(parameters, limit)
+        self.grad_norm = float(norm.full_tensor() if isinstance(norm, DTensor) else norm)
         self.scaler.step(self.optimizer, **kwargs)
         self.scaler.update()
 

@@ -26,6 +26,7 @@ from word2mask.engine.distributed import barrier, choose_device, gather_objects,
 from word2mask.engine.hooks import SaveCheckpoint, TrainLog, Validate
 from word2mask.engine.inspection import parameter_table
 from word2mask.engine.interruption import Interrupted, Interruption
+from word2mask.engine.optimizer import set_precision
 from word2mask.engine.sampler import EpochView, GlobalBatchSampler
 from word2mask.engine.settings import (
     CheckpointSettings,
@@ -127,6 +128,8 @@ class TrainRunner(FlexibleRunner):
         """Prepare model, optimizer and schedulers, resume where asked, run the loop."""
         loop = self._train_loop = self.build_train_loop(self._train_loop)
         sampler = loop.dataloader.batch_sampler
+        content = self.read_resume()
+        self.logger.info("\n%s", parameter_table(unwrap(self.model)))
         self.strategy.prepare(
             self.model,
             optim_wrapper=self.optim_wrapper,
@@ -136,8 +139,8 @@ class TrainRunner(FlexibleRunner):
         self.model = self.strategy.model
         self.optim_wrapper = self.strategy.optim_wrapper
         self.param_schedulers = self.strategy.param_schedulers
-        self.logger.info("\n%s", parameter_table(unwrap(self.model)))
-        self.load_or_resume()
+        if content is not None:
+            self.go_on(content)
         self.call_hook("before_run")
         model = loop.run()
         self.call_hook("after_run")
@@ -148,9 +151,12 @@ class TrainRunner(FlexibleRunner):
         return next(hook for hook in self.hooks if isinstance(hook, SaveCheckpoint)).save(self, iteration)
 
     def save(self, iteration: int) -> Path:
-        """Write the state after ``iteration`` steps; called on all ranks, rank 0 writes."""
+        """Write the state after ``iteration`` steps; called on all ranks, which together make it, and rank 0 writes."""
         log = next(hook for hook in self.hooks if isinstance(hook, TrainLog))
         states = gather_objects({**checkpoints.random_state(), "pending_log": log.pending})
+        full = CheckpointSettings(**self.settings.checkpoint).full
+        state = checkpoints.trained_state(unwrap(self.model), full, self._saved_value)
+        optimizer = self.strategy.optimizer_state()
         path = self.folder / f"iter_{iteration}.pth"
         if self.rank == 0:
             per_step = self.train_dataloader.batch_sampler
@@ -164,12 +170,11 @@ class TrainRunner(FlexibleRunner):
                 "dataset_length": per_step.length,
                 "torch": str(torch.__version__),
             }
-            full = CheckpointSettings(**self.settings.checkpoint).full
             content = {
                 "meta": meta,
                 "full": full,
-                "state_dict": checkpoints.trained_state(unwrap(self.model), full),
-                "optimizer": self.optim_wrapper.state_dict(),
+                "state_dict": state,
+                "optimizer": optimizer,
                 "schedulers": [scheduler.state_dict() for scheduler in self.param_schedulers],
                 "random": states,
                 "config": self.text,
@@ -179,10 +184,15 @@ class TrainRunner(FlexibleRunner):
         barrier()
         return path
 
-    def load_or_resume(self) -> None:
-        """Resume from the checkpoint that was named, if one was."""
+    def _saved_value(self, tensor: torch.Tensor) -> torch.Tensor:
+        """What of a parameter goes into a checkpoint: the whole value, which only rank 0 keeps."""
+        value = self.strategy.whole(tensor)
+        return value.cpu() if self.rank == 0 else value.new_empty(0)
+
+    def read_resume(self) -> dict[str, Any] | None:
+        """The checkpoint that was named, if one was; its weights are in the model, which isn't shared out yet."""
         if not self._resume:
-            return
+            return None
         path = Path(self._resume)
         content = checkpoints.read_checkpoint(path)
         meta = content["meta"]
@@ -198,8 +208,13 @@ class TrainRunner(FlexibleRunner):
                 f"give --seed {meta['seed']}"
             )
         checkpoints.load_state(unwrap(self.model), content, path)
+        return content
+
+    def go_on(self, content: dict[str, Any]) -> None:
+        """Take up optimizer, schedules, place in the data and random state where a checkpoint left them."""
+        path, meta = Path(self._resume), content["meta"]
         try:
-            self.optim_wrapper.load_state_dict(content["optimizer"])
+            self.strategy.load_optimizer_state(content["optimizer"])
         except ValueError as error:
             raise UserError(f"{path}: the optimizer's state does not fit this config: {error}") from error
         for scheduler, state in zip(self.param_schedulers, content["schedulers"], strict=True):
@@ -358,6 +373,7 @@ def train(settings: TrainSettings, folder: str | Path, resume: str | None = None
     make_strategy = strategy_class(settings.strategy, launcher != "none")
     seed_everything(settings.seed)
     model = build(settings.model, path="config.model")
+    set_precision(model, settings.precision)
     if settings.initialise_from is not None:
         checkpoints.load_trained(model, settings.initialise_from)
     loader = build_dataloader(DataSettings(**settings.data), settings.seed, {"model": model})
@@ -369,6 +385,11 @@ def train(settings: TrainSettings, folder: str | Path, resume: str | None = None
     hooks: list[Any] = [log, SaveCheckpoint(saving.interval, saving.keep)]
     if settings.validation is not None:
         validation = ValidationSettings(**settings.validation)
+        if not make_strategy.validates:
+            raise UserError(
+                f"strategy {settings.strategy!r} has no validation while it trains; train with another, or with "
+                "validation=None and evaluate the checkpoints (tools/dist.sh test)"
+            )
         run = build(validation.run, {"model": model}, "config.validation.run")
         hooks.append(Validate(run, validation.interval, log))
     randomness = {"seed": settings.seed, "diff_rank_seed": True, "deterministic": settings.deterministic}

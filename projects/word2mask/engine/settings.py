@@ -110,6 +110,24 @@ class LogSettings:
 
 
 @dataclass(frozen=True)
+class ShardingSettings:
+    """Sizes of DeepSpeed's exchanges (strategies ``zero…``), in values; the other strategies need none.
+
+    Attributes:
+        overlap_comm: exchange gradients while the backward pass goes on.
+        bucket_size: gradients or weights in one message; DeepSpeed reserves memory for one or two of them, but never
+            for more than what trains.
+        prefetch_size: ``zero3``: weights gathered ahead of the layer that is computed.
+        persistent_size: ``zero3``: parameters up to this size stay whole.
+    """
+
+    overlap_comm: bool = True
+    bucket_size: int = 500_000_000
+    prefetch_size: int = 50_000_000
+    persistent_size: int = 100_000
+
+
+@dataclass(frozen=True)
 class ValidationSettings:
     """A check during training.
 
@@ -136,13 +154,16 @@ class TrainSettings:
         checkpoint: :class:`CheckpointSettings`.
         log: :class:`LogSettings`.
         validation: :class:`ValidationSettings`, or ``None``.
-        precision: ``"fp32"``, ``"bf16"`` or ``"fp16"`` (autocast; parameters keep their own dtype).
+        precision: ``"fp32"``, ``"bf16"`` or ``"fp16"``, by autocast; what trains is held in fp32, see
+            :func:`word2mask.engine.optimizer.set_precision`.
         accumulate: forward passes per optimizer step.
         grad_clip: largest norm of the gradient, or ``None``.
         seed: of weights, data order and dropout.
         deterministic: ask torch for deterministic algorithms.
         device: ``"cpu"``, ``"cuda"``, or ``None`` for CUDA where there is one.
-        strategy: how several processes share the work.
+        strategy: how several processes share the work, one of :data:`STRATEGIES`
+            (:mod:`word2mask.engine.strategies`).
+        sharding: :class:`ShardingSettings`.
         initialise_from: a checkpoint of another run whose weights to start from.
         evaluation: settings of ``tools/test.py``; training does not read them.
     """
@@ -162,6 +183,7 @@ class TrainSettings:
     deterministic: bool = False
     device: str | None = None
     strategy: str = "ddp"
+    sharding: Mapping[str, Any] = field(default_factory=dict)
     initialise_from: str | None = None
     evaluation: Mapping[str, Any] | Sequence[Any] | None = None
 
@@ -174,5 +196,7 @@ SECTIONS: dict[str, type] = {
     "checkpoint": CheckpointSettings,
     "log": LogSettings,
     "validation": ValidationSettings,
+    "sharding": ShardingSettings,
 }
+STRATEGIES = ("ddp", "zero1", "zero2", "zero2_offload", "zero3", "zero3_offload", "fsdp")
 PRECISIONS = ("fp32", "bf16", "fp16")

@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
+from contextvars import ContextVar
 
 #: What a pass of its own costs, in token places: a group must save more than that.
 PASS_COST = 256
+
+_ONE_GROUP: ContextVar[bool] = ContextVar("one_group", default=False)
+
+
+@contextlib.contextmanager
+def one_group() -> Iterator[None]:
+    """Inside, no batch is split: for processes that exchange weights layer by layer and so must pass equally often."""
+    token = _ONE_GROUP.set(True)
+    try:
+        yield
+    finally:
+        _ONE_GROUP.reset(token)
 
 
 def length_groups(lengths: Sequence[int], pass_cost: int = PASS_COST) -> list[list[int]]:
@@ -18,7 +32,8 @@ def length_groups(lengths: Sequence[int], pass_cost: int = PASS_COST) -> list[li
         pass_cost: added for the second group.
 
     Returns:
-        Indices of the rows, the shorter ones first; one group in the given order when a split doesn't pay.
+        Indices of the rows, the shorter ones first; one group in the given order when a split doesn't pay, and
+        always inside of :func:`one_group`.
 
     >>> length_groups([200, 1000, 180, 210], pass_cost=100)
     [[2, 0, 3], [1]]
@@ -26,6 +41,8 @@ def length_groups(lengths: Sequence[int], pass_cost: int = PASS_COST) -> list[li
     [[0, 1, 2, 3]]
     """
     count = len(lengths)
+    if _ONE_GROUP.get():
+        return [list(range(count))]
     order = sorted(range(count), key=lambda row: lengths[row])
     longest = lengths[order[-1]]
     costs = {split: split * lengths[order[split - 1]] + (count - split) * longest for split in range(1, count)}
