@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from transformers import LlamaConfig, LlavaConfig
 
 from word2mask.errors import UserError
-from word2mask.mllms import internvl_processor, qwen_processor
+from word2mask.mllms import internvl_layout, internvl_processor, llava_layout, llava_processor, qwen_processor
 from word2mask.mllms.backbones import read_model_type
-from word2mask.mllms.geometries import GEOMETRIES
+from word2mask.mllms.geometries import CLIP_VIT_L, GEOMETRIES
 from word2mask.mllms.interface import MLLM
-from word2mask.mllms.internvl_layout import is_original, transformers_config
 from word2mask.mllms.tokenizer_files import read_tokenizer
 
 __all__ = ["VocabularyOnly", "blueprint", "has_tokenizer"]
@@ -29,7 +29,9 @@ _MEDIA_TOKENS = (
     qwen_processor.VISION_END,
     qwen_processor.CONTEXT,
     qwen_processor.VIDEO_CONTEXT,
-    "<image>",
+    llava_processor.CONTEXT,
+    llava_processor.IMAGE_START,
+    llava_processor.IMAGE_END,
 )
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json")
 
@@ -79,6 +81,7 @@ def blueprint(
     dtype: torch.dtype = torch.float32,
     attn_implementation: str = "sdpa",
     gradient_checkpointing: bool = False,
+    vision_tower: str | Path | None = None,
     **settings: Any,
 ) -> MLLM:
     """The MLLM that ``family.from_pretrained`` would read with these arguments, on the meta device.
@@ -122,9 +125,21 @@ def blueprint(
 
 def _read_config(family: type[MLLM], folder: Path) -> Any:
     raw = json.loads((folder / "config.json").read_text())
-    if is_original(raw):
-        return transformers_config(raw, 0, str(folder / "config.json"))
+    if internvl_layout.is_original(raw):
+        return internvl_layout.transformers_config(raw, 0, str(folder / "config.json"))
+    if llava_layout.is_original(raw):
+        return _original_llava_config(raw)
     expected = family.backbone.config_class.model_type
     if read_model_type(folder) != expected:
         raise UserError(f"{folder / 'config.json'} is of model_type {raw.get('model_type')!r}, expected {expected!r}")
     return family.backbone.config_class.from_pretrained(folder, local_files_only=True)
+
+
+def _original_llava_config(raw: dict[str, Any]) -> LlavaConfig:
+    """Of LLaVA's own layout, whose CLIP is one of two, by its name."""
+    text = {key: raw[key] for key in LlamaConfig().to_dict().keys() & raw.keys() if key != "model_type"}
+    return LlavaConfig(
+        vision_config=CLIP_VIT_L | {"image_size": 336 if "336" in raw.get("mm_vision_tower", "") else 224},
+        text_config={**text, "model_type": "llama"},
+        projector_hidden_act="gelu" if "mlp" in raw.get("mm_projector_type", "linear") else "linear",
+    )

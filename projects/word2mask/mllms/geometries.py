@@ -22,6 +22,16 @@ _INTERNVIT_6B = dict(
     use_qk_norm=True,
     norm_type="rms_norm",
 )
+#: openai/clip-vit-large-patch14, but for the side of its pictures.
+CLIP_VIT_L: dict[str, Any] = dict(
+    model_type="clip_vision_model",
+    hidden_size=1024,
+    num_hidden_layers=24,
+    num_attention_heads=16,
+    intermediate_size=4096,
+    patch_size=14,
+    projection_dim=768,
+)
 
 
 @dataclass(frozen=True)
@@ -105,16 +115,7 @@ _MODELS = (
         "llava",
         32002,
         dict(
-            vision_config=dict(
-                model_type="clip_vision_model",
-                hidden_size=1024,
-                num_hidden_layers=24,
-                num_attention_heads=16,
-                intermediate_size=4096,
-                image_size=336,
-                patch_size=14,
-                projection_dim=768,
-            ),
+            vision_config=CLIP_VIT_L | dict(image_size=336),
             text_config=_language("llama", 4096, 32, 32, 32, 11008, 32064),
             vision_feature_layer=-2,
             tie_word_embeddings=False,
