@@ -351,6 +351,15 @@ def test_a_plan_without_the_connector_leaves_all_of_vision_frozen(family):
     for name in ("vision", "connector"):
         assert not any(layer.training for part in groups[name].children() for layer in part.modules() if holds(layer))
 
+    # Checkpointing makes no graph there either, which would cost as much as training it.
+    model.mllm.checkpoint_gradients()
+    shown: list[bool] = []
+    for layer in (*groups["vision"].modules(), *groups["connector"].modules()):
+        if isinstance(layer, torch.nn.Linear):
+            layer.register_forward_hook(lambda module, inputs, output: shown.append(output.requires_grad))
+    assert states(model.mllm, batch_of(model.mllm, encode(model.mllm))).requires_grad
+    assert shown and not any(shown)
+
 
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda cls: cls.__name__)
 def test_exported_and_read_again(family, tmp_path):

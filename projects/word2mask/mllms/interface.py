@@ -68,7 +68,8 @@ class MLLMOutput:
     """Result of a forward pass.
 
     Attributes:
-        hidden: ``[B,L,D]``, last layer's state after the final norm.
+        hidden: ``[B,L,D]``, last layer's state after the final norm (before it where published weights were trained so;
+            :meth:`MLLM.logits` then expects it so).
     """
 
     hidden: torch.Tensor
