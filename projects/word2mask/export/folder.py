@@ -9,13 +9,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from transformers import GenerationConfig
-
-from word2mask import __version__
 from word2mask.errors import UserError
+from word2mask.export.cards import model_card, write_generation_config
 from word2mask.models.folder import load_grounded, save_grounded
 from word2mask.models.grounded import GroundedMLLM
-from word2mask.models.trainable import parameter_rows
 
 __all__ = ["load_hf", "new_folder", "save_hf"]
 
@@ -39,57 +36,8 @@ def save_hf(
     """
     folder = Path(folder)
     save_grounded(model, folder, max_shard_size)
-    tokenizer = model.mllm.tokenizer
-    GenerationConfig(
-        do_sample=False, max_new_tokens=256, eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id
-    ).save_pretrained(folder)
+    write_generation_config(model, folder)
     (folder / "README.md").write_text(model_card(model, provenance or {}), encoding="utf-8")
-
-
-def model_card(model: GroundedMLLM, provenance: Mapping[str, str]) -> str:
-    """The README of an exported model, in the Hub's format."""
-    rows = parameter_rows(model)
-    sizes = "\n".join(f"| {row.group} | {row.parameters:,} | {row.num_bytes / 1e6:,.1f} |" for row in rows)
-    total = sum(row.parameters for row in rows)
-    origin = "\n".join(f"* {key}: `{value}`" for key, value in provenance.items())
-    return f"""---
-library_name: word2mask
-pipeline_tag: image-text-to-text
-license: apache-2.0
-tags: [referring-segmentation, video-segmentation, grounded-captioning]
----
-
-# A word2mask model
-
-{type(model.mllm).__name__} whose `[SEG]` states prompt {type(model.segmenter).__name__}; {total:,} parameters.
-It answers in words, and each `[SEG]` of its answer has a mask on every frame.
-
-| part | parameters | MB |
-|---|--:|--:|
-{sizes}
-
-## Use
-
-```bash
-python tools/infer.py THIS_FOLDER picture.jpg "Please segment the red circle." --out answer
-```
-
-```python
-import word2mask
-from transformers import AutoModel
-
-model = AutoModel.from_pretrained("THIS_FOLDER")
-answer = model.predict_forward(image=picture, text="Please segment the red circle.")
-answer["prediction"], answer["prediction_masks"]  # words, and one bool [frames, height, width] for each [SEG]
-```
-
-## Where it comes from
-
-* word2mask: `{__version__}`
-{origin}
-
-It knows what it was trained on and nothing else; expect nothing from it on other kinds of pictures.
-"""
 
 
 @contextmanager

@@ -9,8 +9,8 @@ from __future__ import annotations
 import importlib
 import json
 import pkgutil
-from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -25,13 +25,14 @@ from word2mask.errors import UserError
 from word2mask.mllms.interface import MLLM
 from word2mask.mllms.weights import Piece, TensorFolder, built_from
 from word2mask.models.grounded import GroundedMLLM
+from word2mask.models.parts import GroundedWeights, PartWeights
 from word2mask.models.projector import Projector
+from word2mask.models.published import MODEL_TYPE as PUBLISHED_TYPE
+from word2mask.models.published import read_published
 from word2mask.segmenters.interface import Segmenter
 
 __all__ = [
     "MODEL_TYPE",
-    "GroundedWeights",
-    "PartWeights",
     "build_grounded",
     "configuration",
     "load_grounded",
@@ -87,7 +88,7 @@ def read_configuration(folder: str | Path) -> dict[str, Any]:
     """The contents of ``config.json``.
 
     Raises:
-        UserError: no such folder, or not one that :func:`save_grounded` wrote.
+        UserError: no such folder, or neither one that :func:`save_grounded` wrote nor a published Sa2VA.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -98,10 +99,10 @@ def read_configuration(folder: str | Path) -> dict[str, Any]:
         raise UserError(f"{folder}: no {CONFIG_NAME} in it; give a folder that convert_to_hf.py wrote") from None
     except (OSError, ValueError) as error:
         raise UserError(f"{folder / CONFIG_NAME}: can't be read ({error}); export the model again") from None
-    if config.get("model_type") != MODEL_TYPE:
+    if config.get("model_type") not in (MODEL_TYPE, PUBLISHED_TYPE):
         raise UserError(
-            f"{folder / CONFIG_NAME}: model_type is {config.get('model_type')!r}, expected {MODEL_TYPE!r}; "
-            "give a folder that convert_to_hf.py wrote"
+            f"{folder / CONFIG_NAME}: model_type is {config.get('model_type')!r}, expected {MODEL_TYPE!r} (or "
+            f"{PUBLISHED_TYPE!r}, the published layout); give a folder that convert_to_hf.py wrote"
         )
     return config
 
@@ -109,7 +110,7 @@ def read_configuration(folder: str | Path) -> dict[str, Any]:
 def load_grounded(
     folder: str | Path, device: str | torch.device = "cpu", dtype: torch.dtype | None = None
 ) -> GroundedMLLM:
-    """Reads what :func:`save_grounded` wrote; in evaluation mode.
+    """Reads what :func:`save_grounded` wrote, or a Sa2VA folder in the published layout; in evaluation mode.
 
     Args:
         folder: the folder.
@@ -121,42 +122,15 @@ def load_grounded(
     """
     folder = Path(folder)
     config = read_configuration(folder)
+    if config["model_type"] == PUBLISHED_TYPE:
+        config, tokenizer, weights = read_published(folder, config)
+        return build_grounded(config, tokenizer, weights, str(folder), device, dtype)
     weights = _weights(TensorFolder(folder), str(folder))
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     except (OSError, ValueError) as error:
         raise UserError(f"{folder}: its tokenizer can't be read ({error}); export the model again") from None
     return build_grounded(config, tokenizer, weights, str(folder), device, dtype)
-
-
-@dataclass
-class PartWeights:
-    """Weights of one part.
-
-    Attributes:
-        pieces: what goes where in the part's transformers model.
-        dtype: that they have.
-    """
-
-    pieces: Iterable[Piece]
-    dtype: torch.dtype
-
-
-@dataclass
-class GroundedWeights:
-    """All weights of a model; those of the large parts are read when they are placed.
-
-    Attributes:
-        mllm: of the language model with vision.
-        segmenter: of the segmenter.
-        projector: of the projector.
-        original_decoder: of the mask decoder as it was before it was trained, if it was.
-    """
-
-    mllm: PartWeights
-    segmenter: PartWeights
-    projector: dict[str, torch.Tensor]
-    original_decoder: dict[str, torch.Tensor]
 
 
 def build_grounded(
