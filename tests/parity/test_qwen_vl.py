@@ -51,7 +51,7 @@ def build(family: str, **settings) -> qwen_vl.QwenVL:
     cls = getattr(qwen_vl, family)
     tokenizer = byte_tokenizer()
     tokenizer.add_tokens([VISION_START, VISION_END, CONTEXT, VIDEO_CONTEXT], special_tokens=True)
-    settings = QwenVLSettings(**(cls.defaults | {"normed_states": family != "Qwen3VL"} | settings))
+    settings = QwenVLSettings(**(cls.defaults | cls.published | settings))
     model = cls.from_scratch(tokenizer, patch=made.PATCH[family], settings=settings, **made.GEOMETRY)
     model.with_grounding_tokens().eval()
     made.fill(model.model, tokenizer.convert_tokens_to_ids(SEG), family)

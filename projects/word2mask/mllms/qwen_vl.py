@@ -55,6 +55,8 @@ class QwenVL(MLLM):
     model_type: ClassVar[str]
     #: Colour statistics where a folder doesn't say, and what else is the family's own.
     defaults: ClassVar[dict[str, Any]] = {}
+    #: Settings with which the published Sa2VA checkpoints of the family were trained, where ours are others.
+    published: ClassVar[dict[str, Any]] = {}
 
     def __init__(self, model: Any, tokenizer: Any, settings: QwenVLSettings) -> None:
         super().__init__()
@@ -382,6 +384,7 @@ class Qwen3VL(QwenVL):
     model_type = "qwen3_vl"
     #: Of the published models' ``preprocessor_config.json``.
     defaults: ClassVar[dict[str, Any]] = {"image_mean": (0.5, 0.5, 0.5), "image_std": (0.5, 0.5, 0.5)}
+    published: ClassVar[dict[str, Any]] = {"normed_states": False}
 
     @staticmethod
     def _complete(vision: dict[str, Any], text: dict[str, Any]) -> None:
