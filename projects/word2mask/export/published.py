@@ -152,6 +152,11 @@ def differences(model: GroundedMLLM) -> list[str]:
         found.append("it builds SAM 2.0 Hiera-L at 1024 pixels and nothing else, so it can't load this segmenter")
     if model.prompt_frames != "all":
         found.append("it prompts all key frames, and this model wants the first that shows the object")
+    if isinstance(model.mllm, QwenVL):
+        ours, theirs = model.mllm.settings.normed_states, type(model.mllm).published.get("normed_states", True)
+        if ours != theirs:
+            places = {True: "after", False: "before"}
+            found.append(f"it takes states {places[theirs]} the final norm, and this model {places[ours]} it")
     if isinstance(model.mllm, InternVL) and model.mllm.settings.max_tiles != 12:
         found.append(f"it cuts pictures into up to 12 tiles, and this model into {model.mllm.settings.max_tiles}")
     return found

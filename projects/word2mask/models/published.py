@@ -141,7 +141,7 @@ def _qwen_vl(
         **copy.deepcopy({key: value for key, value in raw.items() if key not in foreign})
     )
     config.tie_word_embeddings = config.text_config.tie_word_embeddings = False
-    settings = family.defaults | read_picture_statistics(folder, config.vision_config)
+    settings = family.defaults | family.published | read_picture_statistics(folder, config.vision_config)
     strangers = [name for name in tensors if not name.startswith(QWEN)]
     if strangers:
         raise UserError(
