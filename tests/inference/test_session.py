@@ -250,3 +250,5 @@ def test_the_original_decoder_must_be_there(model):
         Session(model, propagate_with="original")
     with pytest.raises(UserError, match='"original" or "trained", got \'both\''):
         Session(model, propagate_with="both")
+    with pytest.raises(UserError, match='procedure must be "sa2va-i" or "sa2va"'):
+        Session(model, procedure="sa2va-ii")

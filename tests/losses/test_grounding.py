@@ -78,3 +78,22 @@ def test_object_score_learns_presence_only_when_asked():
     assert "loss_object" not in GroundingLoss(num_points=None).masks(**sample, object_logits=object_logits)
     losses = GroundingLoss(num_points=None, object_weight=2.0).masks(**sample, object_logits=object_logits)
     torch.testing.assert_close(losses["loss_object"], torch.tensor(2 * math.log(2)))
+
+
+def test_coarse_truth_is_cut_down_by_the_nearest_pixel(monkeypatch):
+    """A truth of 4 x 4 on logits of 2 x 2 keeps its pixels (0, 0), (0, 2), (2, 0), (2, 2); the first alone is set."""
+    centres = torch.tensor([[[0.25, 0.25], [0.75, 0.25], [0.25, 0.75], [0.75, 0.75]]])
+    monkeypatch.setattr("word2mask.losses.grounding.sample_uncertain_points", lambda *_, **__: centres)
+    truth = torch.zeros(1, 1, 4, 4, dtype=torch.bool)
+    truth[0, 0, 0, 0] = True
+    logits = torch.zeros(1, 1, 2, 2)
+    coarse = GroundingLoss(num_points=4, coarse_truth=True)
+    fine = GroundingLoss(num_points=4)
+    # dice at logit 0: 1 - (2 * 0.5 * sum(t) + 1) / (4 * 0.5 + sum(t) + 1); a fine truth is a quarter pixel there.
+    assert coarse.masks([logits], [truth], [None], ["s"])["loss_dice"].item() == pytest.approx(0.5 * (1 - 2 / 4))
+    assert fine.masks([logits], [truth], [None], ["s"])["loss_dice"].item() == pytest.approx(0.5 * (1 - 1.25 / 3.25))
+
+
+def test_coarse_truth_needs_points():
+    with pytest.raises(ValueError, match="coarse_truth goes with sampled points"):
+        GroundingLoss(num_points=None, coarse_truth=True)

@@ -67,3 +67,10 @@ def test_uncertain_points_avoid_void():
         logits, num_points=40, importance=1.0, void=void, generator=torch.Generator().manual_seed(0)
     )
     assert (points[..., 0] >= 0.5).all()
+
+
+def test_outside_is_border_or_zero():
+    """At the upper left corner only a quarter of the weight is inside the map."""
+    values, corner = torch.full((1, 2, 2), 8.0), torch.zeros(1, 1, 2)
+    assert sample_points(values, corner).item() == 8.0
+    assert sample_points(values, corner, border="zeros").item() == 2.0

@@ -59,3 +59,17 @@ def test_region_has_one_cell_at_least():
     cells = region_cells(regions, (4, 4))
     assert cells[0].nonzero().tolist() == [[0, 0], [0, 1], [1, 0], [1, 1]]
     assert cells[1].nonzero().tolist() == [[3, 3]]
+
+
+def test_nearest_looks_at_the_corner_of_each_cell():
+    """As torch's "nearest" does: 8 pixels to 4 cells take the pixels 0, 2, 4, 6."""
+    regions = np.zeros((2, 8, 8), bool)
+    regions[0, 0, 2] = True  # a corner: one pixel of four is enough
+    regions[1, 5, 5] = True  # no corner: the most covered cell
+    cells = region_cells(regions, (4, 4), sampling="nearest")
+    assert cells[0].nonzero().tolist() == [[0, 1]]
+    assert cells[1].nonzero().tolist() == [[2, 2]]
+    regions[0] = True
+    regions[0, ::2, ::2] = False  # three pixels of four, but no corner: all cells are alike, the first one stands in
+    assert region_cells(regions[:1], (4, 4)).all()
+    assert region_cells(regions[:1], (4, 4), sampling="nearest").nonzero().tolist() == [[0, 0, 0]]

@@ -7,7 +7,15 @@ import pytest
 import torch
 from PIL import Image
 
-from word2mask.ops.images import IMAGENET_MEAN, IMAGENET_STD, denormalize, frames_to_tensor, normalize, resize
+from word2mask.ops.images import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    denormalize,
+    frames_to_tensor,
+    normalize,
+    resize,
+    resize_bytes,
+)
 
 
 @pytest.mark.parametrize(("mode", "pillow"), [("bilinear", Image.BILINEAR), ("bicubic", Image.BICUBIC)])
@@ -45,3 +53,13 @@ def test_normalize_by_hand():
 def test_other_arrays_are_refused(frames):
     with pytest.raises(ValueError, match=r"expected uint8 frames \[T,H,W,3\]"):
         frames_to_tensor(frames)
+
+
+def test_bytes_are_resized_as_pillow_does_and_rounded_once():
+    frames = np.random.default_rng(1).integers(0, 256, (2, 21, 34, 3), dtype=np.uint8)
+    resized = resize_bytes(frames, (40, 16))
+    assert resized.shape == (2, 40, 16, 3) and resized.dtype == np.uint8
+    for frame, original in zip(resized, frames, strict=True):
+        np.testing.assert_array_equal(frame, np.asarray(Image.fromarray(original).resize((16, 40), Image.BICUBIC)))
+    assert resize_bytes(frames, (21, 34)) is frames
+    assert resize_bytes(frames[:0], (4, 5)).shape == (0, 4, 5, 3)

@@ -9,11 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file, save_file
 from transformers import Sam2VideoModel
 
 from word2mask.errors import UserError
-from word2mask.segmenters import FrameFeatures, SAM2Segmenter, architectures
+from word2mask.ops.images import frames_to_tensor, normalize
+from word2mask.segmenters import FrameFeatures, FrameProcessor, SAM2Segmenter, architectures
 from word2mask.segmenters.architectures import released_sam2, sam2_config
 from word2mask.segmenters.sam2_keys import to_meta
 
@@ -317,3 +319,18 @@ def test_unknown_architectures_and_sides_are_refused():
         sam2_config("huge")
     with pytest.raises(UserError, match="multiple of 32, got 100"):
         sam2_config("tiny", side=100)
+
+
+def test_frames_are_resized_as_the_weights_want_it(tmp_path):
+    frames = np.random.default_rng(3).integers(0, 256, (2, 30, 50, 3), dtype=np.uint8)
+    with torch.device("meta"):
+        released = SAM2Segmenter(Sam2VideoModel(sam2_config("tiny", side=64)))
+    assert released.processor == FrameProcessor(64, "bicubic")
+    assert SAM2Segmenter.tiny().processor == FrameProcessor(64, "bilinear")
+    small = Image.fromarray(frames[1]).resize((64, 64), Image.BICUBIC)
+    expected = normalize(frames_to_tensor(np.asarray(small)[None]))
+    torch.testing.assert_close(released.processor.prepare_frames(frames)[1:], expected, rtol=0, atol=0)
+    tiny = SAM2Segmenter.tiny()
+    tiny.model.config.frame_resampling = "bicubic"
+    tiny.save_pretrained(tmp_path)
+    assert SAM2Segmenter.from_pretrained(tmp_path).processor.resampling == "bicubic"

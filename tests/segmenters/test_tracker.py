@@ -189,3 +189,17 @@ def test_absent_objects_are_suppressed(segmenter, pixels):
     _, masks, scores = next(Tracker(segmenter).track(lambda t: pixels[t : t + 1], {0: decoded}, 1))
     assert masks[0].eq(1).all() and masks[1].eq(-1024).all()
     assert scores.tolist() == [3.0, -3.0]
+
+
+def test_sa2va_keeps_the_logits_of_absent_objects(segmenter, pixels):
+    """Neither masks nor memory see -1024 for an absent object; tests/parity holds the rest to the published code."""
+    features = segmenter.encode_frames(pixels[:1])
+    found = segmenter.decode(features, torch.zeros(2, dtype=torch.long), torch.randn(2, 1, 128))
+    found.object_logits[:] = torch.tensor([-1.0, 1.0])
+    shown = {
+        like: next(Tracker(segmenter, like).track(pixels[:, None], {0: found}, 3))[1] for like in ("sam2", "sa2va")
+    }
+    assert (shown["sam2"][0] == -1024).all()
+    torch.testing.assert_close(shown["sa2va"], found.mask_logits)
+    with pytest.raises(ValueError, match="sam2"):
+        Tracker(segmenter, "sam3")

@@ -26,7 +26,7 @@ from word2mask.mllms.interface import Generated
 from word2mask.models.folder import load_grounded
 from word2mask.models.grounded import GroundedMLLM, ObjectMasks
 from word2mask.ops.frames import first_frames, uniform_frames
-from word2mask.segmenters.interface import FrameFeatures
+from word2mask.segmenters.interface import Decoded, FrameFeatures
 from word2mask.segmenters.tracker import Tracker
 from word2mask.text.answers import parse_answer
 from word2mask.text.special_tokens import SEG
@@ -54,6 +54,10 @@ class Session:
         propagate_with: which mask decoder follows the objects from the key frames on: the segmenter's ``"original"``,
             with which its memory was trained (Sa2VA-i), or the ``"trained"`` one (the published code's choice).
             ``None`` is the original where the model has two.
+        procedure: ``"sa2va-i"`` gives the tracker the key frames' masks (arXiv:2509.19082). ``"sa2va"`` is for parity
+            with the published ``predict_forward``, together with ``key_frame_choice="first"`` and
+            ``propagate_with="trained"``: the tracker gets what the decoder found on the key frames and follows it as
+            ``Tracker(like="sa2va")`` does, and masks come to the original size by way of S x S.
     """
 
     def __init__(
@@ -64,7 +68,10 @@ class Session:
         key_frame_choice: Literal["uniform", "first"] = "uniform",
         threshold: float = 0.5,
         propagate_with: Literal["original", "trained"] | None = None,
+        procedure: Literal["sa2va-i", "sa2va"] = "sa2va-i",
     ) -> None:
+        if procedure not in ("sa2va-i", "sa2va"):
+            raise UserError(f'procedure must be "sa2va-i" or "sa2va", got {procedure!r}')
         if key_frames < 1:
             raise UserError(f"key_frames must be 1 or more, got {key_frames}")
         if key_frame_choice not in ("uniform", "first"):
@@ -85,6 +92,7 @@ class Session:
         self.key_frame_choice = key_frame_choice
         self.threshold = threshold
         self.propagate_with = (propagate_with or "original") if has_two_decoders else None
+        self.procedure = procedure
         self._seg_id = model.mllm.tokenizer.convert_tokens_to_ids(SEG)
 
     @classmethod
@@ -101,7 +109,8 @@ class Session:
             folder: what the export wrote.
             device: where to run.
             dtype: of the weights; ``None`` keeps the files' own.
-            **options: ``key_frames``, ``key_frame_choice``, ``threshold``, ``propagate_with``.
+            **options: ``key_frames``, ``key_frame_choice``, ``threshold``, ``propagate_with``,
+                ``procedure``.
 
         Raises:
             UserError: no such folder, or not one of ours.
@@ -228,11 +237,11 @@ class Session:
         followed = [(members, places) for members, places in groups if len(places) < source.num_frames]
         done, total = 0, len(followed) * source.num_frames
         for members, places in followed:
-            key_logits = {view.indices[place]: objects.mask_logits[members, place] for place in places}
-            for frame, mask_logits, object_logits in self._track(view, features, key_logits):
+            found = {view.indices[place]: objects.on_frame(members, place) for place in places}
+            for frame, mask_logits, object_logits in self._track(view, features, found):
                 done += 1
                 report("track", done, total)
-                if frame not in key_logits:
+                if frame not in found:
                     masks[members, frame] = self._at_original_size(mask_logits, source.size)
                     scores[members, frame] = object_logits.float().sigmoid().cpu().numpy()
         return masks, scores
@@ -251,7 +260,7 @@ class Session:
         return [([n for n in range(num_objects) if first[n] == place], [place]) for place in sorted(set(first))]
 
     def _track(
-        self, view: _View, features: FrameFeatures, key_logits: dict[int, torch.Tensor]
+        self, view: _View, features: FrameFeatures, found: dict[int, Decoded]
     ) -> Iterator[tuple[int, torch.Tensor, torch.Tensor]]:
         """Every frame of the video as the tracker sees it from the key frames; frames are decoded a chunk at a time."""
         source, processor = view.source, self.model.segmenter.processor
@@ -270,11 +279,16 @@ class Session:
             return chunk(frame // CHUNK)[frame % CHUNK][None]
 
         segmenter = self.model.segmenter
-        tracker = Tracker(segmenter.propagator() if self.propagate_with == "original" else segmenter)
-        return tracker.track(frames, key_logits, source.num_frames)
+        propagator = segmenter.propagator() if self.propagate_with == "original" else segmenter
+        if self.procedure == "sa2va":
+            return Tracker(propagator, like="sa2va").track(frames, found, source.num_frames)
+        key_logits = {frame: decoded.mask_logits for frame, decoded in found.items()}
+        return Tracker(propagator).track(frames, key_logits, source.num_frames)
 
     def _at_original_size(self, mask_logits: torch.Tensor, size: tuple[int, int]) -> np.ndarray:
         """Logits ``[N,h,w]`` as masks bool ``[N,H,W]``: enlarged as logits, then cut at the threshold."""
+        if self.procedure == "sa2va":
+            mask_logits = self.model.segmenter.enlarge(mask_logits)
         enlarged = functional.interpolate(mask_logits[:, None].float(), size, mode="bilinear", align_corners=False)
         return (enlarged[:, 0].sigmoid() > self.threshold).cpu().numpy()
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import torch
 from torch.nn import functional
 
-from word2mask.losses.masks import dice_loss, mask_cross_entropy, sample_points, sample_uncertain_points
+from word2mask.losses.masks import Border, dice_loss, mask_cross_entropy, sample_points, sample_uncertain_points
 
 __all__ = ["GroundingLoss"]
 
@@ -33,6 +33,8 @@ class GroundingLoss:
             for small pictures.
         oversample: see :func:`sample_uncertain_points`.
         importance: see :func:`sample_uncertain_points`.
+        coarse_truth: with ``num_points``, for parity with the published loss: the true mask is first cut down to the
+            logits' grid by taking the nearest pixel, and points outside its outermost pixel centres fade to 0.
     """
 
     def __init__(
@@ -44,7 +46,11 @@ class GroundingLoss:
         num_points: int | None = 12544,
         oversample: float = 3.0,
         importance: float = 0.75,
+        coarse_truth: bool = False,
     ) -> None:
+        if coarse_truth and num_points is None:
+            raise ValueError("coarse_truth goes with sampled points; leave it out, or set num_points")
+        self.coarse_truth = coarse_truth
         self.mask_weight = mask_weight
         self.dice_weight = dice_weight
         self.text_weight = text_weight
@@ -126,6 +132,10 @@ class GroundingLoss:
             losses["loss_object"] = self.object_weight * torch.cat([item.flatten() for item in presences]).mean()
         return losses
 
+    @property
+    def _border(self) -> Border:
+        return "zeros" if self.coarse_truth else "border"
+
     def _positions(
         self, logits: torch.Tensor, target: torch.Tensor, void: torch.Tensor | None
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
@@ -136,10 +146,14 @@ class GroundingLoss:
                 :, 0
             ]
             return logits, target, void
-        points = sample_uncertain_points(logits, self.num_points, self.oversample, self.importance, void)
+        points = sample_uncertain_points(
+            logits, self.num_points, self.oversample, self.importance, void, border=self._border
+        )
+        if self.coarse_truth:
+            target = functional.interpolate(target[:, None], logits.shape[-2:], mode="nearest")[:, 0]
         return (
-            sample_points(logits, points),
-            sample_points(target, points),
+            sample_points(logits, points, border=self._border),
+            sample_points(target, points, border=self._border),
             None if void is None else sample_points(void.float(), points, mode="nearest") > 0.5,
         )
 

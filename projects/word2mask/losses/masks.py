@@ -7,10 +7,15 @@ Losses come back per mask (``[N]``); the caller averages.
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from torch.nn import functional
 
-__all__ = ["dice_loss", "mask_cross_entropy", "sample_points", "sample_uncertain_points"]
+__all__ = ["Border", "dice_loss", "mask_cross_entropy", "sample_points", "sample_uncertain_points"]
+
+#: What lies outside a map.
+Border = Literal["border", "zeros"]
 
 
 def _flatten(logits: torch.Tensor, target: torch.Tensor, void: torch.Tensor | None) -> tuple[torch.Tensor, ...]:
@@ -64,20 +69,23 @@ def mask_cross_entropy(logits: torch.Tensor, target: torch.Tensor, void: torch.T
     return loss.sum(1) / weight.sum(1).clamp_min(1)
 
 
-def sample_points(values: torch.Tensor, points: torch.Tensor, mode: str = "bilinear") -> torch.Tensor:
+def sample_points(
+    values: torch.Tensor, points: torch.Tensor, mode: str = "bilinear", border: Border = "border"
+) -> torch.Tensor:
     """Values of N maps at P points each; the outer half pixel repeats the border, so nothing fades to 0 there.
 
     Args:
         values: ``[N,h,w]``, float (cast bool before).
         points: ``[N,P,2]`` as (x, y) in 0…1, where 0 and 1 are the outer borders of the map.
         mode: ``"bilinear"`` or ``"nearest"``.
+        border: ``"zeros"`` fades to 0 in the outer half pixel, as the published loss does.
 
     Returns:
         ``[N,P]``.
     """
     grid = 2 * points.unsqueeze(2) - 1
     sampled = functional.grid_sample(
-        values.unsqueeze(1), grid.to(values.dtype), mode=mode, padding_mode="border", align_corners=False
+        values.unsqueeze(1), grid.to(values.dtype), mode=mode, padding_mode=border, align_corners=False
     )
     return sampled[:, 0, :, 0]
 
@@ -90,6 +98,7 @@ def sample_uncertain_points(
     importance: float = 0.75,
     void: torch.Tensor | None = None,
     generator: torch.Generator | None = None,
+    border: Border = "border",
 ) -> torch.Tensor:
     """Points for a mask loss, most of them where the prediction is undecided (PointRend, arXiv:1912.08193, §3.2).
 
@@ -104,6 +113,7 @@ def sample_uncertain_points(
         importance: share of the kept points chosen by uncertainty, 0…1.
         void: bool ``[N,h',w']``, any resolution: candidates inside it are chosen last.
         generator: source of randomness, on the device of ``logits``.
+        border: as in :func:`sample_points`.
 
     Returns:
         ``[N,P,2]`` as (x, y) in 0…1.
@@ -114,7 +124,7 @@ def sample_uncertain_points(
     num_candidates = int(num_points * oversample)
     num_uncertain = int(num_points * importance)
     candidates = torch.rand(num_masks, num_candidates, 2, device=device, generator=generator)
-    uncertainty = -sample_points(logits.float(), candidates).abs()
+    uncertainty = -sample_points(logits.float(), candidates, border=border).abs()
     if void is not None:
         in_void = sample_points(void.float(), candidates, mode="nearest") > 0.5
         uncertainty = uncertainty.masked_fill(in_void, float("-inf"))

@@ -59,6 +59,7 @@ class InternVL(MLLM):
             max_tiles=settings.max_tiles,
             side=side,
             grid_side=int(side // patch * model.config.downsample_ratio),
+            region_sampling=settings.region_sampling,
         )
         self.hidden_size = model.config.text_config.hidden_size
         self.max_length = settings.max_length

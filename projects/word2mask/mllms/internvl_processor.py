@@ -10,7 +10,7 @@ import torch
 
 from word2mask.errors import UserError
 from word2mask.mllms.interface import PreparedMedia
-from word2mask.mllms.tiling import region_cells, tile_count, tile_frames, tile_picture
+from word2mask.mllms.tiling import RegionSampling, region_cells, tile_count, tile_frames, tile_picture
 from word2mask.text.templates import ChatTemplate
 from word2mask.types import Media
 
@@ -25,11 +25,13 @@ class InternVLSettings:
         template: name of the chat template.
         max_tiles: most tiles of a picture, thumbnail not counted (videos have one tile a frame).
         max_length: longest sequence in tokens.
+        region_sampling: how a region becomes visual tokens; see :func:`word2mask.mllms.tiling.region_cells`.
     """
 
     template: str = "qwen_chat"
     max_tiles: int = 12
     max_length: int = 8192
+    region_sampling: RegionSampling = "coverage"
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,7 @@ class InternVLProcessor:
         max_tiles: most tiles of a picture, thumbnail not counted.
         side: side of a tile in pixels.
         grid_side: side of a tile in visual tokens.
+        region_sampling: how a region becomes visual tokens.
     """
 
     tokenizer: Any
@@ -50,6 +53,7 @@ class InternVLProcessor:
     side: int
     grid_side: int
     context_token: str = CONTEXT
+    region_sampling: RegionSampling = "coverage"
 
     def media_token_count(self, media: Media) -> int:
         """Number of ``<IMG_CONTEXT>`` in the placeholder."""
@@ -76,7 +80,7 @@ class InternVLProcessor:
 
     def region_cells(self, regions: np.ndarray, grid: tuple[int, int]) -> torch.Tensor:
         """Regions bool ``[R,H,W]`` on the grid of visual tokens, bool ``[R,h,w]``, one cell at least each."""
-        return region_cells(regions, grid)
+        return region_cells(regions, grid, self.region_sampling)
 
     def _placeholder(self, tiles: int) -> str:
         return IMAGE_START + CONTEXT * (tiles * self.grid_side**2) + IMAGE_END

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Literal
 
 import numpy as np
 import torch
@@ -12,6 +13,9 @@ from torch import nn
 #: Channel mean and standard deviation of ImageNet, which InternVL's and most vision towers were trained with.
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+
+#: How a region becomes cells; see :func:`region_cells`.
+RegionSampling = Literal["coverage", "nearest"]
 
 
 @lru_cache(maxsize=16)
@@ -93,18 +97,26 @@ def _resize(picture: np.ndarray, width: int, height: int) -> np.ndarray:
     return np.asarray(Image.fromarray(picture).resize((width, height), Image.Resampling.BICUBIC))
 
 
-def region_cells(regions: np.ndarray, grid: tuple[int, int]) -> torch.Tensor:
-    """Marks the cells of a grid that a region covers by half or more, the most covered one at least.
+def region_cells(regions: np.ndarray, grid: tuple[int, int], sampling: RegionSampling = "coverage") -> torch.Tensor:
+    """Marks the cells of a grid that belong to a region.
 
     Args:
         regions: bool ``[R,H,W]``.
         grid: ``(h, w)`` cells.
+        sampling: ``"coverage"`` marks the cells that a region covers by half or more, the most covered one at least.
+            ``"nearest"`` looks at the pixel in the upper left corner of each cell, as the published Sa2VA does, and
+            falls back on the most covered cell where that finds nothing.
 
     Returns:
         bool ``[R,h,w]``, every region with one cell or more.
     """
-    covered = nn.functional.adaptive_avg_pool2d(torch.from_numpy(regions).float()[None], grid)[0]
-    cells = covered >= 0.5
-    most = covered.flatten(1).argmax(dim=1)
-    cells.view(len(cells), -1)[torch.arange(len(cells)), most] = True
+    pixels = torch.from_numpy(regions).float()[None]
+    covered = nn.functional.adaptive_avg_pool2d(pixels, grid)[0]
+    if sampling == "nearest":
+        cells = nn.functional.interpolate(pixels, grid, mode="nearest")[0] > 0
+    else:
+        cells = covered >= 0.5
+    flat, most = cells.view(len(cells), -1), covered.flatten(1).argmax(dim=1)
+    rows = torch.arange(len(cells)) if sampling == "coverage" else torch.nonzero(~flat.any(dim=1))[:, 0]
+    flat[rows, most[rows]] = True
     return cells

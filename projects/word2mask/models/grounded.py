@@ -17,7 +17,7 @@ from word2mask.losses.grounding import GroundingLoss
 from word2mask.mllms.interface import MLLM, SegState
 from word2mask.models.projector import Projector
 from word2mask.models.trainable import TrainablePlan, merge_adapters
-from word2mask.segmenters.interface import FrameFeatures, Segmenter
+from word2mask.segmenters.interface import Decoded, FrameFeatures, Segmenter
 from word2mask.text.special_tokens import IGNORE_INDEX
 from word2mask.types import Batch
 
@@ -38,11 +38,23 @@ class ObjectMasks:
         mask_logits: ``[N,T,S/4,S/4]``.
         object_logits: ``[N,T]``, positive where the object is in the frame.
         iou: ``[N,T]``, the segmenter's own estimate of its mask's quality.
+        tokens: ``[N,T,C]``, what a tracker makes object pointers from.
     """
 
     mask_logits: torch.Tensor
     object_logits: torch.Tensor
     iou: torch.Tensor
+    tokens: torch.Tensor
+
+    def on_frame(self, objects: Sequence[int], place: int) -> Decoded:
+        """Some of the objects on one of the frames."""
+        rows = list(objects)
+        return Decoded(
+            self.mask_logits[rows, place],
+            self.iou[rows, place],
+            self.object_logits[rows, place],
+            self.tokens[rows, place],
+        )
 
 
 class GroundedMLLM(nn.Module):
@@ -256,14 +268,11 @@ class GroundedMLLM(nn.Module):
             first += count
         decoded = self.segmenter.decode(features, torch.cat(places), torch.cat(tokens))
         pairs = [len(item) for item in places]
-        parts = (decoded.mask_logits.split(pairs), decoded.object_logits.split(pairs), decoded.iou.split(pairs))
+        fields = (decoded.mask_logits, decoded.object_logits, decoded.iou, decoded.tokens)
+        parts = zip(*(field.split(pairs) for field in fields), strict=True)
         return [
-            ObjectMasks(
-                mask_logits.unflatten(0, index.shape),
-                object_logits.unflatten(0, index.shape),
-                iou.unflatten(0, index.shape),
-            )
-            for index, mask_logits, object_logits, iou in zip(frame_index, *parts, strict=True)
+            ObjectMasks(*(part.unflatten(0, index.shape) for part in found))
+            for index, found in zip(frame_index, parts, strict=True)
         ]
 
 

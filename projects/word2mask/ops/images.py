@@ -7,6 +7,7 @@ from typing import Literal
 import numpy as np
 import torch
 import torch.nn.functional as F
+from PIL import Image
 
 #: Channel statistics of ImageNet on the 0…1 scale, as SAM 2 and InternVL use them.
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -41,6 +42,22 @@ def resize(
         return images
     resized = F.interpolate(images, size=tuple(size), mode=mode, align_corners=False, antialias=True)
     return resized.clamp_(0.0, 1.0) if mode == "bicubic" else resized
+
+
+def resize_bytes(frames: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Resizes uint8 frames as Pillow does: bicubic over the source area, rounded to bytes; aspect not kept.
+
+    Args:
+        frames: uint8 ``[T,H,W,3]``.
+        size: ``(height, width)``.
+
+    Returns:
+        uint8 ``[T,height,width,3]``; the input itself when it has that size.
+    """
+    if tuple(frames.shape[1:3]) == tuple(size):
+        return frames
+    resized = [Image.fromarray(frame).resize(size[::-1], Image.Resampling.BICUBIC) for frame in frames]
+    return np.stack([np.asarray(frame) for frame in resized]) if resized else np.zeros((0, *size, 3), dtype=np.uint8)
 
 
 def normalize(

@@ -138,6 +138,8 @@ def sam2_config(architecture: str, side: int = 1024, version: str = "2.1") -> Sa
         memory_attention_rope_feat_sizes=[side // 16, side // 16],
         enable_occlusion_spatial_embedding=additions,
         enable_temporal_pos_encoding_for_object_pointers=additions,
+        # Ours, beside transformers' settings: see FrameProcessor.
+        frame_resampling="bicubic" if architecture in _RELEASED else "bilinear",
         **settings,
     )
 

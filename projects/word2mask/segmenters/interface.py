@@ -10,13 +10,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
 from torch import nn
 
-from word2mask.ops.images import frames_to_tensor, normalize, resize
+from word2mask.ops.images import frames_to_tensor, normalize, resize, resize_bytes
 
 
 @dataclass(frozen=True)
@@ -25,13 +25,19 @@ class FrameProcessor:
 
     Attributes:
         side: S, the side of the square that the network sees.
+        resampling: how frames come to that size. ``"bicubic"`` is Pillow's, rounded to bytes, with which the published
+            Sa2VA (``DirectResize``) and Meta's own video loader feed SAM 2; ``"bilinear"`` is antialiased, in floats.
     """
 
     side: int
+    resampling: Literal["bilinear", "bicubic"] = "bilinear"
 
     def prepare_frames(self, frames: np.ndarray) -> torch.Tensor:
         """uint8 RGB frames ``[T,H,W,3]`` → float32 ``[T,3,S,S]``, aspect not kept, ImageNet statistics."""
-        return normalize(resize(frames_to_tensor(frames), (self.side, self.side)))
+        size = (self.side, self.side)
+        if self.resampling == "bicubic":
+            frames = resize_bytes(frames, size)
+        return normalize(resize(frames_to_tensor(frames), size))
 
 
 @dataclass

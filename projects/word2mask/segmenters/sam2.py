@@ -19,7 +19,7 @@ from transformers import Sam2VideoConfig, Sam2VideoModel
 
 from word2mask.errors import UserError
 from word2mask.segmenters.architectures import initialise, sam2_config
-from word2mask.segmenters.interface import Decoded, FrameFeatures, Segmenter
+from word2mask.segmenters.interface import Decoded, FrameFeatures, FrameProcessor, Segmenter
 from word2mask.segmenters.sam2_files import ORIGINAL_DECODER_FILE, build_sam2, read_sam2
 from word2mask.segmenters.sam2_memory import MemoryFrame, MemorySteps
 
@@ -181,6 +181,11 @@ class SAM2Segmenter(MemorySteps, Segmenter):
             levels.insert(0, above if skip is None else skip(above))
         levels = levels[: self.model.num_feature_levels]
         return FrameFeatures(levels)
+
+    @property
+    def processor(self) -> FrameProcessor:
+        """The preprocessing that belongs to the weights; the configuration remembers how frames are resized."""
+        return FrameProcessor(self.side, getattr(self.model.config, "frame_resampling", "bilinear"))
 
     @property
     def dtype(self) -> torch.dtype:

@@ -7,6 +7,7 @@ of files or of language: key frames come with masks, however those were found.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Literal
 
 import torch
 
@@ -62,10 +63,16 @@ class Tracker:
     Args:
         segmenter: whose memory and decoder to use. For the Sa2VA-i procedure (arXiv:2509.19082) this is SAM 2 with its
             original decoder, while the key frames' masks came from the fine-tuned one.
+        like: whose habits to follow. ``"sa2va"`` is the published Sa2VA's own propagation: an object that the decoder
+            takes for absent keeps its mask logits, on the frame and in memory, and what a key frame leaves in memory is
+            the probability of its mask, not the mask itself. Only key frames given as :class:`Decoded` differ so.
     """
 
-    def __init__(self, segmenter: SAM2Segmenter) -> None:
+    def __init__(self, segmenter: SAM2Segmenter, like: Literal["sam2", "sa2va"] = "sam2") -> None:
+        if like not in ("sam2", "sa2va"):
+            raise ValueError(f'like must be "sam2" or "sa2va", got {like!r}')
         self.segmenter = segmenter
+        self.like = like
 
     @torch.no_grad()
     def track(
@@ -83,7 +90,7 @@ class Tracker:
         Yields:
             (t, mask logits ``[N,S/4,S/4]``, object logits ``[N]``): from the first key frame forward to the last frame,
             then from just before the first key frame backward to frame 0. Objects that are absent have mask logits of
-            -1024.
+            -1024, but for ``like="sa2va"``.
 
         Raises:
             ValueError: no key frame, one outside the video, or differing numbers of objects.
@@ -135,8 +142,8 @@ class Tracker:
         segmenter = self.segmenter
         frame_index = torch.zeros(len(given), dtype=torch.long, device=features.levels[-1].device)
         if isinstance(given, Decoded):
-            memory = segmenter.remember_decoded(features, frame_index, given, binarize=True)
-            return memory, (segmenter.suppress_absent(given), given.object_logits)
+            memory = self._remember(features, frame_index, given, binarize=True)
+            return memory, (self._shown(given), given.object_logits)
         given = given.to(frame_index.device)
         if given.dtype == torch.bool:
             memory, decoded = segmenter.remember_masks(features, frame_index, given)
@@ -184,8 +191,23 @@ class Tracker:
         decoded = segmenter.decode_embeddings(
             features, frame_index, sparse, conditioned=conditioned, multimask=self._multimask()
         )
-        memory = segmenter.remember_decoded(features, frame_index, decoded)
-        return memory, segmenter.suppress_absent(decoded), decoded.object_logits
+        memory = self._remember(features, frame_index, decoded, binarize=False)
+        return memory, self._shown(decoded), decoded.object_logits
+
+    def _remember(
+        self, features: FrameFeatures, frame_index: torch.Tensor, decoded: Decoded, binarize: bool
+    ) -> MemoryFrame:
+        """Memory of a frame that was decoded."""
+        segmenter = self.segmenter
+        if self.like == "sam2":
+            return segmenter.remember_decoded(features, frame_index, decoded, binarize)
+        pointers = segmenter.object_pointers(decoded.tokens, decoded.object_logits)
+        masks = segmenter.enlarge(decoded.mask_logits)
+        return segmenter.remember(features, frame_index, masks, decoded.object_logits, pointers)
+
+    def _shown(self, decoded: Decoded) -> torch.Tensor:
+        """The mask logits that are yielded."""
+        return decoded.mask_logits if self.like == "sa2va" else self.segmenter.suppress_absent(decoded)
 
     def _closest(self, keys: Mapping[int, MemoryFrame], t: int) -> dict[int, MemoryFrame]:
         """The key frames that condition frame t: all, or the config's ``max_cond_frame_num`` closest.
