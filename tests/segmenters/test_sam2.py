@@ -106,6 +106,27 @@ def test_pairs_are_independent_and_share_frames(segmenter, features):
         torch.testing.assert_close(together.mask_logits[i], alone.mask_logits[0], atol=1e-5, rtol=1e-4)
 
 
+@pytest.mark.parametrize("frames", [[0, 1, 0, 1], [1, 1, 0, 0], [2, 1, 0, 0]])
+def test_pairs_of_a_frame_go_together(segmenter, features, frames, monkeypatch):
+    """Where frames have equally many objects, a frame's features reach the decoder once; in any order of the pairs."""
+    seen = []
+    decoder = segmenter.model.mask_decoder
+
+    def watched(**inputs):
+        seen.append(len(inputs["image_embeddings"]))
+        return type(decoder).forward(decoder, **inputs)
+
+    monkeypatch.setattr(decoder, "forward", watched)
+    prompts = torch.randn(4, 1, 128, generator=torch.Generator().manual_seed(7))
+    together = segmenter.decode(features, torch.tensor(frames), prompts)
+    assert seen == [4 if len(set(frames)) == 3 else 2]
+    for i, frame in enumerate(frames):
+        alone = segmenter.decode(features[frame], torch.tensor([0]), prompts[i : i + 1])
+        for field in ("mask_logits", "iou", "object_logits", "tokens"):
+            ours, theirs = (getattr(decoded, field) for decoded in (together[i : i + 1], alone))
+            torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-4)
+
+
 def test_no_object_is_no_error(segmenter, features):
     nothing = segmenter.decode(features, torch.zeros(0, dtype=torch.long), torch.zeros(0, 1, 128))
     assert nothing.mask_logits.shape == (0, 16, 16)

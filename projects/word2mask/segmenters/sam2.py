@@ -36,6 +36,21 @@ def _chain_pointwise(features: torch.Tensor, first: nn.Conv2d, second: nn.Conv2d
     return F.conv2d(features, (outer @ inner)[:, :, None, None], bias)
 
 
+def _pairs_by_frame(frame_index: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Pairs that share a frame side by side, so that the decoder copies the frame's features once and not before.
+
+    Args:
+        frame_index: int64 ``[P]``.
+
+    Returns:
+        The frames int64 ``[F]`` and their pairs ``[F,N]`` where each frame has as many, else ``[P]`` and ``[P,1]``.
+    """
+    frames, owner, counts = frame_index.unique(return_inverse=True, return_counts=True)
+    if (counts != counts[0]).any():
+        return frame_index, torch.arange(len(frame_index), device=frame_index.device)[:, None]
+    return frames, owner.argsort(stable=True).view(len(frames), -1)
+
+
 class SAM2Segmenter(MemorySteps, Segmenter):
     """SAM 2 or 2.1 of any size.
 
@@ -298,31 +313,33 @@ class SAM2Segmenter(MemorySteps, Segmenter):
             multimask = config.multimask_output_in_sam
         if multimask and config.mask_decoder_config.num_multimask_outputs == 0:
             raise UserError("this SAM 2 has a single mask output (num_multimask_outputs = 0): use multimask=False")
+        if not len(frame_index):  # transformers' attention can't reshape nothing
+            masks = features.levels[-1].new_zeros(0, self.mask_side, self.mask_side)
+            return Decoded(masks, masks[:, 0, 0], masks[:, 0, 0], masks.new_zeros(0, self.prompt_dim))
+        images, order = frame_index, torch.arange(len(frame_index), device=frame_index.device)[:, None]
         if conditioned is None:
-            no_memory = model.no_memory_embedding.view(1, -1, 1, 1)
-            conditioned = features.levels[-1][frame_index] + no_memory
-        num_pairs, channels, height, width = conditioned.shape
-        if num_pairs == 0:  # transformers' attention can't reshape nothing
-            masks = conditioned.new_zeros(0, self.mask_side, self.mask_side)
-            return Decoded(masks, masks[:, 0, 0], masks[:, 0, 0], conditioned.new_zeros(0, channels))
+            if dense is None:
+                images, order = _pairs_by_frame(frame_index)
+            conditioned = (features.levels[-1] + model.no_memory_embedding.view(1, -1, 1, 1))[images]
+        height, width = conditioned.shape[-2:]
         if dense is None:
-            dense = model.prompt_encoder.no_mask_embed.weight.view(1, -1, 1, 1).expand(num_pairs, -1, height, width)
+            dense = model.prompt_encoder.no_mask_embed.weight.view(1, -1, 1, 1).expand(len(images), -1, height, width)
         grid = model.get_image_wide_positional_embeddings().to(conditioned.dtype)
         masks, iou, tokens, object_logits = model.mask_decoder(
             image_embeddings=conditioned,
-            image_positional_embeddings=grid.expand(num_pairs, -1, -1, -1),
-            sparse_prompt_embeddings=sparse.unsqueeze(1),
+            image_positional_embeddings=grid.expand(len(images), -1, -1, -1),
+            sparse_prompt_embeddings=sparse[order],
             dense_prompt_embeddings=dense,
             multimask_output=multimask,
-            high_resolution_features=[level[frame_index] for level in features.levels[:-1]],
+            high_resolution_features=[level[images] for level in features.levels[:-1]],
         )
-        masks, iou, tokens = masks[:, 0], iou[:, 0], tokens[:, 0]
-        pairs = torch.arange(num_pairs, device=masks.device)
+        masks, iou, tokens, object_logits = (part.flatten(0, 1) for part in (masks, iou, tokens, object_logits))
         best = iou.argmax(dim=-1)
         # With one candidate the decoder's stability fallback may have swapped the mask, never the token.
+        back = order.flatten().argsort()
         return Decoded(
-            mask_logits=masks[pairs, best],
-            iou=iou[pairs, best],
-            object_logits=object_logits[:, 0, 0],
-            tokens=tokens[pairs, best],
+            mask_logits=masks[back, best[back]],
+            iou=iou[back, best[back]],
+            object_logits=object_logits[back, 0],
+            tokens=tokens[back, best[back]],
         )
