@@ -23,6 +23,12 @@ cores=$(nproc)
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-$((cores / processes > 0 ? cores / processes : 1))}
 export PYTHONPATH="$root/projects${PYTHONPATH:+:$PYTHONPATH}"
 
+for argument in "$@"; do
+    if [[ $program == train && $argument == --dry-run ]]; then
+        # One process can plan for all.
+        exec "$python" "$root/tools/train.py" "$config" --gpus $((nodes * processes)) "$@"
+    fi
+done
 if [[ $nodes -eq 1 && $processes -eq 1 ]]; then
     exec "$python" "$root/tools/$program.py" "$config" "$@"
 elif [[ $nodes -eq 1 ]]; then

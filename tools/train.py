@@ -5,6 +5,9 @@
 Relative paths inside of a config (data, weights) start at the repository's root, or at ``--root``; relative paths on
 the command line start where the command is given. Several processes: ``tools/dist.sh train CONFIG PROCESSES``.
 Exit codes: 0 done, 2 something to put right (one sentence says what), 130 or 143 stopped by a signal after saving.
+
+``--dry-run`` trains nothing: it shows what would train, on which data, for how many steps, in how much memory, and what
+is missing on disk. It needs neither weights nor data. Exit codes: 0 all is there, 1 something is missing, 2 as above.
 """
 
 from __future__ import annotations
@@ -42,7 +45,10 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--root", type=Path, default=REPOSITORY, help="where relative paths of the config start")
     parser.add_argument(
-        "--dry-run", action="store_true", help="build the model, show what trains and what is missing, and stop"
+        "--dry-run", action="store_true", help="show what would train, on what, in how much memory, and what is missing"
+    )
+    parser.add_argument(
+        "--gpus", type=int, help="with --dry-run: processes of the whole run (default: those of this command)"
     )
     parser.add_argument(
         "--cfg-options", nargs="+", default=[], metavar="KEY=VALUE", help="replace values of the config"
@@ -58,20 +64,31 @@ def read_settings(arguments: argparse.Namespace) -> TrainSettings:
     return replace(settings, **{name: value for name, value in given.items() if value is not None})
 
 
-def show(settings: TrainSettings, missing: list[str]) -> None:
-    """What a run would train, on the log."""
-    from word2mask.engine.build import build
-    from word2mask.engine.inspection import parameter_table
+def dry_run(settings: TrainSettings, gpus: int | None) -> int:
+    """Show the plan of a run.
 
-    logger = logging.getLogger("train")
-    for line in missing:
-        logger.info("missing on disk: %s", line)
-    if not any(line.startswith("model.") for line in missing):
-        logger.info("\n%s", parameter_table(build(settings.model, path="config.model")))
+    Returns:
+        0 when all that training needs is on disk, else 1.
+    """
+    from rich.console import Console
+
+    from word2mask.engine.planning.plan import make_plan
+    from word2mask.engine.planning.report import WIDTH, report
+
+    if gpus is not None and gpus < 1:
+        raise UserError(f"--gpus must be 1 or more, got {gpus}")
+    plan = make_plan(settings, gpus or int(os.environ.get("WORLD_SIZE", "1")))
+    console = Console(width=None if sys.stdout.isatty() else WIDTH)
+    console.print(report(plan))
+    return 0 if plan.is_complete else 1
 
 
-def run(arguments: argparse.Namespace) -> None:
-    """Train, or show what would be trained."""
+def run(arguments: argparse.Namespace) -> int:
+    """Train, or show what would be trained; the exit code."""
+    if arguments.dry_run and os.environ.get("RANK", "0") != "0":
+        return 0
+    if arguments.gpus is not None and not arguments.dry_run:
+        raise UserError("--gpus only plans (--dry-run); to train on several, use tools/dist.sh train CONFIG PROCESSES")
     arguments.config = arguments.config.absolute()
     folder = (arguments.work_dir or arguments.root / "work_dirs" / arguments.config.stem).absolute()
     resume = arguments.resume
@@ -79,11 +96,9 @@ def run(arguments: argparse.Namespace) -> None:
         resume = str(Path(resume).absolute())
     os.chdir(arguments.root)
     settings = read_settings(arguments)
-    missing = missing_paths(vars(settings))
     if arguments.dry_run:
-        show(settings, missing)
-        return
-    needed = [line for line in missing if not line.startswith("evaluation.")]
+        return dry_run(settings, arguments.gpus)
+    needed = [line for line in missing_paths(vars(settings)) if not line.startswith("evaluation.")]
     if needed:
         more = f" and {len(needed) - 3} more (--dry-run lists all)" if len(needed) > 3 else ""
         where = f"relative paths start at {arguments.root}"
@@ -93,6 +108,7 @@ def run(arguments: argparse.Namespace) -> None:
 
     train(settings, folder, resume, arguments.launcher)
     leave_processes()
+    return 0
 
 
 def main() -> int:
@@ -102,7 +118,7 @@ def main() -> int:
     from word2mask.engine.interruption import Interrupted, resume_command
 
     try:
-        run(arguments)
+        return run(arguments)
     except UserError as error:
         rank = os.environ.get("RANK", "0")
         sys.stderr.write(f"{error}\n" if rank == "0" else f"process {rank}: {error}\n")
@@ -111,7 +127,6 @@ def main() -> int:
         if os.environ.get("RANK", "0") == "0":
             sys.stderr.write(f"{stop}\nresume with: {resume_command(sys.argv)}\n")
         return 128 + stop.signal_number
-    return 0
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from word2mask.models.trainable import TrainablePlan
 
 with read_base():
     from .benchmarks.sa2va import *
+    from .distributed import *
     from .runtime import *
     from .schedule import *
     from .segmenters.sam2_hiera_large import segmenter as _segmenter
@@ -48,3 +49,4 @@ data = dict(
 schedule.update(dict(max_iters=None, epochs=1))
 checkpoint.update(dict(interval=2000))
 precision = "bf16"
+strategy = "zero2"

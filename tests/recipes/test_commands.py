@@ -14,7 +14,7 @@ from .conftest import TESTS, TOY_CONFIG
 
 @pytest.fixture
 def command(monkeypatch, tmp_path, capsys):
-    """``tools/train.py`` in this process: arguments → (exit code, stderr)."""
+    """``tools/train.py`` in this process: arguments → (exit code, stderr); ``printed`` keeps stdout."""
     monkeypatch.chdir(tmp_path)
     spec = importlib.util.spec_from_file_location("train_tool", TESTS.parent / "tools" / "train.py")
     tool = importlib.util.module_from_spec(spec)
@@ -23,7 +23,9 @@ def command(monkeypatch, tmp_path, capsys):
     def run(*arguments):
         monkeypatch.setattr(sys, "argv", ["train.py", *map(str, arguments)])
         code = tool.main()
-        return code, capsys.readouterr().err
+        captured = capsys.readouterr()
+        run.printed = captured.out
+        return code, captured.err
 
     return run
 
@@ -37,7 +39,7 @@ def command(monkeypatch, tmp_path, capsys):
         (["--work-dir", "/proc/none"], "work directory /proc/none can't be written"),
         (["--resume"], "no checkpoint in"),
         (["--resume", "none.pth"], "none.pth does not exist"),
-        (["--strategy", "zero2"], "strategy is 'zero2'; known: ddp"),
+        (["--strategy", "zero4"], "strategy is 'zero4', did you mean zero3?"),
         (["--launcher", "pytorch"], "launcher 'pytorch' needs RANK"),
         (["--cfg-options", "initialise_from=pretrained/none.pth"], "not on disk"),
         (["--cfg-options", "data.dataset.length=0"], "ToyDataset is empty"),
@@ -57,15 +59,38 @@ def test_missing_config(command):
     assert code == 2 and "did you mean toy.py?" in errors
 
 
-def test_dry_run_shows_what_trains(command, tmp_path, caplog):
-    with caplog.at_level("INFO"):
-        code, _ = command(
-            TOY_CONFIG, "--dry-run", "--work-dir", tmp_path / "run", "--cfg-options", "initialise_from=/none"
-        )
-    assert code == 0
-    assert "missing on disk: initialise_from: /none" in caplog.text
-    assert any(line.split() == ["all", "132", "90"] for line in caplog.text.splitlines())
+def test_dry_run_shows_what_trains(command, tmp_path):
+    code, _ = command(TOY_CONFIG, "--dry-run", "--gpus", "2", "--work-dir", tmp_path / "run")
+    assert code == 0 and "Everything is on disk." in command.printed and "2 GPUs" in command.printed
+    totals = [line.replace("│", " ").split() for line in command.printed.splitlines() if line.startswith("│ all ")]
+    # 132 values, of which 90 train; the last number is GB.
+    assert ["all", "trained", "90"] in [[*row[:2], row[-2]] for row in totals]
+    assert ["all", "132"] in [[row[0], row[-2]] for row in totals]
     assert not (tmp_path / "run").exists()
+
+
+def test_dry_run_names_what_is_missing(command):
+    code, _ = command(TOY_CONFIG, "--dry-run", "--cfg-options", "initialise_from=/none")
+    assert code == 1 and "file: check the path in the config\n    /none" in command.printed
+    code, errors = command(TOY_CONFIG, "--dry-run", "--cfg-options", "model.nonsense=1")
+    assert code == 2 and "nonsense" in errors and len(errors.splitlines()) == 1
+    code, errors = command(TOY_CONFIG, "--gpus", "2")
+    assert code == 2 and "use tools/dist.sh train CONFIG PROCESSES" in errors
+
+
+def test_dist_plans_in_one_process(tmp_path):
+    fake = tmp_path / "python"
+    fake.write_text('#!/bin/sh\necho "$@"\n')
+    fake.chmod(0o755)
+    script = str(TESTS.parent / "tools" / "dist.sh")
+    done = subprocess.run(
+        ["bash", script, "train", "c.py", "8", "--dry-run", "--strategy", "zero2"],
+        env={**os.environ, "PYTHON": str(fake), "NNODES": "4"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.split()[1:] == ["c.py", "--gpus", "32", "--dry-run", "--strategy", "zero2"]
 
 
 @pytest.mark.parametrize(

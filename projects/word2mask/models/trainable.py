@@ -88,6 +88,7 @@ class GroupRow:
     Attributes:
         group: name of the parameter group.
         state: ``"frozen"``, ``"LoRA"`` or ``"trained"``.
+        dtype: as they are held now, e.g. ``"bfloat16"``.
         tensors: number of tensors.
         parameters: number of values in them.
         num_bytes: their size as they are held now.
@@ -95,6 +96,7 @@ class GroupRow:
 
     group: str
     state: str
+    dtype: str
     tensors: int
     parameters: int
     num_bytes: int
@@ -113,25 +115,27 @@ def parameter_rows(model: nn.Module) -> list[GroupRow]:
             size, _ = owner.get(id(parameter), (len(members) + 1, ""))
             if len(members) < size:
                 owner[id(parameter)] = (len(members), group)
-    counted: dict[tuple[str, str], list[int]] = {}
+    counted: dict[tuple[str, str, str], list[int]] = {}
     for name, parameter in model.named_parameters():
         _, group = owner.get(id(parameter), (0, "other"))
         adapter = any(part.startswith("lora_") for part in name.split("."))
         state = "LoRA" if adapter else "trained" if parameter.requires_grad else "frozen"
-        row = counted.setdefault((group, state), [0, 0, 0])
+        row = counted.setdefault((group, state, str(parameter.dtype).removeprefix("torch.")), [0, 0, 0])
         row[0] += 1
         row[1] += parameter.numel()
         row[2] += parameter.numel() * parameter.element_size()
-    return [GroupRow(group, state, *row) for (group, state), row in counted.items()]
+    return [GroupRow(*kind, *row) for kind, row in counted.items()]
 
 
 def parameter_table(model: nn.Module) -> str:
     """The rows as aligned text, with what trains summed up in the last line."""
     rows = parameter_rows(model)
-    lines = [f"{'group':<14}{'state':<9}{'tensors':>9}{'parameters':>15}{'MB':>10}"]
+    lines = [f"{'group':<14}{'state':<9}{'type':<10}{'tensors':>9}{'parameters':>15}{'MB':>10}"]
     for row in rows:
         megabytes = row.num_bytes / 1e6
-        lines.append(f"{row.group:<14}{row.state:<9}{row.tensors:>9,}{row.parameters:>15,}{megabytes:>10,.1f}")
+        lines.append(
+            f"{row.group:<14}{row.state:<9}{row.dtype:<10}{row.tensors:>9,}{row.parameters:>15,}{megabytes:>10,.1f}"
+        )
     total = sum(row.parameters for row in rows)
     trained = sum(row.parameters for row in rows if row.state != "frozen")
     lines.append(f"trains: {trained:,} of {total:,} parameters ({trained / max(total, 1):.1%})")
