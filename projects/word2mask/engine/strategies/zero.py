@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import importlib.util
+import importlib.metadata
 import logging
 from collections.abc import Iterator
 from typing import Any
 
 import torch
-from mmengine._strategy import DeepSpeedStrategy
-from mmengine._strategy.deepspeed import DeepSpeedOptimWrapper
+from mmengine._strategy import deepspeed as mmengine_deepspeed
 from torch import nn
 
 from word2mask.engine.distributed import rank_and_size
@@ -22,24 +21,31 @@ from word2mask.engine.strategies.layers import SharedView, outside, passed_layer
 from word2mask.errors import UserError
 from word2mask.mllms.lengths import one_group
 
-#: The last version that has the module which mmengine 0.10.7 imports.
+#: The only version that this was tried with; it uses parts of DeepSpeed that aren't documented.
 VERSION = "0.19.6"
+
+# Every new strategy would register DeepSpeed's optimizers with mmengine, which fails the second time; we use torch's.
+mmengine_deepspeed.register_deepspeed_optimizers = list
 
 
 def require_deepspeed(strategy: str) -> None:
-    """Fail where DeepSpeed is missing or too new for mmengine.
+    """Fail where DeepSpeed is missing or of another version.
 
     Raises:
         UserError: with the command that installs it.
     """
-    install = f"pip install deepspeed=={VERSION}"
-    if importlib.util.find_spec("deepspeed") is None:
-        raise UserError(f"strategy {strategy!r} needs the package deepspeed: {install}")
-    if importlib.util.find_spec("deepspeed.runtime.fp16.onebit") is None:
-        raise UserError(f"strategy {strategy!r} needs another version of deepspeed: {install}")
+    try:
+        found = importlib.metadata.version("deepspeed")
+    except importlib.metadata.PackageNotFoundError:
+        found = "none"
+    if found != VERSION:
+        raise UserError(
+            f"strategy {strategy!r} needs the package deepspeed in version {VERSION}, found {found}: "
+            f"pip install deepspeed=={VERSION}"
+        )
 
 
-class ZeroOptimWrapper(DeepSpeedOptimWrapper):
+class ZeroOptimWrapper(mmengine_deepspeed.DeepSpeedOptimWrapper):
     """mmengine's wrapper with the gradient's norm; DeepSpeed itself counts passes, clips and scales."""
 
     @contextlib.contextmanager
@@ -54,7 +60,7 @@ class ZeroOptimWrapper(DeepSpeedOptimWrapper):
         return None if norm is None else float(norm)
 
 
-class Zero(Sharing, DeepSpeedStrategy):
+class Zero(Sharing, mmengine_deepspeed.DeepSpeedStrategy):
     """Optimizer state (stage 1), gradients (2) and weights (3) in slices.
 
     DeepSpeed sees a :class:`SharedView` of the model. In bf16 it holds what it sees in bf16 and updates fp32 slices.
@@ -139,7 +145,11 @@ class Zero(Sharing, DeepSpeedStrategy):
 
     def _slices(self) -> list[torch.Tensor]:
         """The flat fp32 tensors that torch's optimizer holds."""
-        return self.zero.fp32_partitioned_groups_flat if self.stage == 3 else self.zero.single_partition_of_fp32_groups
+        if self.stage == 3:
+            return self.zero.fp32_partitioned_groups_flat
+        if hasattr(self.zero, "single_partition_of_fp32_groups"):
+            return self.zero.single_partition_of_fp32_groups
+        return self.zero.fp32_groups_flat_partition  # DeepSpeed has a class of its own for stage 1 in bf16
 
     def _link_states(self) -> None:
         """DeepSpeed does this after the step of the first parameter group, when the others have no state yet."""
@@ -265,7 +275,7 @@ def deepspeed_config(settings: TrainSettings, stage: int, offload: bool, device:
 def _limit_buckets(config: dict[str, Any], trained: int) -> None:
     """DeepSpeed reserves a whole bucket, or two: none needs to be larger than what trains."""
     for name in ("reduce_bucket_size", "allgather_bucket_size"):
-        config[name] = max(1, min(config[name], trained))
+        config[name] = min(config[name], trained + trained % 2)  # an even number, DeepSpeed asserts
 
 
 @contextlib.contextmanager
