@@ -72,10 +72,10 @@ def patch_rows(
         float32 ``[T * h/patch * w/patch, 3 * repeats * patch²]``.
     """
     frames, channels, height, width = pixels.shape
-    normal = pixels.float() / 255.0
-    normal = (normal - torch.tensor(mean).view(-1, 1, 1)) / torch.tensor(std).view(-1, 1, 1)
     rows, columns = height // patch // merge, width // patch // merge
-    cells = normal.reshape(frames, channels, rows, merge, patch, columns, merge, patch)
-    cells = cells.permute(0, 2, 5, 3, 6, 1, 4, 7)[..., None, :, :]
-    cells = cells.expand(*cells.shape[:6], repeats, patch, patch)
-    return cells.reshape(frames * rows * columns * merge**2, channels * repeats * patch**2)
+    cells = pixels.reshape(frames, channels, rows, merge, patch, columns, merge, patch)
+    # Moved as bytes, then widened.
+    cells = cells.permute(0, 2, 5, 3, 6, 1, 4, 7).reshape(-1, channels, 1, patch, patch)
+    means, deviations = (torch.tensor(values).view(-1, 1, 1, 1) for values in (mean, std))
+    normal = (cells.float() / 255.0).sub_(means).div_(deviations)
+    return normal.expand(-1, -1, repeats, -1, -1).reshape(len(normal), -1)
