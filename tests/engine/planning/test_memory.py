@@ -7,10 +7,13 @@ import torch
 from peft import LoraConfig, inject_adapter_in_model
 from torch import nn
 from torch.optim import AdamW
-from transformers import LlamaConfig, LlamaModel
+from transformers import LlamaConfig, LlamaModel, Sam2VideoModel
 
-from word2mask.engine.planning.memory import held_by_strategy, layer_bytes
+from word2mask.engine.planning.memory import DECODER_BYTES_PER_CELL, held_by_strategy, layer_bytes
 from word2mask.engine.settings import TrainSettings
+from word2mask.segmenters.architectures import sam2_config
+from word2mask.segmenters.interface import FrameFeatures
+from word2mask.segmenters.sam2 import SAM2Segmenter
 
 
 class TwoLayers(nn.Module):
@@ -101,3 +104,32 @@ def test_activations_of_a_layer_are_what_autograd_keeps():
     # The formula has a byte for every value that dropout sees; this model has no dropout.
     expected = layer_bytes(LlamaConfig(**shape), rank) - (6 * 64 + 176)
     assert (two - one) / tokens == pytest.approx(expected, rel=0.05)
+
+
+@pytest.mark.parametrize("state", ["frozen", "trained"])
+def test_activations_of_the_mask_decoder_are_what_autograd_keeps(state):
+    side, cells = 256, 16 * 16
+    segmenter = SAM2Segmenter(Sam2VideoModel(sam2_config("tiny", side))).to(torch.bfloat16).requires_grad_(False)
+    segmenter.model.mask_decoder.requires_grad_(state == "trained")
+    shapes = [(1, 32, side // 4, side // 4), (1, 64, side // 8, side // 8), (1, 256, side // 16, side // 16)]
+    features = FrameFeatures([torch.randn(shape).to(torch.bfloat16) for shape in shapes])
+    weights = {parameter.untyped_storage().data_ptr() for parameter in segmenter.parameters()}
+
+    def kept(objects: int) -> int:
+        sizes: dict[int, int] = {}
+        alive = []
+
+        def keep(tensor: torch.Tensor) -> torch.Tensor:
+            storage = tensor.untyped_storage()
+            if storage.data_ptr() not in weights:
+                sizes[storage.data_ptr()] = storage.nbytes()
+                alive.append(tensor)  # or its address would be given away again
+            return tensor
+
+        prompts = torch.randn(objects, 1, 256, requires_grad=True)
+        hooks = torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor)
+        with torch.autocast("cpu", dtype=torch.bfloat16), hooks:
+            segmenter.decode(features, torch.zeros(objects, dtype=torch.long), prompts)
+        return sum(sizes.values())
+
+    assert (kept(3) - kept(2)) / cells == pytest.approx(DECODER_BYTES_PER_CELL[state], rel=0.1)

@@ -20,7 +20,7 @@ __all__ = ["Load", "MemoryEstimate", "estimate", "held_by_strategy", "layer_byte
 _ADAM_BYTES = 8
 #: What autograd keeps for one (object, frame) pair in the mask decoder, a cell of the feature map, in bf16: measured on
 #: SAM 2's own decoder (C = 256), 32.0 MB for 64 × 64 cells, or 46.7 MB where the decoder trains.
-_DECODER_BYTES_PER_CELL = {"frozen": 7811, "trained": 11408}
+DECODER_BYTES_PER_CELL = {"frozen": 7811, "trained": 11408}
 #: A picture that fills every tile or pixel limit, and the words around it.
 _LARGE_PICTURE = (1344, 1792)
 _WORDS = 512
@@ -109,7 +109,7 @@ def estimate(model: nn.Module, settings: TrainSettings, gpus: int) -> MemoryEsti
     if segmenter is not None and hasattr(segmenter, "side"):
         cells = (segmenter.side // 16) ** 2
         trains = any(p.requires_grad for name, p in segmenter.named_parameters() if "mask_decoder" in name)
-        parts["mask decoder"] = load.pairs * cells * _DECODER_BYTES_PER_CELL["trained" if trains else "frozen"]
+        parts["mask decoder"] = load.pairs * cells * DECODER_BYTES_PER_CELL["trained" if trains else "frozen"]
         width = segmenter.model.config.vision_config.backbone_config.hidden_size
         parts["frozen vision, while it runs"] = load.frames * 16 * cells * width * 8 * 2
     parts["reserve"] = _RESERVE
