@@ -3,38 +3,22 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import torch
-from torch import nn
 from transformers import AutoTokenizer, DynamicCache, InternVLConfig, InternVLForConditionalGeneration
 
 from word2mask.errors import UserError
 from word2mask.mllms.backbones import checked_attention, read_model_type, read_untied
-from word2mask.mllms.decoding import Prompts, StopRule, greedy_answers, is_right_padded, left_padded
-from word2mask.mllms.interface import MLLM, Generated, MLLMOutput, SegState
 from word2mask.mllms.internvl_layout import default_template, is_original, read_original
-from word2mask.mllms.internvl_processor import (
-    CONTEXT,
-    InternVLProcessor,
-    InternVLSettings,
-    square_side,
-    tokens_with_regions,
-)
-from word2mask.mllms.lengths import length_groups
+from word2mask.mllms.internvl_processor import CONTEXT, InternVLProcessor, InternVLSettings, square_side
+from word2mask.mllms.squares import SETTINGS_FILE, SquaresMLLM
 from word2mask.mllms.tokenizer_files import read_tokenizer
-from word2mask.mllms.vocabulary import add_grounding_tokens
-from word2mask.text.special_tokens import SEG
 from word2mask.text.templates import chat_template
-from word2mask.types import Batch
-
-#: Our settings, beside transformers' ``config.json``.
-SETTINGS_FILE = "mllm_settings.json"
 
 
-class InternVL(MLLM):
+class InternVL(SquaresMLLM):
     """InternVL: vision tower, pixel shuffle, connector, language model (Qwen2, Qwen3, Llama, InternLM2 or Phi3).
 
     Args:
@@ -63,33 +47,8 @@ class InternVL(MLLM):
         )
         self.hidden_size = model.config.text_config.hidden_size
         self.max_length = settings.max_length
-        self._context_id = tokenizer.convert_tokens_to_ids(CONTEXT)
 
     # ------------------------------------------------------------------ states
-
-    def forward(
-        self,
-        input_ids: torch.Tensor,
-        attention_mask: torch.Tensor,
-        mllm_media: dict[str, torch.Tensor],
-        region_cells: list[torch.Tensor | None] | None = None,
-    ) -> MLLMOutput:
-        """States of every token; see :meth:`word2mask.mllms.interface.MLLM.forward`."""
-        embeddings = self._embed(input_ids, mllm_media, region_cells)
-        language_model = self.model.model.language_model
-        if not is_right_padded(attention_mask):
-            output = language_model(inputs_embeds=embeddings, attention_mask=attention_mask, use_cache=False)
-            return MLLMOutput(hidden=output.last_hidden_state)
-        # Causal attention never looks at padding on the right, and without a mask it runs the faster kernel.
-        lengths = attention_mask.sum(dim=1).tolist()
-        parts, order = [], []
-        for rows in length_groups(lengths):
-            own = embeddings[rows, : max(lengths[row] for row in rows)]
-            states = language_model(inputs_embeds=own, use_cache=False).last_hidden_state
-            parts.append(nn.functional.pad(states, (0, 0, 0, embeddings.shape[1] - states.shape[1])))
-            order += rows
-        places = torch.tensor(order, device=embeddings.device).argsort()
-        return MLLMOutput(hidden=parts[0] if len(parts) == 1 else torch.cat(parts)[places])
 
     def forward_exchanges(
         self,
@@ -120,81 +79,9 @@ class InternVL(MLLM):
         )
         return prefix.last_hidden_state, rest.last_hidden_state
 
-    def logits(self, hidden: torch.Tensor) -> torch.Tensor:
-        """``[...,D]`` → ``[...,V]``."""
-        return self.model.lm_head(hidden)
-
     def visual_tokens(self, pixel_values: torch.Tensor) -> torch.Tensor:
         """Tiles ``[n,3,h,w]`` → projected visual tokens ``[n,cells,D]``."""
         return self.model.model.get_image_features(pixel_values=pixel_values, return_dict=True).pooler_output
-
-    def _embed(
-        self,
-        input_ids: torch.Tensor,
-        mllm_media: dict[str, torch.Tensor],
-        region_cells: list[torch.Tensor | None] | None,
-    ) -> torch.Tensor:
-        """Token embeddings ``[B,L,D]`` with the visual tokens in their places."""
-        embeddings = self.model.get_input_embeddings()(input_ids)
-        places = input_ids == self._context_id
-        if not mllm_media:
-            if places.any():
-                raise ValueError(f"{int(places.sum())} {CONTEXT} in a batch without media")
-            return embeddings
-        tiles = self.visual_tokens(mllm_media["pixel_values"])
-        visual = tiles.flatten(0, 1)
-        if region_cells is not None and any(cells is not None for cells in region_cells):
-            visual = tokens_with_regions(
-                tiles, places.sum(dim=1).tolist(), mllm_media["region_tile"].tolist(), region_cells
-            )
-        if len(visual) != int(places.sum()):
-            raise ValueError(f"{int(places.sum())} {CONTEXT} in the text, but {len(visual)} visual tokens")
-        embeddings = embeddings.to(visual.dtype)
-        return embeddings.masked_scatter(places[..., None], visual)
-
-    # -------------------------------------------------------------- generation
-
-    @torch.no_grad()
-    def generate(
-        self, batch: Batch, max_new_tokens: int, seg_state: SegState = "at", state_token: str = SEG
-    ) -> Generated:
-        """Greedy answers; see :meth:`word2mask.mllms.interface.MLLM.generate`."""
-        tokenizer = self.processor.tokenizer
-        ids, mask, positions = left_padded(batch.input_ids, batch.attention_mask, tokenizer.pad_token_id)
-        return greedy_answers(
-            self.model.model.language_model,
-            self.model.get_input_embeddings(),
-            self.logits,
-            StopRule(tokenizer, self.processor.template),
-            Prompts(self._embed(ids, batch.mllm_media, batch.region_cells), mask, positions),
-            max_new_tokens,
-            tokenizer.get_added_vocab().get(state_token),
-            seg_state,
-        )
-
-    # ------------------------------------------------------- tokens and groups
-
-    def with_grounding_tokens(self) -> Self:
-        """Adds the special tokens that the tokenizer lacks, with embedding rows; in place."""
-        add_grounding_tokens(self.model, self.processor.tokenizer)
-        return self
-
-    def lora_targets(self) -> list[str]:
-        """Full names of the language model's Linear layers."""
-        prefix = "model.model.language_model."
-        return [
-            name for name, module in self.named_modules() if name.startswith(prefix) and isinstance(module, nn.Linear)
-        ]
-
-    def parameter_groups(self) -> dict[str, nn.Module]:
-        """The parts a training plan speaks of."""
-        return {
-            "vision": self.model.model.vision_tower,
-            "connector": self.model.model.multi_modal_projector,
-            "llm": self.model.model.language_model,
-            "embeddings": self.model.get_input_embeddings(),
-            "lm_head": self.model.lm_head,
-        }
 
     # ------------------------------------------------------------ in and out
 
@@ -334,14 +221,6 @@ class InternVL(MLLM):
             intermediate_size=64,
             settings=InternVLSettings(max_tiles=2, max_length=2048),
         )
-
-    def save_pretrained(self, folder: str | Path) -> None:
-        """Writes ``config.json``, ``model.safetensors``, the tokenizer's files and our settings."""
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        self.model.save_pretrained(folder)
-        self.processor.tokenizer.save_pretrained(folder)
-        (folder / SETTINGS_FILE).write_text(json.dumps(asdict(self.settings), indent=2) + "\n")
 
 
 def sine_table(side: int, width: int) -> torch.Tensor:

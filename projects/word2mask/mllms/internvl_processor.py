@@ -86,35 +86,6 @@ class InternVLProcessor:
         return IMAGE_START + CONTEXT * (tiles * self.grid_side**2) + IMAGE_END
 
 
-def tokens_with_regions(
-    tiles: torch.Tensor,
-    counts: list[int],
-    region_tiles: list[int],
-    region_cells: list[torch.Tensor | None],
-) -> torch.Tensor:
-    """Visual tokens of all samples, each sample's tiles followed by copies of its regions' tokens.
-
-    Args:
-        tiles: ``[n,cells,D]`` of all samples.
-        counts: ``[B]``, places for visual tokens in each sample.
-        region_tiles: for each sample with media, its tile on which regions are marked.
-        region_cells: ``[B]`` of bool ``[R_b,h,w]`` or ``None``.
-    """
-    parts: list[torch.Tensor] = []
-    first = with_media = 0
-    for count, cells in zip(counts, region_cells, strict=True):
-        copied = 0 if cells is None else int(cells.sum())
-        num_tiles = (count - copied) // tiles.shape[1]
-        if num_tiles:
-            parts.append(tiles[first : first + num_tiles].flatten(0, 1))
-            if cells is not None:
-                marked = tiles[first + region_tiles[with_media]]
-                parts += [marked[region.flatten()] for region in cells]
-            with_media += 1
-        first += num_tiles
-    return torch.cat(parts)
-
-
 def square_side(size: Any) -> int:
     """The side of a square size given as a number or a pair.
 
