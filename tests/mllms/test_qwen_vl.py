@@ -245,10 +245,14 @@ def test_folders_that_dont_fit(model, tmp_path):
     (folder / "preprocessor_config.json").write_text(json.dumps(statistics | {"patch_size": 99}))
     with pytest.raises(UserError, match="patch_size is 99, but the vision tower of config.json has 4"):
         type(model).from_pretrained(folder)
+    (folder / "preprocessor_config.json").write_text(json.dumps(statistics))
     state = load_file(folder / "model.safetensors")
+    save_file(state | {"lm_head.scale": torch.ones(1)}, folder / "model.safetensors", {"format": "pt"})
+    with pytest.raises(UserError, match=r"config\.json: {'not understood': \['lm_head\.scale'\]}; download"):
+        type(model).from_pretrained(folder)
     del state["lm_head.weight"]
     save_file(state, folder / "model.safetensors", {"format": "pt"})
-    with pytest.raises(UserError, match=r"don't fit config\.json: .*lm_head\.weight"):
+    with pytest.raises(UserError, match=r"don't fit config\.json: {'missing': \['lm_head\.weight'\]}; download"):
         type(model).from_pretrained(folder)
     other = next(family for family in FAMILIES if family is not type(model))
     with pytest.raises(UserError, match=f"is of model_type '{model.model_type}', expected '{other.model_type}'"):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 from transformers import PreTrainedModel
-from transformers.utils import is_flash_attn_2_available
+from transformers.utils import is_flash_attn_2_available, logging
 
 from word2mask.errors import UserError
 
@@ -69,14 +71,15 @@ def read_untied(
     tied = config.tie_word_embeddings or getattr(text, "tie_word_embeddings", False)
     config.tie_word_embeddings = text.tie_word_embeddings = False
     try:
-        model, info = backbone.from_pretrained(
-            folder,
-            config=config,
-            dtype=dtype or "auto",
-            attn_implementation=checked_attention(attn_implementation),
-            local_files_only=True,
-            output_loading_info=True,
-        )
+        with _silence():
+            model, info = backbone.from_pretrained(
+                folder,
+                config=config,
+                dtype=dtype or "auto",
+                attn_implementation=checked_attention(attn_implementation),
+                local_files_only=True,
+                output_loading_info=True,
+            )
     except (OSError, RuntimeError) as error:
         raise UserError(f"{folder}: the weights can't be read ({error}); download or export the model again") from None
     missing = set(info["missing_keys"])
@@ -84,7 +87,26 @@ def read_untied(
         missing.remove("lm_head.weight")
         with torch.no_grad():
             model.lm_head.weight.copy_(model.get_input_embeddings().weight)
-    wrong = {"missing": sorted(missing), "mismatched": sorted(map(str, info["mismatched_keys"]))}
-    if any(wrong.values()):
+    wrong = {
+        "missing": sorted(missing),
+        "not understood": sorted(info["unexpected_keys"]),
+        "mismatched": sorted(map(str, info["mismatched_keys"])),
+    }
+    wrong = {kind: names for kind, names in wrong.items() if names}
+    if wrong:
         raise UserError(f"{folder}: weights don't fit config.json: {wrong}; download or export the model again")
     return model
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """Without transformers' report of keys, which we check ourselves, and its progress bar over tensors."""
+    level, shown = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if shown:
+            logging.enable_progress_bar()
