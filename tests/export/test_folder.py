@@ -15,11 +15,13 @@ from transformers import AutoConfig, AutoModel, AutoTokenizer
 from word2mask.errors import UserError
 from word2mask.export.folder import new_folder, save_hf
 from word2mask.export.hf import Word2MaskModel
+from word2mask.inference.session import Session
 from word2mask.mllms.internvl import InternVL
 from word2mask.models.folder import load_grounded, save_grounded
 from word2mask.models.grounded import GroundedMLLM
 from word2mask.models.trainable import TrainablePlan
 from word2mask.segmenters.sam2 import SAM2Segmenter
+from word2mask.types import Media, Request, Turn
 
 
 @pytest.fixture(scope="module")
@@ -133,12 +135,35 @@ def test_predict_forward_returns_the_published_keys(folder):
     assert set(answer) == {"prediction", "prediction_masks"} and isinstance(answer["prediction"], str)
     answer = model.predict_forward(video=[picture] * 2, text="Where?", max_new_tokens=4)
     assert all(mask.shape == (2, 20, 30) for mask in answer["prediction_masks"])
+    first = model.predict_forward(image=picture, text="Where?", max_new_tokens=4)["prediction"]
+    past = f"<|im_start|>user\n<image>Where?<|im_end|>\n<|im_start|>assistant\n{first}<|im_end|>\n"
+    second = model.predict_forward(image=picture, text="And now?", past_text=past, max_new_tokens=4)
+    turns = (Turn("user", "Where?"), Turn("assistant", first), Turn("user", "And now?"))
+    media = Media("image", np.asarray(picture)[None])
+    assert second["prediction"] == model.session.ask(Request(turns, media, max_new_tokens=4)).raw_text
     with pytest.raises(UserError, match="not both"):
         model.predict_forward(image=picture, video=[picture], text="Where?")
     with pytest.raises(UserError, match="question is empty"):
         model.predict_forward(image=picture, text="<image>")
     with pytest.raises(UserError, match="no frames"):
         model.predict_forward(video=[], text="Where?")
+
+
+def test_predict_forward_takes_masks_and_another_session(folder):
+    model = AutoModel.from_pretrained(folder)
+    picture = Image.fromarray(np.random.default_rng(0).integers(0, 255, (24, 48, 3), dtype=np.uint8))
+    masks = np.zeros((2, 24, 48))
+    masks[0, :12, :12] = masks[1, 12:, 24:] = 1
+    answer = model.predict_forward(
+        image=picture, text="<image>What is region1?", mask_prompts=[masks], max_new_tokens=6
+    )
+    media = Media("image", np.asarray(picture)[None])
+    request = Request((Turn("user", "What is region1?"),), media, masks.astype(bool), max_new_tokens=6)
+    assert answer["prediction"] == Session(model.grounded).ask(request).raw_text
+    plain = model.predict_forward(image=picture, text="What is region1?", max_new_tokens=6)
+    assert plain["prediction"] != answer["prediction"]
+    model.session = Session(model.grounded, key_frames=1, key_frame_choice="first")
+    assert model.session.key_frame_choice == "first"
 
 
 @pytest.mark.parametrize(

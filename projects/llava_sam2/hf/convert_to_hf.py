@@ -1,10 +1,12 @@
 """A training checkpoint → a Hugging Face folder, adapters merged into the weights.
 
-    python projects/llava_sam2/hf/convert_to_hf.py CONFIG --pth-model PTH --save-path DIR [--overwrite]
+    python projects/llava_sam2/hf/convert_to_hf.py CONFIG --pth-model PTH --save-path DIR [--layout published]
 
-The folder appears when it is complete. Relative paths inside of the config (data, weights) start at the repository's
-root, or at ``--root``; relative paths on the command line start where the command is given. Exit code 2 and one
-sentence when something has to be put right.
+``--layout published`` writes the layout in which ByteDance publishes Sa2VA, for programs that were written for it; its
+``.py`` files are not written (the model card says where they come from). word2mask reads both layouts, and
+``tools/convert_to_pth.py`` goes back. The folder appears when it is complete. Relative paths inside of the config
+(data, weights) start at the repository's root, or at ``--root``; relative paths on the command line start where the
+command is given. Exit code 2 and one sentence when something has to be put right.
 """
 
 from __future__ import annotations
@@ -31,6 +33,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("config", type=Path, help="config that the model was trained with")
     parser.add_argument("--pth-model", type=Path, required=True, help="checkpoint, iter_N.pth")
     parser.add_argument("--save-path", type=Path, required=True, help="folder to write")
+    parser.add_argument("--layout", choices=("word2mask", "published"), default="word2mask", help="of the folder")
     parser.add_argument("--overwrite", action="store_true", help="replace --save-path when it isn't empty")
     parser.add_argument("--max-shard-size", default="5GB", help="larger weights are written in several files")
     parser.add_argument("--root", type=Path, default=REPOSITORY, help="where relative paths of the config start")
@@ -59,6 +62,7 @@ def convert(arguments: argparse.Namespace) -> Path:
     from word2mask.engine.checkpoint import load_trained
     from word2mask.engine.config import check_settings, load_config
     from word2mask.export.folder import new_folder, save_hf
+    from word2mask.export.published import save_published
     from word2mask.models.grounded import GroundedMLLM
 
     with working_directory(arguments.root), new_folder(target, arguments.overwrite) as folder:
@@ -68,7 +72,8 @@ def convert(arguments: argparse.Namespace) -> Path:
             raise UserError(f"{config}: trains a {type(model).__name__}; only a GroundedMLLM can be converted")
         load_trained(model, checkpoint)
         model.merge()
-        save_hf(
+        save = save_published if arguments.layout == "published" else save_hf
+        save(
             model,
             folder,
             provenance={"config": config.name, "checkpoint": checkpoint.name},

@@ -85,7 +85,7 @@ class Word2MaskModel(PreTrainedModel):
         device_map: str | torch.device | None = None,
         **kwargs: Any,
     ) -> Word2MaskModel:
-        """Reads an exported folder; in evaluation mode.
+        """Reads an exported folder, or a published Sa2VA one; in evaluation mode.
 
         Args:
             pretrained_model_name_or_path: the folder.
@@ -101,14 +101,16 @@ class Word2MaskModel(PreTrainedModel):
             UserError: a folder that isn't one of ours.
             TypeError: an argument that this model doesn't have.
         """
-        from word2mask.models.folder import load_grounded
+        from word2mask.models.folder import configuration, load_grounded
 
         unknown = [name for name in kwargs if name not in _MEANINGLESS and not name.startswith("_")]
         if args or unknown:
             raise TypeError(f"Word2MaskModel.from_pretrained doesn't take {', '.join(unknown) or 'more than a folder'}")
         folder = Path(pretrained_model_name_or_path)
         grounded = load_grounded(folder, device=device_map or "cpu", dtype=_dtype(dtype or torch_dtype))
-        return cls(Word2MaskConfig.from_pretrained(folder), grounded).eval()
+        saved = configuration(grounded)
+        del saved["model_type"]
+        return cls(Word2MaskConfig(**saved), grounded).eval()
 
     def save_pretrained(self, save_directory: str | Path, max_shard_size: int | str = "5GB", **kwargs: Any) -> None:
         """Writes the folder that :meth:`from_pretrained` reads."""
@@ -131,23 +133,30 @@ class Word2MaskModel(PreTrainedModel):
             self._session = Session(self.grounded)
         return self._session
 
+    @session.setter
+    def session(self, session: Any) -> None:
+        self._session = session
+
     def predict_forward(
         self,
         image: Any = None,
         video: Sequence[Any] | None = None,
-        text: str = "",
-        past_text: str = "",
+        text: str | None = None,
+        past_text: str | None = "",
         mask_prompts: Sequence[np.ndarray] | None = None,
         tokenizer: Any = None,
         processor: Any = None,
-        max_new_tokens: int = 256,
+        max_new_tokens: int = 2048,
     ) -> dict[str, Any]:
         """Answers as the published Sa2VA models do, for programs that were written for them.
+
+        It is :attr:`session` that answers, so a video's key frames are spread over it. Assign a session with other
+        settings for the published code's own procedure.
 
         Args:
             image: a PIL picture.
             video: PIL frames.
-            text: the question; a leading ``<image>`` is dropped, because the media's place is known.
+            text: the question; ``<image>`` in it is dropped, because the media's place is known.
             past_text: the conversation so far, in the model's chat template.
             mask_prompts: visual prompts, ``[n,H,W]`` each.
             tokenizer: ignored; the model has its own.
@@ -155,7 +164,8 @@ class Word2MaskModel(PreTrainedModel):
             max_new_tokens: upper limit of the answer's length.
 
         Returns:
-            ``{"prediction": str, "prediction_masks": [bool [T,H,W]]}``, special tokens kept, one entry a ``[SEG]``.
+            ``{"prediction": str, "prediction_masks": [bool [T,H,W]]}``, special tokens kept but for the one that ends
+            the answer, one entry a ``[SEG]``.
 
         Raises:
             UserError: an empty question, or both a picture and a video.
@@ -172,8 +182,8 @@ class Word2MaskModel(PreTrainedModel):
             if not len(video):
                 raise UserError("predict_forward: the video has no frames")
             media = Media("video", _pixels(video), tuple(range(len(video))))
-        turns = parse_transcript(past_text, self.grounded.mllm.template)
-        question = Turn("user", text.removeprefix("<image>").lstrip("\n"))
+        turns = parse_transcript(past_text or "", self.grounded.mllm.template)
+        question = Turn("user", (text or "").replace("<image>\n", "").replace("<image>", ""))
         regions = None if not mask_prompts else np.concatenate([np.asarray(mask).astype(bool) for mask in mask_prompts])
         result = self.session.ask(Request((*turns, question), media, regions, max_new_tokens))
         return {"prediction": result.raw_text, "prediction_masks": [segment.masks for segment in result.segments]}
