@@ -106,10 +106,12 @@ def parameter_rows(model: nn.Module) -> list[GroupRow]:
     """Counts every parameter once, under the most specific group that holds it.
 
     Args:
-        model: offers ``parameter_groups()``; a parameter of no group is counted as ``"other"``.
+        model: offers ``parameter_groups()``; of one that doesn't, the children are the groups. A parameter of no group
+            is counted as ``"other"``.
     """
     owner: dict[int, tuple[int, str]] = {}
-    for group, module in model.parameter_groups().items():
+    groups = model.parameter_groups() if hasattr(model, "parameter_groups") else dict(model.named_children())
+    for group, module in groups.items():
         members = list(module.parameters())
         for parameter in members:
             size, _ = owner.get(id(parameter), (len(members) + 1, ""))

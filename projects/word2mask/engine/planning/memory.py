@@ -96,6 +96,7 @@ def estimate(model: nn.Module, settings: TrainSettings, gpus: int) -> MemoryEsti
     parts = held_by_strategy(model, settings, gpus)
     checkpointing, stored, recomputed = False, 0.0, 0.0
     load = Load(DataSettings(**settings.data).batch_size, 0, 0, 0)
+    # Pretraining of a part alone passes other things: nothing is said of its activations.
     mllm, segmenter = getattr(model, "mllm", None), getattr(model, "segmenter", None)
     if mllm is not None:
         load = passed_load(mllm, load.samples, segmenter is not None)
@@ -106,7 +107,7 @@ def estimate(model: nn.Module, settings: TrainSettings, gpus: int) -> MemoryEsti
         recomputed = text.num_hidden_layers * all_tokens * 2 * text.hidden_size + all_tokens * layer
         checkpointing = bool(getattr(mllm.model, "is_activation_checkpointing", False))
         parts["logits"] = load.samples * _LABELLED * text.vocab_size * _LOGIT_BYTES
-    if segmenter is not None and hasattr(segmenter, "side"):
+    if load.pairs:
         cells = (segmenter.side // 16) ** 2
         trains = any(p.requires_grad for name, p in segmenter.named_parameters() if "mask_decoder" in name)
         parts["mask decoder"] = load.pairs * cells * DECODER_BYTES_PER_CELL["trained" if trains else "frozen"]

@@ -34,7 +34,7 @@ def report(plan: Plan) -> Group:
 def parameters(model: nn.Module) -> Table:
     """What the model holds, and what of it trains."""
     table = _table("Parameters", "group", "state", "type", right=("tensors", "values", "GB"))
-    rows = parameter_rows(model) if hasattr(model, "parameter_groups") else list(_children(model))
+    rows = parameter_rows(model)
     for row in rows:
         style = "dim" if row.state == "frozen" else ""
         table.add_row(row.group, row.state, row.dtype, f"{row.tensors:,}", f"{row.parameters:,}", _gb(row), style=style)
@@ -89,13 +89,17 @@ def memory(estimated: MemoryEstimate, plan: Plan) -> Table:
     )
     for name, held in estimated.parts.items():
         table.add_row(name, *[f"{held / 1e9:,.1f}"] * 2)
-    table.add_row("language model", f"{estimated.stored / 1e9:,.1f}", f"{estimated.recomputed / 1e9:,.1f}")
+    if load.tokens:
+        table.add_row("language model", f"{estimated.stored / 1e9:,.1f}", f"{estimated.recomputed / 1e9:,.1f}")
     table.add_section()
     totals = [f"{estimated.total(checkpointing) / 1e9:,.1f}" for checkpointing in (False, True)]
     totals[estimated.checkpointing] += " ◀"
     table.add_row("all (◀ this config)", *totals, style="bold")
+    counted = (
+        f"for {_plural(load.samples, 'sample')} of {load.tokens:,} tokens, {load.frames} frames, {load.pairs} masks"
+    )
     table.caption = (
-        f"for {_plural(load.samples, 'sample')} of {load.tokens:,} tokens, {load.frames} frames, {load.pairs} masks; "
+        f"{counted if load.tokens else 'the activations of this kind of model are not estimated'}; "
         "formula: engine/planning/memory.py"
     )
     return table
@@ -134,19 +138,6 @@ def _table(title: str, *left: str, right: tuple[str, ...] = ()) -> Table:
     for name in right:
         table.add_column(name, justify="right", no_wrap=True)
     return table
-
-
-def _children(model: nn.Module) -> list[GroupRow]:
-    """The parts of a model that has no groups of its own."""
-    counted: dict[tuple[str, str, str], list[int]] = {}
-    for name, parameter in model.named_parameters():
-        state = "trained" if parameter.requires_grad else "frozen"
-        kind = (name.partition(".")[0], state, str(parameter.dtype).removeprefix("torch."))
-        row = counted.setdefault(kind, [0, 0, 0])
-        row[0] += 1
-        row[1] += parameter.numel()
-        row[2] += parameter.numel() * parameter.element_size()
-    return [GroupRow(*kind, *row) for kind, row in counted.items()]
 
 
 def _plural(count: int, one: str, many: str = "") -> str:

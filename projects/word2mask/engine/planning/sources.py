@@ -79,7 +79,7 @@ def _whole_dataset(dataset: Mapping[str, Any], model: nn.Module | None) -> Sourc
     name = getattr(dataset["type"], "__name__", str(dataset["type"]))
     missing = tuple(line.partition(": ")[2] for line in missing_paths(dataset))
     if missing or model is None:
-        return SourceRow(name, 1.0, missing=missing)
+        return SourceRow(name, 1.0, missing=missing, problem="" if missing else "needs the model")
     count = len(build(dataset, {"model": model}, "config.data.dataset"))
     return SourceRow(name, 1.0, count, count, 1.0 if count else 0.0)
 
