@@ -245,6 +245,24 @@ def test_ways_to_compute_attention(model, tmp_path):
             type(model).from_pretrained(tmp_path, attn_implementation="flash_attention_2")
 
 
+SCRATCH = [cls for cls in FAMILIES if hasattr(cls, "from_scratch")]
+
+
+@pytest.mark.parametrize("family", SCRATCH, ids=lambda cls: cls.__name__)
+def test_options_of_a_model_from_scratch(family):
+    tokenizer = family.tiny().tokenizer
+    sizes = dict(patch=8, vision_size=32, vision_layers=2, vision_heads=2, hidden_size=32, layers=1, heads=2)
+    model = family.from_scratch(tokenizer, **sizes, attn_implementation="eager", gradient_checkpointing=True)
+    assert model.model.config.get_text_config()._attn_implementation == "eager"
+    assert model.model.config.vision_config._attn_implementation == "eager"
+    assert model.model.is_activation_checkpointing
+    plain = family.from_scratch(tokenizer, **sizes)
+    assert plain.model.config.get_text_config()._attn_implementation == "sdpa"
+    assert not plain.model.is_activation_checkpointing
+    with pytest.raises(UserError, match="'flash' is unknown"):
+        family.from_scratch(tokenizer, **sizes, attn_implementation="flash")
+
+
 def test_half_precision(model, tmp_path):
     """In bfloat16 everything runs, with media as the data workers make them, and stays near single precision."""
     model.save_pretrained(tmp_path)

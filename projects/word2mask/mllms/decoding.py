@@ -89,7 +89,7 @@ def greedy_answers(
     Raises:
         ValueError: the layers checkpoint gradients, and so would forget what they have read.
     """
-    if language_model.training and getattr(language_model, "gradient_checkpointing", False):
+    if language_model.training and getattr(language_model, "is_activation_checkpointing", False):
         raise ValueError("the model is training with gradient checkpointing; call eval() before it is to answer")
     embeddings, mask, positions = prompts.embeddings, prompts.attention_mask, prompts.position_ids
     extra: Mapping[str, Any] = prompts.first_pass

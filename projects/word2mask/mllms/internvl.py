@@ -146,6 +146,8 @@ class InternVL(SquaresMLLM):
         intermediate_size: int = 512,
         settings: InternVLSettings | None = None,
         seed: int = 0,
+        attn_implementation: str = "sdpa",
+        gradient_checkpointing: bool = False,
     ) -> Self:
         """A small InternVL with random weights, for pretraining and tests.
 
@@ -162,6 +164,8 @@ class InternVL(SquaresMLLM):
             intermediate_size: width of the language model's MLP.
             settings: chat template, tiling and length.
             seed: of the weights.
+            attn_implementation: as in :meth:`from_pretrained`.
+            gradient_checkpointing: likewise.
         """
         if isinstance(tokenizer, (str, Path)):
             tokenizer = AutoTokenizer.from_pretrained(tokenizer, local_files_only=True)
@@ -201,7 +205,8 @@ class InternVL(SquaresMLLM):
         table = model.model.vision_tower.embeddings.position_embeddings
         with torch.no_grad():
             table[0, 1:] = 0.5 * sine_table(side // patch, vision_size)
-        return cls(model.eval(), tokenizer, settings)
+        model.set_attn_implementation(checked_attention(attn_implementation))
+        return cls(model.eval(), tokenizer, settings).checkpoint_gradients(gradient_checkpointing)
 
     @classmethod
     def tiny(cls) -> Self:
