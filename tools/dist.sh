@@ -6,6 +6,7 @@
 #
 # PROCESSES is per machine. Several machines: run the same command on each with
 #   NNODES (how many), NODE_RANK (0, 1, …), MASTER_ADDR (of machine 0) and MASTER_PORT (default 29500).
+# --strategy ddp|zero1|zero2|zero2_offload|zero3|zero3_offload|fsdp says what processes that train split between them.
 # PYTHON chooses the interpreter; OMP_NUM_THREADS defaults to the cores of this machine over PROCESSES.
 set -euo pipefail
 

@@ -59,6 +59,22 @@ class MixedModel(GroundedMLLM):
         return super().forward(batch)
 
 
+class MixedValidation:
+    """Calls the language model more often on one process than on the other, as generating answers does.
+
+    Args:
+        model: what validates; its collation makes the input.
+    """
+
+    def __init__(self, model: MixedModel):
+        self.batch = MixedCollate(model)([3])
+
+    def __call__(self, model: MixedModel, iteration: int) -> dict[str, float]:
+        for _ in range(1 + int(os.environ.get("RANK", 0))):
+            hidden = model.mllm(self.batch.input_ids, self.batch.attention_mask, {}).hidden
+        return {"length": float(hidden.shape[1])}
+
+
 class MixedDataset:
     """:data:`SAMPLES`, as indices."""
 

@@ -175,7 +175,8 @@ class Zero(Sharing, mmengine_deepspeed.DeepSpeedStrategy):
         for index, parameter in enumerate(self.trained if held else ()):
             values = {name: safe_get_full_optimizer_state(parameter, name).cpu() for name in sliced}
             if is_first:
-                state[index] = {**common, **values}
+                # A copy each: torch's optimizer would count steps on all of them at once.
+                state[index] = {**{name: value.clone() for name, value in common.items()}, **values}
         groups, first = [], 0
         for group, parameters in zip(inner.param_groups, self.groups, strict=True):
             groups.append({**group, "params": list(range(first, first + len(parameters)))})
