@@ -76,7 +76,9 @@ class MLLMPretraining(nn.Module):
 
     Args:
         mllm: the model; its vision tower trains only if ``train_vision``.
-        box_weight: of the box loss.
+        text_weight: of the loss of the next words.
+        box_weight: of the box loss. Its gradient in the language model is thirty times that of the words; at weights
+            above these it drowns them, and neither words nor the match of words and looks are learnt.
         cell_weight: of the loss that finds the visual tokens of the object meant.
         look_weight: of the losses that name what is meant and what each visual token shows.
         middle_layer: number of decoder layers after which the same match is asked for once more, so that the layers
@@ -87,7 +89,8 @@ class MLLMPretraining(nn.Module):
     def __init__(
         self,
         mllm: MLLM,
-        box_weight: float = 2.0,
+        text_weight: float = 3.0,
+        box_weight: float = 0.1,
         cell_weight: float = 1.0,
         look_weight: float = 0.25,
         middle_layer: int = 3,
@@ -101,7 +104,7 @@ class MLLMPretraining(nn.Module):
         self.middle_head = CellHead(mllm.hidden_size)
         self.look_head, self.middle_look_head = LookHead(mllm.hidden_size), LookHead(mllm.hidden_size)
         self.middle_layer = middle_layer
-        self.look_weight = look_weight
+        self.text_weight, self.look_weight = text_weight, look_weight
         self.box_weight, self.cell_weight = box_weight, cell_weight
         self.box_id = mllm.tokenizer.convert_tokens_to_ids(BOX_START)
         self.user_ids = marker_ids(mllm.template.user_prefix, mllm.tokenizer)
@@ -130,7 +133,7 @@ class MLLMPretraining(nn.Module):
         labels = exchanges.labels[:, 1:]
         here = labels != IGNORE_INDEX
         logits = self.mllm.logits(hidden[:, :-1][here]).float()
-        results = {"loss_text": nn.functional.cross_entropy(logits, labels[here])}
+        results = {"loss_text": self.text_weight * nn.functional.cross_entropy(logits, labels[here])}
         boxed = exchanges.labels == self.box_id
         states = hidden[boxed]
         if len(states) != len(batch.boxes):
@@ -169,7 +172,7 @@ class MLLMPretraining(nn.Module):
         labels = batch.labels[:, 1:]
         here = labels != IGNORE_INDEX
         logits = self.mllm.logits(hidden[:, :-1][here]).float()
-        return {"loss_text": nn.functional.cross_entropy(logits, labels[here])}
+        return {"loss_text": self.text_weight * nn.functional.cross_entropy(logits, labels[here])}
 
 
 @dataclass

@@ -55,8 +55,7 @@ LOCATE_QUESTIONS = (
     "Can you mark {}?",
     "Locate {}.",
 )
-LOCATE_ANSWERS = ("{}.", "{}.", "{}.", "It is {}.", "Sure, {}.", "Sure, it is {}.", "Here it is: {}.")
-SEVERAL_ANSWERS = ("{}.", "{}.", "{}.", "They are {}.", "Sure, {}.", "Sure, they are {}.", "Here they are: {}.")
+LOCATE_ANSWER = "{}."
 NUMBER_QUESTIONS = ("Give the box of {} in numbers.", "Where is {}? Answer with numbers.")
 CAPTION_QUESTIONS = ("Describe the {medium} and locate what you name.", "Describe everything and point at it.")
 REASON_SUFFIXES = ("", "", " Please point at it.", " Please segment it.")
@@ -77,9 +76,9 @@ class BaseMix:
         kind_weights: weight of each kind of expression; 1 where it isn't named.
     """
 
-    locate: int = 6
+    locate: int = 5
     numbers: int = 0
-    chat: int = 3
+    chat: int = 5
     reason: int = 1
     explained: int = 0
     captions: int = 0
@@ -278,9 +277,8 @@ def _locate(
     question = _pick(rng, questions).format(expression.text, medium=medium(scene))
     if not targets:
         return [(question, no_target_answer(expression.text, rng, medium(scene)), [])]
-    answers = LOCATE_ANSWERS if len(targets) == 1 else SEVERAL_ANSWERS
     text = ", ".join(_spelt(boxes[i]) if spelt else BOX_START for i in targets)
-    return [(question, (text if spelt else _pick(rng, answers).format(text)), targets)]
+    return [(question, text if spelt else LOCATE_ANSWER.format(text), targets)]
 
 
 def _reason(scene: Scene, rng: np.random.Generator, boxes: Sequence[Box | None], mix: BaseMix) -> list[Exchange]:
