@@ -163,9 +163,8 @@ class Published:
 
     def template(self, name: str) -> Any:
         """A chat template, as the published datasets want it."""
-        from mmengine.config import ConfigDict
-
-        return ConfigDict(self.module("projects.sa2va.hf.models.templates").PROMPT_TEMPLATE[name])
+        templates = self.module("projects.sa2va.hf.models.templates").PROMPT_TEMPLATE
+        return self.module("mmengine.config").ConfigDict(templates[name])
 
     # -- models ----------------------------------------------------------------------------------------------------
 
@@ -392,7 +391,7 @@ def _declare_torchvision() -> None:
 
 def _stand_in_for_xtuner() -> None:
     """Puts the few names that the published code takes from xtuner in its place; xtuner pins other libraries."""
-    from mmengine.model import BaseModel
+    model = importlib.import_module("mmengine.model")
 
     class Builder:
         """Objects are taken as they are."""
@@ -401,7 +400,7 @@ def _stand_in_for_xtuner() -> None:
         def build(given: Any) -> Any:
             return given
 
-    class InternVL(BaseModel):
+    class InternVL(model.BaseModel):
         """The parent of the published MLLM: holds the model, freezes it and gives it LoRA as xtuner does."""
 
         def __init__(self, model_path: Any, llm_lora: Any = None, **_: Any) -> None:
@@ -436,7 +435,7 @@ def _stand_in_for_xtuner() -> None:
     module("xtuner.dataset.utils", get_bos_eos_token_ids=bos_eos)
     module(
         "xtuner.utils",
-        IGNORE_INDEX=-100,
+        IGNORE_INDEX=nn.CrossEntropyLoss().ignore_index,
         DEFAULT_PAD_TOKEN_INDEX=0,
     )
     if not torch.distributed.is_initialized():

@@ -15,7 +15,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 import torch
-from transformers import InternVLForConditionalGeneration, PreTrainedTokenizerFast, Sam2VideoConfig, Sam2VideoModel
+from transformers import PreTrainedTokenizerFast
 
 from word2mask.data.collate import collate
 from word2mask.data.encode import Encoder
@@ -23,13 +23,8 @@ from word2mask.inference.session import Session
 from word2mask.losses import grounding
 from word2mask.losses.grounding import GroundingLoss
 from word2mask.losses.masks import sample_uncertain_points
-from word2mask.mllms.internvl import InternVL
-from word2mask.mllms.internvl_layout import pieces, transformers_config
-from word2mask.mllms.internvl_processor import InternVLProcessor, InternVLSettings
+from word2mask.mllms.internvl_processor import InternVLProcessor
 from word2mask.models.grounded import GroundedMLLM, ObjectMasks
-from word2mask.models.projector import Projector
-from word2mask.segmenters.sam2 import SAM2Segmenter
-from word2mask.segmenters.sam2_keys import from_meta
 from word2mask.text.conversation import encode_conversation, region_prefix
 from word2mask.text.templates import chat_template
 from word2mask.types import Example, Media, Request, Sample, Turn
@@ -49,6 +44,7 @@ def _load(path: Path) -> ModuleType:
 
 
 published = _load(HERE.parents[1] / "benchmarks" / "published_sa2va.py")
+equal = _load(HERE.parents[1] / "benchmarks" / "equal_weights.py")
 made = _load(HERE / "sa2va_cases.py")
 GEOMETRY = published.Geometry()
 
@@ -70,67 +66,13 @@ def tokenizer(**tokens: str) -> PreTrainedTokenizerFast:
     )
 
 
-def segmenter_config() -> Sam2VideoConfig:
-    """SAM 2.0 at the geometry."""
-    g = GEOMETRY
-    widths = [g.trunk * 2**stage for stage in range(4)]
-    return Sam2VideoConfig(
-        image_size=g.side,
-        vision_config=dict(
-            model_type="sam2_vision_model",
-            backbone_config=dict(
-                model_type="sam2_hiera_det_model",
-                hidden_size=g.trunk,
-                num_attention_heads=g.trunk_heads,
-                image_size=[g.side, g.side],
-                window_positional_embedding_background_size=[g.background] * 2,
-                blocks_per_stage=list(g.stages),
-                embed_dim_per_stage=widths,
-                num_attention_heads_per_stage=[g.trunk_heads * 2**stage for stage in range(4)],
-                window_size_per_stage=list(g.windows),
-                global_attention_blocks=list(g.everywhere),
-            ),
-            backbone_channel_list=widths[::-1],
-            backbone_feature_sizes=[[g.side // stride] * 2 for stride in (4, 8, 16)],
-            fpn_hidden_size=g.width,
-        ),
-        prompt_encoder_config=dict(hidden_size=g.width, image_size=g.side),
-        mask_decoder_config=dict(hidden_size=g.width, mlp_dim=2048, num_attention_heads=8, iou_head_hidden_dim=256),
-        memory_attention_hidden_size=g.width,
-        memory_attention_num_layers=g.memory_layers,
-        memory_attention_feed_forward_hidden_size=g.memory_mlp,
-        memory_attention_rope_feat_sizes=[g.side // 16] * 2,
-        memory_encoder_hidden_size=g.width,
-        mask_downsampler_embed_dim=g.width,
-        memory_fuser_embed_dim=g.width,
-        memory_fuser_intermediate_dim=4 * g.width,
-        enable_occlusion_spatial_embedding=False,
-        enable_temporal_pos_encoding_for_object_pointers=False,
-        frame_resampling="bicubic",
-    )
-
-
 @pytest.fixture(scope="module")
 def model() -> GroundedMLLM:
     """Ours with the weights of the reference, drawn from its names and read through the key maps."""
     shapes = json.loads((FOLDER / "shapes.json").read_text())
-    state = published.seeded_state(shapes)
-    parts: dict[str, dict[str, torch.Tensor]] = {"": {}}
-    for name, tensor in state.items():
-        prefix = next((p for p in ("grounding_encoder.sam2_model.", "text_hidden_fcs.") if name.startswith(p)), "")
-        parts.setdefault(prefix, {})[name.removeprefix(prefix)] = tensor
-
-    words = tokenizer()
     raw = json.loads((FOLDER / "config.json").read_text())
-    config = transformers_config(raw, words.convert_tokens_to_ids("<IMG_CONTEXT>"), "config.json")
-    language = InternVLForConditionalGeneration(config)
-    language.load_state_dict({piece[0]: piece[1] for piece in pieces(parts[""], config, "the reference")})
-    segmenter = Sam2VideoModel(segmenter_config())
-    segmenter.load_state_dict(from_meta(parts["grounding_encoder.sam2_model."]))
-    projector = Projector(GEOMETRY.hidden, GEOMETRY.width)
-    projector.layers.load_state_dict(parts["text_hidden_fcs."])
-    mllm = InternVL(language, words, InternVLSettings(template=raw["template"], region_sampling="nearest"))
-    return GroundedMLLM(mllm, SAM2Segmenter(segmenter), projector, loss=GroundingLoss()).eval()
+    settings = {"region_sampling": "nearest"}
+    return equal.equal_model(GEOMETRY, shapes, raw, tokenizer(), settings, loss=GroundingLoss()).eval()
 
 
 def encoder(model: GroundedMLLM) -> Encoder:
