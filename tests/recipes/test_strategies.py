@@ -65,7 +65,9 @@ def runs(tmp_path_factory):
     """A folder with a work directory for every job."""
     folder = tmp_path_factory.mktemp("strategies")
     run(folder, [job(folder, "one"), job(folder, "one_bf16", *BF16)], processes=1)
-    jobs, before = [], "one"
+    # Before DeepSpeed is used: afterwards the last bit of sums differs.
+    jobs = [job(folder, "fsdp_validated", "data.batch_size=1", strategy="fsdp", validates=True)]
+    before = "one"
     for name in WITHOUT_DEEPSPEED + (WITH_DEEPSPEED if HAS_DEEPSPEED else []):
         half = "data.batch_size=1"
         jobs += [
@@ -75,7 +77,6 @@ def runs(tmp_path_factory):
             job(folder, f"{name}_bf16_resumed", half, *BF16, strategy=name, resume=f"{name}_bf16/iter_2.pth"),
         ]
         before = name
-    jobs.append(job(folder, "fsdp_validated", "data.batch_size=1", strategy="fsdp", validates=True))
     run(folder, jobs, processes=2)
     return folder
 
@@ -140,12 +141,16 @@ def test_validation_that_differs_between_processes(runs):
 
 @pytest.mark.parametrize("name", [STRATEGIES[1], STRATEGIES[5]])
 def test_killed_process(runs, run_train, tmp_path, name):
-    """Rank 1 dies in the second pass of step 3: the others are ended, and a resume goes on as if nothing had been."""
+    """Rank 1 dies in the second pass of step 3: the others are ended, and a resume goes on as if nothing had been.
+
+    Compared with a run of another start of Python, in which the last bit of sums may differ.
+    """
     options = ("--strategy", name, "--work-dir", "run", "--cfg-options", "data.batch_size=1")
     killed = run_train(*options, "model.kill_at=6", processes=2, config=CONFIG)
     assert killed.returncode == 128 + signal.SIGKILL or killed.returncode == 1
     assert find_checkpoint(tmp_path / "run").name == "iter_2.pth"
     resumed = run_train("--resume", *options, processes=2, config=CONFIG)
     assert resumed.returncode == 0, resumed.stderr
-    assert [line["loss"] for line in lines(tmp_path / "run")] == [line["loss"] for line in lines(runs / name)]
-    assert_same(runs / name / "iter_4.pth", tmp_path / "run" / "iter_4.pth", 0)
+    expected, found = ([line["loss"] for line in lines(folder)] for folder in (runs / name, tmp_path / "run"))
+    assert found == pytest.approx(expected, rel=1e-6)
+    assert_same(runs / name / "iter_4.pth", tmp_path / "run" / "iter_4.pth", 1e-6)
