@@ -38,8 +38,8 @@ def test_a_piece_that_is_called_something_else():
         (lambda content: content[:-1], "it ends too early"),
         (lambda content: b"\x0b" + content, "a field of kind 3"),
         (lambda content: content + b"\x12\x02\x18\x01", "model_type is 1, and only 2"),
-        (lambda content: content + b"\x1a\x02\x20\x01", "remove_extra_whitespaces is True, and only none"),
-        (lambda content: content + b"\x1a\x03\x12\x01x", "precompiled_charsmap is 1 bytes, and only none"),
+        (lambda content: content + b"\x1a\x02\x20\x01", "remove_extra_whitespaces is 1, and only 0"),
+        (lambda content: content + b"\x1a\x03\x12\x01x", "size of precompiled_charsmap is 1, and only 0"),
         (lambda content: content + b"\x1a\x02\x18\x01", "user-defined symbols together with add_dummy_prefix"),
     ],
 )

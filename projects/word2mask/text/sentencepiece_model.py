@@ -7,7 +7,7 @@ that matter are read here, so that neither sentencepiece nor protobuf is needed.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,28 +47,24 @@ def read_sentencepiece(file: str | Path) -> SentencePieceModel:
     """
     file = Path(file)
     pieces: list[tuple[str, float, int]] = []
-    trainer: dict[int, int | bytes] = {}
-    normalizer: dict[int, int | bytes] = {}
     try:
-        for field, value in _fields(file.read_bytes()):
-            if field == 1:
-                piece = dict(_fields(value))
-                (score,) = struct.unpack("<f", piece.get(2, b"\0\0\0\0"))
-                pieces.append((piece[1].decode("utf-8"), score, piece.get(3, _NORMAL)))
-            elif field in (2, 3):
-                (trainer if field == 2 else normalizer).update(_fields(value))
-    except (OSError, ValueError, KeyError, IndexError, TypeError, AttributeError, struct.error) as error:
+        _, parts = _fields(file.read_bytes())
+        for message in parts.get(1, []):
+            numbers, texts = _fields(message)
+            (score,) = struct.unpack("<f", texts.get(2, [bytes(4)])[-1])
+            pieces.append((texts[1][-1].decode("utf-8"), score, numbers.get(3, _NORMAL)))
+        trainer, _ = _fields(b"".join(parts.get(2, [])))
+        normalizer, texts = _fields(b"".join(parts.get(3, [])))
+    except (OSError, ValueError, KeyError, IndexError, struct.error) as error:
         raise UserError(f"{file}: can't be read as a SentencePiece model ({error}); get the file again") from None
-    wrong = {
-        "model_type": (trainer.get(3, 1), _BPE),
-        "precompiled_charsmap": (normalizer.get(2, b""), b""),
-        "remove_extra_whitespaces": (bool(normalizer.get(4, 1)), False),
-        "escape_whitespaces": (bool(normalizer.get(5, 1)), True),
-    }
-    for name, (got, wanted) in wrong.items():
+    for name, got, wanted in (
+        ("model_type", trainer.get(3, 1), _BPE),
+        ("size of precompiled_charsmap", len(texts.get(2, [b""])[-1]), 0),
+        ("remove_extra_whitespaces", normalizer.get(4, 1), 0),
+        ("escape_whitespaces", normalizer.get(5, 1), 1),
+    ):
         if got != wanted:
-            got = f"{len(got)} bytes" if isinstance(got, bytes) else got
-            raise UserError(f"{file}: {name} is {got}, and only {wanted or 'none'} is supported")
+            raise UserError(f"{file}: {name} is {got}, and only {wanted} is supported")
     model = SentencePieceModel(tuple(pieces), bool(normalizer.get(3, 1)))
     if model.add_dummy_prefix and any(kind == _USER_DEFINED for *_, kind in pieces):
         raise UserError(f"{file}: user-defined symbols together with add_dummy_prefix are not supported")
@@ -111,10 +107,8 @@ def byte_pair_tokenizer(model: SentencePieceModel, renamed: Mapping[int, str] | 
             byte_fallback=bytes_known,
         )
     )
-    steps = [normalizers.Replace(" ", _SPACE)]
-    if model.add_dummy_prefix:
-        steps.insert(0, normalizers.Prepend(_SPACE))
-    tokenizer.normalizer = normalizers.Sequence(steps)
+    prefix = [normalizers.Prepend(_SPACE)] if model.add_dummy_prefix else []
+    tokenizer.normalizer = normalizers.Sequence([*prefix, normalizers.Replace(" ", _SPACE)])
     back = [decoders.Replace(_SPACE, " "), decoders.ByteFallback(), decoders.Fuse()]
     if model.add_dummy_prefix:
         back.append(decoders.Strip(" ", 1, 0))
@@ -124,26 +118,28 @@ def byte_pair_tokenizer(model: SentencePieceModel, renamed: Mapping[int, str] | 
     return tokenizer
 
 
-def _fields(message: bytes) -> Iterator[tuple[int, int | bytes]]:
-    """Number and value of each field: an integer, or bytes (also of fixed width)."""
+def _fields(message: bytes) -> tuple[dict[int, int], dict[int, list[bytes]]]:
+    """Fields of a message by their numbers: integers (the last counts), and bytes, also those of fixed width."""
+    integers: dict[int, int] = {}
+    chunks: dict[int, list[bytes]] = {}
     place = 0
     while place < len(message):
         tag, place = _varint(message, place)
-        kind = tag & 7
+        field, kind = tag >> 3, tag & 7
         if kind == 0:
-            value, place = _varint(message, place)
-        elif kind in (1, 2, 5):
-            if kind == 2:
-                size, place = _varint(message, place)
-            else:
-                size = 8 if kind == 1 else 4
-            value = message[place : place + size]
-            if len(value) != size:
-                raise ValueError("it ends too early")
-            place += size
+            integers[field], place = _varint(message, place)
+            continue
+        if kind == 2:
+            size, place = _varint(message, place)
+        elif kind in (1, 5):
+            size = 8 if kind == 1 else 4
         else:
             raise ValueError(f"a field of kind {kind}")
-        yield tag >> 3, value
+        if place + size > len(message):
+            raise ValueError("it ends too early")
+        chunks.setdefault(field, []).append(message[place : place + size])
+        place += size
+    return integers, chunks
 
 
 def _varint(message: bytes, place: int) -> tuple[int, int]:
