@@ -14,7 +14,10 @@ from word2mask.engine.strategies.base import SingleProcess, check_groups, refuse
 from word2mask.engine.strategies.layers import SharedView, outside, passed_layers
 from word2mask.engine.strategies.zero import _limit_buckets, deepspeed_config, require_deepspeed
 from word2mask.errors import UserError
+from word2mask.mllms.internvl import InternVL
 from word2mask.mllms.lengths import length_groups, one_group
+from word2mask.mllms.llava import LLaVA
+from word2mask.mllms.qwen_vl import Qwen3VL
 
 
 class Network(nn.Module):
@@ -64,6 +67,21 @@ def test_layers_of_the_language_model_are_found_and_the_rest_is_outside():
         *("tower.0", "tower.1", "tower.2", "bridge", "llm.norm", "head")
     }
     assert passed_layers(nn.Linear(2, 2)) == []
+
+
+@pytest.mark.parametrize("family", [InternVL, LLaVA, Qwen3VL])
+def test_every_family_shows_its_decoder_layers(family):
+    """As many as transformers' own configuration says, and each is passed once by a batch of text."""
+    mllm = family.tiny()
+    layers = passed_layers(mllm)
+    assert len(layers) == mllm.model.config.get_text_config().num_hidden_layers
+    calls = []
+    for layer in layers:
+        layer.register_forward_pre_hook(lambda module, _: calls.append(module))
+    ids = torch.tensor([mllm.tokenizer("Yes.").input_ids])
+    with one_group():
+        mllm(ids, torch.ones_like(ids), {})
+    assert calls == layers
 
 
 def gradients(batch):
