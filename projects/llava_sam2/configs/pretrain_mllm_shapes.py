@@ -1,6 +1,6 @@
 """Pretrains the small base MLLM on conversations about the shapes world: everything but ``[SEG]``.
 
-Estimated at 75 minutes or more on one CPU core; not yet run from end to end.
+Estimated at three hours on two CPU cores; not yet run from end to end as one run.
 Starts from a checkpoint of ``pretrain_vision_shapes.py``; nothing else is
 read from disk.
 """
@@ -38,15 +38,15 @@ model = dict(
     train_vision=True,
 )
 data = dict(
-    dataset=dict(type=BaseStream, encoder=_encoder, length=32000, block=8),
+    dataset=dict(type=BaseStream, encoder=_encoder, length=96000, block=16, video_every=8),
     collate=dict(type=Bind, function=collate_base, pad_id=0),
-    batch_size=8,
+    batch_size=16,
     num_workers=1,
     shuffle=False,
 )
-optimizer = dict(type=AdamW, lr=1.2e-3, betas=(0.9, 0.95), weight_decay=0.05)
-schedule = dict(max_iters=4000, warmup_ratio=0.02, final_ratio=0.02)
-parameter_groups = dict(lr_multipliers={"mllm.model.model.vision_tower": 0.4})
+optimizer = dict(type=AdamW, lr=7e-4, betas=(0.9, 0.95), weight_decay=0.05)
+schedule = dict(max_iters=6000, warmup_ratio=0.02, final_ratio=0.02)
+parameter_groups = dict(lr_multipliers={"mllm.model.model.vision_tower": 0.3})
 checkpoint = dict(interval=250, keep=2)
 validation = dict(run=dict(type=BaseMLLMCheck, encoder=_encoder), interval=1000)
 log = dict(interval=50)

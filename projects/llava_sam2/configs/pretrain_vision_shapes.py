@@ -1,6 +1,6 @@
 """Pretrains the vision tower of the small base MLLM: every patch of a picture of the shapes world says what it shows.
 
-Estimated at 40 minutes on one CPU core, not yet run from end to end.
+Estimated at an hour on two CPU cores, not yet run from end to end as one run.
 From random weights; nothing is read from disk but the tokenizer
 (``tools/train_tokenizer.py``). ``tools/train.py`` saves the tower; ``pretrain_mllm_shapes.py`` starts from it.
 """
@@ -25,10 +25,10 @@ data = dict(
     dataset=dict(
         type=VisionStream,
         processor=dict(type=Built, path="model.mllm.processor"),
-        length=64000,
+        length=128000,
     ),
     collate=stack,
-    batch_size=16,
+    batch_size=32,
     shuffle=False,
 )
 optimizer = dict(type=AdamW, lr=1.5e-3, betas=(0.9, 0.98), weight_decay=0.05)
