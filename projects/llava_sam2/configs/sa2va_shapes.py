@@ -89,11 +89,11 @@ data = dict(
     batch_size=8,
     shuffle=False,
 )
-optimizer.update(dict(lr=1e-3))
+optimizer.update(dict(lr=7e-4))
 # The projector is the one part that starts from nothing; three times the rate is what steers a frozen decoder soonest.
 parameter_groups = dict(lr_multipliers={"projector.": 3.0})
-schedule.update(dict(max_iters=680))
-checkpoint.update(dict(interval=170))
+schedule.update(dict(max_iters=560))
+checkpoint.update(dict(interval=140))
 log.update(dict(interval=20))
 
 evaluation = dict(
