@@ -12,6 +12,7 @@ from word2mask.data.shapes_world.language import object_boxes
 from word2mask.data.shapes_world.scene import sample_scene
 from word2mask.data.shapes_world.splits import scene_rng
 from word2mask.data.shapes_world.vision_stream import FIRST_INDEX, VisionStream, stack
+from word2mask.engine.checkpoint import trained_state
 from word2mask.errors import UserError
 from word2mask.mllms.internvl import InternVL, InternVLSettings
 from word2mask.models.mllm_pretraining import MLLMPretraining, box_overlaps, split_exchanges
@@ -143,10 +144,11 @@ def test_vision_pretraining_and_its_handover(tmp_path):
     assert (batch["shape"][seen] >= 0).all() and (batch["shape"][~seen] == -100).all()
     losses = model(batch)
     sum(value for name, value in losses.items() if name.startswith("loss")).backward()
-    torch.save({"state_dict": model.state_dict()}, tmp_path / "iter_1.pth")
-    other = with_pretrained_vision(small_mllm(seed=1), str(tmp_path / "iter_1.pth"))
-    ours, theirs = (m.parameter_groups()["vision"].state_dict() for m in (model.mllm, other))
-    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+    for state in (trained_state(model), model.state_dict()):
+        torch.save({"state_dict": state}, tmp_path / "iter_1.pth")
+        other = with_pretrained_vision(small_mllm(seed=1), str(tmp_path / "iter_1.pth"))
+        ours, theirs = (m.parameter_groups()["vision"].state_dict() for m in (model.mllm, other))
+        assert all(torch.equal(ours[name], theirs[name]) for name in ours)
     with pytest.raises(UserError, match="no such checkpoint"):
         with_pretrained_vision(other, str(tmp_path / "iter_2.pth"))
     torch.save({"state_dict": {}}, tmp_path / "iter_2.pth")

@@ -80,8 +80,16 @@ def with_pretrained_vision(mllm: InternVL, checkpoint: str) -> InternVL:
     if not Path(checkpoint).is_file():
         raise UserError(f"{checkpoint}: no such checkpoint; run pretrain_vision_shapes.py first")
     state = torch.load(checkpoint, map_location="cpu", weights_only=True)["state_dict"]
-    tower = {name.removeprefix("tower."): value for name, value in state.items() if name.startswith("tower.")}
+    vision = mllm.parameter_groups()["vision"]
+    inside = next(name for name, module in mllm.named_modules() if module is vision)
+    # The tower has two names, as part of the MLLM and beside it; a checkpoint of a run keeps the first of them.
+    tower = {
+        name.removeprefix(prefix): value
+        for prefix in ("tower.", f"mllm.{inside}.")
+        for name, value in state.items()
+        if name.startswith(prefix)
+    }
     if not tower:
         raise UserError(f"{checkpoint}: holds no vision tower; give a checkpoint of pretrain_vision_shapes.py")
-    mllm.parameter_groups()["vision"].load_state_dict(tower)
+    vision.load_state_dict(tower)
     return mllm
