@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from word2mask.mllms.vocabulary import add_grounding_tokens
 from word2mask.text.special_tokens import SEG
 from word2mask.text.templates import ChatTemplate
 from word2mask.types import Batch, Media
@@ -166,13 +167,17 @@ class MLLM(nn.Module, ABC):
             self.model.activation_checkpointing_disable()
         return self
 
-    @abstractmethod
     def with_grounding_tokens(self) -> Self:
         """Adds those of :data:`word2mask.text.special_tokens.SPECIAL_TOKENS` that the tokenizer lacks; in place."""
+        add_grounding_tokens(self.model, self.processor.tokenizer)
+        return self
 
-    @abstractmethod
     def lora_targets(self) -> list[str]:
         """Full names (within this module) of the LLM's Linear layers, ``lm_head`` excluded."""
+        prefix = "model.model.language_model."
+        return [
+            name for name, module in self.named_modules() if name.startswith(prefix) and isinstance(module, nn.Linear)
+        ]
 
     @abstractmethod
     def parameter_groups(self) -> dict[str, nn.Module]:

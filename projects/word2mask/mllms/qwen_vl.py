@@ -28,7 +28,6 @@ from word2mask.mllms.qwen_processor import (
 )
 from word2mask.mllms.rotary_positions import rotary_positions, visual_layout
 from word2mask.mllms.visual_inputs import MixedInputs, VisualTokens
-from word2mask.mllms.vocabulary import add_grounding_tokens
 from word2mask.text.special_tokens import SEG
 from word2mask.text.templates import chat_template
 from word2mask.types import Batch
@@ -178,18 +177,6 @@ class QwenVL(MLLM):
         )
 
     # ------------------------------------------------------- tokens and groups
-
-    def with_grounding_tokens(self) -> Self:
-        """Adds the special tokens that the tokenizer lacks, with embedding rows; in place."""
-        add_grounding_tokens(self.model, self.processor.tokenizer)
-        return self
-
-    def lora_targets(self) -> list[str]:
-        """Full names of the language model's Linear layers."""
-        prefix = "model.model.language_model."
-        return [
-            name for name, module in self.named_modules() if name.startswith(prefix) and isinstance(module, nn.Linear)
-        ]
 
     def parameter_groups(self) -> dict[str, nn.Module]:
         """The parts a training plan speaks of.

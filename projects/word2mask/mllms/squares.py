@@ -9,7 +9,6 @@ import json
 from abc import abstractmethod
 from dataclasses import asdict
 from pathlib import Path
-from typing import Self
 
 import torch
 from torch import nn
@@ -17,7 +16,6 @@ from torch import nn
 from word2mask.mllms.decoding import Prompts, StopRule, greedy_answers, is_right_padded, left_padded
 from word2mask.mllms.interface import MLLM, Generated, MLLMOutput, SegState
 from word2mask.mllms.lengths import length_groups
-from word2mask.mllms.vocabulary import add_grounding_tokens
 from word2mask.text.special_tokens import SEG
 from word2mask.types import Batch
 
@@ -115,18 +113,6 @@ class SquaresMLLM(MLLM):
         )
 
     # ------------------------------------------------------- tokens and groups
-
-    def with_grounding_tokens(self) -> Self:
-        """Adds the special tokens that the tokenizer lacks, with embedding rows; in place."""
-        add_grounding_tokens(self.model, self.processor.tokenizer)
-        return self
-
-    def lora_targets(self) -> list[str]:
-        """Full names of the language model's Linear layers."""
-        prefix = "model.model.language_model."
-        return [
-            name for name, module in self.named_modules() if name.startswith(prefix) and isinstance(module, nn.Linear)
-        ]
 
     def parameter_groups(self) -> dict[str, nn.Module]:
         """The parts a training plan speaks of."""
