@@ -20,8 +20,10 @@ set -euo pipefail
 if [[ -n ${WORD2MASK_SLURM_ROOT:-} && -n ${SLURM_JOB_ID:-} ]]; then
     # In the job. sbatch has copied this file elsewhere, so the repository's place came along in a variable.
     export NNODES=$SLURM_JOB_NUM_NODES
-    MASTER_ADDR=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
-    export MASTER_ADDR MASTER_PORT=${MASTER_PORT:-$((20000 + SLURM_JOB_ID % 20000))}
+    # All of them first: scontrol would be killed by a closed pipe, and the job with it, if only its first line were read.
+    hosts=$(scontrol show hostnames "$SLURM_JOB_NODELIST")
+    export MASTER_ADDR=${hosts%%$'\n'*}
+    export MASTER_PORT=${MASTER_PORT:-$((20000 + SLURM_JOB_ID % 20000))}
     # shellcheck disable=SC2016  # SLURM_NODEID is the task's own
     exec srun --nodes "$NNODES" --ntasks-per-node 1 --kill-on-bad-exit=1 \
         bash -c 'NODE_RANK=$SLURM_NODEID exec bash "$0" "$@"' "$WORD2MASK_SLURM_ROOT/tools/dist.sh" "$@"
