@@ -38,17 +38,21 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("folder", type=Path, help="where to write")
     parser.add_argument("--scenes", type=int, default=100, help="pictures to measure on; a quarter as many videos")
     parser.add_argument("--dtype", choices=["float32", "float16"], default="float16", help="of the weights on disk")
+    parser.add_argument(
+        "--cfg-options", nargs="+", default=[], metavar="KEY=VALUE", help="replace values of the config, as in training"
+    )
     parser.add_argument("--note", help="anything else worth knowing of the run, for training.json")
     return parser.parse_args(arguments)
 
 
 def export(options: argparse.Namespace) -> None:
     """Load, measure and write."""
-    config = load_config(options.config)
+    config = load_config(options.config, options.cfg_options)
     settings = check_settings(config, options.config.name)
     node = dict(settings.model)
-    while isinstance(node["mllm"], dict) and "checkpoint" in node["mllm"]:
-        node["mllm"] = node["mllm"]["mllm"]  # the vision tower comes with the checkpoint
+    if node.get("train_vision"):
+        while isinstance(node["mllm"], dict) and "checkpoint" in node["mllm"]:
+            node["mllm"] = node["mllm"]["mllm"]  # the vision tower comes with the checkpoint
     model = build(node, path="config.model")
     meta = load_trained(model, options.checkpoint)
     model.eval()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from functools import partial
 
 import numpy as np
 import pytest
@@ -11,8 +12,10 @@ import torch
 from word2mask.data.collate import collate
 from word2mask.data.encode import Encoder
 from word2mask.errors import UserError
+from word2mask.mllms import internvl
 from word2mask.mllms.decoding import StopRule, is_right_padded, left_padded
 from word2mask.mllms.internvl import CONTEXT, InternVL, InternVLSettings
+from word2mask.mllms.lengths import length_groups
 from word2mask.text.byte_tokenizer import byte_tokenizer
 from word2mask.text.special_tokens import BOX_START, SEG, SPECIAL_TOKENS
 from word2mask.text.templates import chat_template
@@ -117,18 +120,25 @@ def test_states_are_those_of_a_full_pass_even_at_the_last_token(model, limit):
         torch.testing.assert_close(answer.seg_hidden[0], hidden[places - shift], rtol=1e-3, atol=1e-4)
 
 
-def test_exchanges_equal_conversations_of_their_own(model):
+def test_exchanges_equal_conversations_of_their_own(model, monkeypatch):
     example = encode(model, requests())[0]
     ids, end = example.input_ids, len(example.input_ids) - 12
     other = torch.cat([ids[end : end + 4], ids[-2:]])
-    prefix, states = model.forward_exchanges(
-        ids[None, :end], example.mllm_media, torch.tensor([0, 0]), torch.stack([ids[end:], torch.cat([other, other])])
-    )
-    for row, rest in enumerate((ids[end:], torch.cat([other, other]))):
+    monkeypatch.setattr(internvl, "length_groups", partial(length_groups, pass_cost=0))
+    rests = (ids[end:], torch.cat([other, other]), other, ids[end : end + 3])
+    layer = model.parameter_groups()["llm"].layers[0]
+    middle = []
+    found = model.forward_exchanges(ids[None, :end], example.mllm_media, torch.tensor([0] * 4), rests, middle_layer=1)
+    handle = layer.register_forward_hook(lambda module, inputs, output: middle.append(output))
+    for row, rest in enumerate(rests):
         whole = torch.cat([ids[:end], rest])[None]
         hidden = model(whole, torch.ones_like(whole), example.mllm_media).hidden[0]
-        torch.testing.assert_close(prefix[0], hidden[:end], rtol=1e-3, atol=1e-4)
-        torch.testing.assert_close(states[row], hidden[end:], rtol=1e-3, atol=1e-4)
+        torch.testing.assert_close(found.prefix[0], hidden[:end], rtol=1e-3, atol=1e-4)
+        torch.testing.assert_close(found.exchanges[row, : len(rest)], hidden[end:], rtol=1e-3, atol=1e-4)
+        assert not found.exchanges[row, len(rest) :].any()
+        torch.testing.assert_close(found.middle_prefix[0], middle[row][0, :end], rtol=1e-3, atol=1e-4)
+        torch.testing.assert_close(found.middle_exchanges[row, : len(rest)], middle[row][0, end:], rtol=1e-3, atol=1e-4)
+    handle.remove()
 
 
 def test_media_without_places_and_places_without_media(model):

@@ -18,6 +18,8 @@ model = dict(
         type=InternVL.from_scratch,
         tokenizer="pretrained/internvl_shapes",
         layers=6,
+        vision_layers=6,
+        attn_implementation="eager",  # half the time of sdpa's backward pass on a CPU in bf16
         settings=dict(type=InternVLSettings, max_tiles=1, max_length=1024),
     ),
 )

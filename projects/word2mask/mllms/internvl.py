@@ -3,19 +3,39 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import torch
+from torch import nn
+from torch.nn.utils.rnn import pad_sequence
 from transformers import AutoTokenizer, DynamicCache, InternVLConfig, InternVLForConditionalGeneration
 
 from word2mask.errors import UserError
 from word2mask.mllms.backbones import checked_attention, read_model_type, read_untied
 from word2mask.mllms.internvl_layout import default_template, is_original, read_original
 from word2mask.mllms.internvl_processor import CONTEXT, InternVLProcessor, InternVLSettings, square_side
+from word2mask.mllms.lengths import length_groups
 from word2mask.mllms.squares import SETTINGS_FILE, SquaresMLLM
 from word2mask.mllms.tokenizer_files import read_tokenizer
 from word2mask.text.templates import chat_template
+
+
+@dataclass
+class ExchangeStates:
+    """States of beginnings and of what follows them: after the last layer (normed) and after a middle one (not normed).
+
+    Attributes:
+        prefix, middle_prefix: ``[B,P,D]``.
+        exchanges, middle_exchanges: ``[E,L,D]``, zeros after each one's own length.
+    """
+
+    prefix: torch.Tensor
+    exchanges: torch.Tensor
+    middle_prefix: torch.Tensor
+    middle_exchanges: torch.Tensor
 
 
 class InternVL(SquaresMLLM):
@@ -55,29 +75,52 @@ class InternVL(SquaresMLLM):
         prefix_ids: torch.Tensor,
         mllm_media: dict[str, torch.Tensor],
         owners: torch.Tensor,
-        input_ids: torch.Tensor,
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+        exchanges: Sequence[torch.Tensor],
+        middle_layer: int,
+    ) -> ExchangeStates:
         """States of many conversations about few pictures; each picture passes the language model once.
 
         Args:
             prefix_ids: int64 ``[B,P]``, the beginning up to and with the media, of one length.
             mllm_media: media tensors of the B beginnings.
             owners: int64 ``[E]``, the beginning of each conversation.
-            input_ids: int64 ``[E,L]``, how each goes on, padded on the right (padding changes nothing before it).
-
-        Returns:
-            ``[B,P,D]`` and ``[E,L,D]``.
+            exchanges: E of int64 ``[L_e]``, how each goes on. Those of like length pass together.
+            middle_layer: after how many layers the middle states are taken.
         """
         language_model = self.model.model.language_model
         cache = DynamicCache(config=language_model.config)
         prefix = language_model(
-            inputs_embeds=self._embed(prefix_ids, mllm_media, None), past_key_values=cache, use_cache=True
+            inputs_embeds=self._embed(prefix_ids, mllm_media, None),
+            past_key_values=cache,
+            use_cache=True,
+            output_hidden_states=True,
         )
-        cache.batch_select_indices(owners)
-        rest = language_model(
-            inputs_embeds=self.model.get_input_embeddings()(input_ids), past_key_values=cache, use_cache=True
+        seen = [(layer.keys, layer.values) for layer in cache.layers]
+        lengths = [len(ids) for ids in exchanges]
+        # Padding on the right changes nothing before it.
+        longest, states, middles, order = max(lengths), [], [], []
+        for rows in length_groups(lengths, halvings=2):
+            ids = pad_sequence([exchanges[row] for row in rows], batch_first=True)
+            own = DynamicCache(config=language_model.config)
+            for index, (keys, values) in enumerate(seen):
+                own.update(keys[owners[rows]], values[owners[rows]], index)
+            rest = language_model(
+                inputs_embeds=self.model.get_input_embeddings()(ids),
+                past_key_values=own,
+                use_cache=True,
+                output_hidden_states=True,
+            )
+            spare = (0, 0, 0, longest - ids.shape[1])
+            states.append(nn.functional.pad(rest.last_hidden_state, spare))
+            middles.append(nn.functional.pad(rest.hidden_states[middle_layer], spare))
+            order += rows
+        places = torch.tensor(order, device=owners.device).argsort()
+        return ExchangeStates(
+            prefix=prefix.last_hidden_state,
+            exchanges=torch.cat(states)[places],
+            middle_prefix=prefix.hidden_states[middle_layer],
+            middle_exchanges=torch.cat(middles)[places],
         )
-        return prefix.last_hidden_state, rest.last_hidden_state
 
     def visual_tokens(self, pixel_values: torch.Tensor) -> torch.Tensor:
         """Tiles ``[n,3,h,w]`` → projected visual tokens ``[n,cells,D]``."""

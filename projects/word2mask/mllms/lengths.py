@@ -22,7 +22,7 @@ def one_group() -> Iterator[None]:
         _ONE_GROUP.reset(token)
 
 
-def length_groups(lengths: Sequence[int], pass_cost: int = PASS_COST) -> list[list[int]]:
+def length_groups(lengths: Sequence[int], pass_cost: int = PASS_COST, halvings: int = 1) -> list[list[int]]:
     """Splits rows into one group or two, whichever needs the fewest token places (rows × longest row).
 
     A video among pictures makes every picture as long as the video; in a group of its own it doesn't.
@@ -30,6 +30,7 @@ def length_groups(lengths: Sequence[int], pass_cost: int = PASS_COST) -> list[li
     Args:
         lengths: of each row.
         pass_cost: added for the second group.
+        halvings: how many times; at two, each group may be split once more, so that there may be four.
 
     Returns:
         Indices of the rows, the shorter ones first; one group in the given order when a split doesn't pay, and
@@ -39,6 +40,8 @@ def length_groups(lengths: Sequence[int], pass_cost: int = PASS_COST) -> list[li
     [[2, 0, 3], [1]]
     >>> length_groups([200, 190, 180, 210])
     [[0, 1, 2, 3]]
+    >>> length_groups([10, 11, 50, 90, 91], pass_cost=1, halvings=2)
+    [[0, 1], [2], [3, 4]]
     """
     count = len(lengths)
     if _ONE_GROUP.get():
@@ -49,4 +52,8 @@ def length_groups(lengths: Sequence[int], pass_cost: int = PASS_COST) -> list[li
     best = min(costs, key=costs.__getitem__, default=0)
     if not best or costs[best] + pass_cost >= count * longest:
         return [list(range(count))]
-    return [order[:best], order[best:]]
+    groups = [order[:best], order[best:]]
+    if halvings == 1:
+        return groups
+    parts = (length_groups([lengths[row] for row in group], pass_cost, halvings - 1) for group in groups)
+    return [[group[place] for place in part] for group, found in zip(groups, parts, strict=True) for part in found]

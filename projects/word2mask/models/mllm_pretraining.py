@@ -121,15 +121,10 @@ class MLLMPretraining(nn.Module):
         if any(cells is not None for cells in batch.batch.region_cells):
             return self._about_regions(batch.batch)
         exchanges = split_exchanges(batch.batch, self.user_ids, self.media_end_id)
-        middle: list[torch.Tensor] = []
-        layer = self.mllm.parameter_groups()["llm"].layers[self.middle_layer - 1]
-        handle = layer.register_forward_hook(lambda module, inputs, output: middle.append(output))
-        try:
-            prefix, hidden = self.mllm.forward_exchanges(
-                exchanges.prefix_ids, batch.batch.mllm_media, exchanges.owners, exchanges.input_ids
-            )
-        finally:
-            handle.remove()
+        found = self.mllm.forward_exchanges(
+            exchanges.prefix_ids, batch.batch.mllm_media, exchanges.owners, exchanges.input_ids, self.middle_layer
+        )
+        hidden = found.exchanges
         labels = exchanges.labels[:, 1:]
         here = labels != IGNORE_INDEX
         logits = self.mllm.logits(hidden[:, :-1][here]).float()
@@ -146,18 +141,18 @@ class MLLMPretraining(nn.Module):
             results["box_hit"] = (iou > 0.5).float().mean()
             seen = (exchanges.prefix_ids[0] == self.context_id).nonzero().flatten()[: batch.cells.shape[1]]
             owners = exchanges.owners[boxed.nonzero()[:, 0]]
-            lower = _normal(middle[1])[boxed]
+            lower, lower_prefix = _normal(found.middle_exchanges)[boxed], _normal(found.middle_prefix)
             shown = batch.cell_looks.flatten(0, 1)
             for name, head, at, looks in (
                 ("look", self.look_head, states, batch.looks),
                 ("lower_look", self.middle_look_head, lower, batch.looks),
-                ("shown_look", self.middle_look_head, _normal(middle[0])[:, seen].flatten(0, 1), shown),
+                ("shown_look", self.middle_look_head, lower_prefix[:, seen].flatten(0, 1), shown),
             ):
                 loss, results[f"{name}_hit"] = head(at, looks)
                 results[f"loss_{name}"] = self.look_weight * loss
             for name, head, visual, state in (
-                ("cell", self.cell_head, prefix, states),
-                ("middle", self.middle_head, _normal(middle[0]), lower),
+                ("cell", self.cell_head, found.prefix, states),
+                ("middle", self.middle_head, lower_prefix, lower),
             ):
                 scores = head(state, visual[:, seen][owners])
                 share = batch.cells / batch.cells.sum(dim=1, keepdim=True).clamp(min=1e-6)
@@ -182,13 +177,13 @@ class Exchanges:
     Attributes:
         prefix_ids: int64 ``[B,P]``, what all exchanges of a sample begin with: the user's prefix and the media.
         owners: int64 ``[E]``, sample of each exchange.
-        input_ids: int64 ``[E,L]``, padded on the right.
-        labels: int64 ``[E,L]``.
+        input_ids: E of int64 ``[L_e]``.
+        labels: int64 ``[E,L]``, padded on the right.
     """
 
     prefix_ids: torch.Tensor
     owners: torch.Tensor
-    input_ids: torch.Tensor
+    input_ids: list[torch.Tensor]
     labels: torch.Tensor
 
 
@@ -215,7 +210,7 @@ def split_exchanges(batch: Batch, user_ids: Sequence[int], media_end_id: int) ->
     return Exchanges(
         prefix_ids=batch.input_ids[:, :first],
         owners=torch.tensor(owners, device=batch.input_ids.device),
-        input_ids=pad_sequence(ids, batch_first=True),
+        input_ids=ids,
         labels=pad_sequence(labels, batch_first=True, padding_value=IGNORE_INDEX),
     )
 

@@ -10,14 +10,16 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from word2mask.data.shapes_world.vision_stream import OUTLINE_SIDE
+from word2mask.data.shapes_world.vision_stream import NUM_STANDINGS, OUTLINE_SIDE
 from word2mask.errors import UserError
 from word2mask.mllms.internvl import InternVL
 
-#: Classes of each head. Only ``object`` counts the background, which would drown the others.
-PATCH_CLASSES = {"object": 2, "shape": 8, "colour": 8, "texture": 3, "size": 2}
+#: Classes of each head. Those of objects don't count the background, which would drown the others.
+PATCH_CLASSES = {"object": 2, "shape": 8, "colour": 8, "texture": 3, "size": 2, "background": 5, "pattern": 5}
 #: The shape of an object is the hardest thing to see from one of its patches.
-HEAD_WEIGHTS = {"shape": 2.0}
+HEAD_WEIGHTS = {"shape": 2.0, "background": 0.5, "pattern": 0.5}
+#: Standings count from 0 to 4.
+NUM_RANKS = 5
 
 
 class VisionPretraining(nn.Module):
@@ -27,9 +29,12 @@ class VisionPretraining(nn.Module):
         mllm: its vision tower is trained, the rest stays.
         box_weight: of the box loss.
         outline_weight: of the loss of the silhouettes: 64 numbers tell more of a shape than its name does.
+        standing_weight: of the loss of the standings: which is the second from the left, the biggest, the only one.
     """
 
-    def __init__(self, mllm: InternVL, box_weight: float = 5.0, outline_weight: float = 4.0) -> None:
+    def __init__(
+        self, mllm: InternVL, box_weight: float = 5.0, outline_weight: float = 4.0, standing_weight: float = 2.0
+    ) -> None:
         super().__init__()
         self.mllm = mllm.requires_grad_(False)
         self.tower = mllm.parameter_groups()["vision"].requires_grad_(True)
@@ -38,10 +43,11 @@ class VisionPretraining(nn.Module):
         self.heads = nn.ModuleDict({name: nn.Linear(width, classes) for name, classes in PATCH_CLASSES.items()})
         self.box_head = nn.Linear(width, 4)
         self.outline_head = nn.Linear(width, OUTLINE_SIDE**2)
-        self.box_weight, self.outline_weight = box_weight, outline_weight
+        self.standing_head = nn.Linear(width, NUM_STANDINGS * NUM_RANKS)
+        self.box_weight, self.outline_weight, self.standing_weight = box_weight, outline_weight, standing_weight
 
     def forward(self, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-        """Losses ``loss_<head>``, ``loss_box`` and ``loss_outline``, and the accuracy of each head as ``acc_<head>``.
+        """Losses ``loss_<head>``, ``loss_box``, ``loss_outline``, ``loss_standing``, and accuracies ``acc_<head>``.
 
         Args:
             batch: of :class:`word2mask.data.shapes_world.vision_stream.VisionStream`, stacked.
@@ -64,6 +70,12 @@ class VisionPretraining(nn.Module):
         results["loss_outline"] = self.outline_weight * nn.functional.binary_cross_entropy_with_logits(
             outlines, batch["outline"].flatten(0, 1)[here]
         )
+        ranks = self.standing_head(states[here]).float().unflatten(-1, (NUM_STANDINGS, NUM_RANKS))
+        target = batch["standing"].flatten(0, 1)[here]
+        results["loss_standing"] = self.standing_weight * nn.functional.cross_entropy(
+            ranks.flatten(0, 1), target.flatten()
+        )
+        results["acc_standing"] = (ranks.argmax(-1) == target)[target >= 0].float().mean()
         return results
 
 

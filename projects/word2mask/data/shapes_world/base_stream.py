@@ -83,10 +83,12 @@ class BaseMix:
     explained: int = 0
     captions: int = 0
     kind_weights: tuple[tuple[str, float], ...] = (
-        ("relation", 1.5),
-        ("ordinal", 1.3),
+        ("relation", 1.6),
+        ("ordinal", 2.0),
+        ("position", 1.3),
         ("motion", 2.5),
-        ("several", 1.3),
+        ("several", 1.6),
+        ("none", 1.5),
     )
 
 

@@ -206,9 +206,8 @@ def _draw_objects(
 ) -> tuple[ShapeObject, ...] | None:
     """Objects placed apart in the first frame, or ``None`` when fewer than two fitted or a held-out one is lost."""
     if num_objects is None:
-        num_objects = int(
-            rng.choice([2, 3, 4, 5], p=[0.06, 0.24, 0.36, 0.34]) if frames == 1 else rng.choice([2, 3, 4])
-        )
+        counts, shares = ([2, 3, 4, 5], [0.06, 0.24, 0.36, 0.34]) if frames == 1 else ([2, 3, 4], [0.1, 0.4, 0.5])
+        num_objects = int(rng.choice(counts, p=shares))
     pairs = _draw_pairs(rng, num_objects, split)
     depth = rng.permutation(num_objects)
     placed: list[ShapeObject] = []

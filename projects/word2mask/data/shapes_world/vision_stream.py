@@ -17,8 +17,15 @@ from torch.utils.data import Dataset
 
 from word2mask.data.shapes_world.render import render
 from word2mask.data.shapes_world.scene import Scene, sample_scene
-from word2mask.data.shapes_world.splits import Split, scene_rng
-from word2mask.data.shapes_world.vocabulary import COLOURS, SHAPES, SIZES, TEXTURES
+from word2mask.data.shapes_world.splits import HELD_OUT, Split, scene_rng
+from word2mask.data.shapes_world.vocabulary import (
+    BACKGROUND_PATTERNS,
+    BACKGROUNDS,
+    COLOURS,
+    SHAPES,
+    SIZES,
+    TEXTURES,
+)
 from word2mask.text.special_tokens import IGNORE_INDEX
 from word2mask.types import Media
 
@@ -30,6 +37,16 @@ MIN_PATCH_SHARE = 0.15
 OUTLINE_SIDE = 8
 #: Label of a patch without loss.
 IGNORED = IGNORE_INDEX
+#: What the standings of an object are counted along, and among which objects: all, or those like it in one respect.
+STANDING_AXES = ("x", "y", "area")
+STANDING_GROUPS = ("all", "shape", "colour", "texture")
+#: Standings of a patch: for every axis and group how many are clearly lower, and how many clearly higher.
+NUM_STANDINGS = 2 * len(STANDING_AXES) * len(STANDING_GROUPS)
+#: Least difference of two centres in pixels, and least ratio of two areas, that decides which is lower.
+STANDING_MARGIN, STANDING_RATIO = 4.0, 1.2
+#: Least distance in RGB of an unnamed colour from the colour that is never paired with the object's shape, and from
+#: the background.
+UNNAMED_DISTANCE, BACKGROUND_DISTANCE = 90.0, 60.0
 
 
 class VisionStream(Dataset):
@@ -42,6 +59,8 @@ class VisionStream(Dataset):
         seed: of the scenes.
         grid: patches along a side of the tile.
         video_share: share of the items that are one frame of a video, where objects are cut off and change their size.
+        unnamed_share: share of the items whose objects have colours without a name. There the colour isn't asked for:
+            they keep the shape of a thing from being guessed by its colour, which would fail for pairs never seen.
     """
 
     def __init__(
@@ -52,25 +71,31 @@ class VisionStream(Dataset):
         seed: int = 0,
         grid: int = 16,
         video_share: float = 0.25,
+        unnamed_share: float = 0.3,
     ) -> None:
         self.processor, self.length, self.split, self.seed = processor, length, split, seed
-        self.grid, self.video_share = grid, video_share
+        self.grid, self.video_share, self.unnamed_share = grid, video_share, unnamed_share
 
     def __len__(self) -> int:
         return self.length
 
     def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
-        """``pixel_values`` float32 ``[3,h,w]``, ``object shape colour texture size`` int64 ``[cells]`` ``box``
-        float32 ``[cells,4]`` (x1, y1, x2, y2 in 0…1) and ``outline`` float32 ``[cells,64]``, its silhouette within its
-        box. ``object`` is 0 at the background, where the others are ignored."""
+        """``pixel_values`` float32 ``[3,h,w]``, ``object shape colour texture size`` int64 ``[cells]``, ``box``
+        float32 ``[cells,4]`` (x1, y1, x2, y2 in 0…1), ``outline`` float32 ``[cells,64]``, its silhouette within its
+        box, and ``standing`` int64 ``[cells,24]``. ``object`` is 0 at the background, where the others are ignored;
+        ``background pattern`` int64 ``[cells]`` say what lies there."""
         rng = scene_rng(self.seed, self.split, FIRST_INDEX + index)
         is_video = rng.random() < self.video_share
         scene = sample_scene(rng, "video" if is_video else "image", self.split, num_frames=4)
         frame = int(rng.integers(scene.num_frames))
-        frames, masks = render(single_frame(scene, frame))
+        shown = single_frame(scene, frame)
+        is_unnamed = rng.random() < self.unnamed_share
+        if is_unnamed:
+            shown = with_unnamed_colours(shown, rng)
+        frames, masks = render(shown)
         return {
             "pixel_values": self.processor.prepare_media(Media("image", frames)).tensors["pixel_values"][-1],
-            **describe_patches(scene, masks[:, 0], self.grid, sized=frame == 0),
+            **describe_patches(shown, masks[:, 0], self.grid, sized=frame == 0, has_names=not is_unnamed),
         }
 
 
@@ -84,7 +109,34 @@ def single_frame(scene: Scene, frame: int) -> Scene:
     return replace(scene, objects=things, lighting=light, num_frames=1)
 
 
-def describe_patches(scene: Scene, masks: np.ndarray, grid: int, sized: bool = True) -> dict[str, torch.Tensor]:
+def with_unnamed_colours(scene: Scene, rng: np.random.Generator) -> Scene:
+    """The scene with every object in any colour but that of the held-out pair of its shape.
+
+    >>> from word2mask.data.shapes_world.scene import sample_scene
+    >>> rng = np.random.default_rng(0)
+    >>> with_unnamed_colours(sample_scene(rng), rng).objects[0].colour  # the word no longer holds
+    'unnamed'
+    """
+    partners = {shape: np.array(COLOURS[colour], dtype=float) for colour, shape in HELD_OUT}
+    named = np.array(list(COLOURS.values()), dtype=float)
+    things = []
+    for thing in scene.objects:
+        while True:
+            rgb = rng.uniform(5, 250, size=3)
+            from_partner = np.linalg.norm(rgb - partners[thing.shape])
+            is_nearest = from_partner <= np.linalg.norm(named - rgb, axis=1).min() + 1e-9
+            from_background = np.linalg.norm(rgb - np.array(scene.background.rgb))
+            if from_partner >= UNNAMED_DISTANCE and from_background >= BACKGROUND_DISTANCE and not is_nearest:
+                break
+        shade = rgb * 0.62 if rgb.max() > 60 else rgb + 66
+        colours = {"rgb": tuple(map(float, rgb)), "shade": tuple(map(float, shade))}
+        things.append(replace(thing, colour="unnamed", **colours))
+    return replace(scene, objects=tuple(things))
+
+
+def describe_patches(
+    scene: Scene, masks: np.ndarray, grid: int, sized: bool = True, has_names: bool = True
+) -> dict[str, torch.Tensor]:
     """What each patch of a picture shows.
 
     Args:
@@ -92,6 +144,7 @@ def describe_patches(scene: Scene, masks: np.ndarray, grid: int, sized: bool = T
         masks: bool ``[N,H,W]``.
         grid: patches along a side.
         sized: whether the size words hold in this frame.
+        has_names: whether the colours have names.
     """
     share = nn.functional.adaptive_avg_pool2d(torch.from_numpy(masks).float()[None], (grid, grid))[0].flatten(1)
     most, owner = share.max(dim=0)
@@ -110,6 +163,9 @@ def describe_patches(scene: Scene, masks: np.ndarray, grid: int, sized: bool = T
             crop = torch.from_numpy(mask[y1:y2, x1:x2]).float()[None, None]
             outlines[index] = nn.functional.interpolate(crop, (OUTLINE_SIDE, OUTLINE_SIDE), mode="area")[0, 0]
 
+    nothing = [IGNORED] * len(masks)
+    behind = scene.background
+
     def cells(words: Sequence[int], background: int = IGNORED) -> torch.Tensor:
         return torch.tensor([*words, background])[owner]
 
@@ -118,12 +174,52 @@ def describe_patches(scene: Scene, masks: np.ndarray, grid: int, sized: bool = T
     return {
         "object": cells([1] * len(things), background=0),
         "shape": cells([SHAPES.index(thing.shape) for thing in things]),
-        "colour": cells([colours.index(thing.colour) for thing in things]),
+        "colour": cells([colours.index(thing.colour) if has_names else IGNORED for thing in things]),
         "texture": cells([TEXTURES.index(thing.texture) for thing in things]),
         "size": cells([SIZES.index(thing.size_name) if sized else IGNORED for thing in things]),
+        "background": cells(nothing, background=list(BACKGROUNDS).index(behind.colour)),
+        "pattern": cells(nothing, background=BACKGROUND_PATTERNS.index(behind.pattern)),
         "box": torch.from_numpy(boxes)[owner],
         "outline": outlines.flatten(1)[owner],
+        "standing": standings(scene, masks, has_names)[owner],
     }
+
+
+def standings(scene: Scene, masks: np.ndarray, has_names: bool = True) -> torch.Tensor:
+    """Where each object stands among the others: left and right of how many, above how many, bigger than how many.
+
+    Args:
+        scene: of one frame.
+        masks: bool ``[N,H,W]``; objects without a pixel don't count.
+        has_names: whether objects may be compared with those of their colour.
+
+    Returns:
+        int64 ``[N+1,24]``: for every axis of ``STANDING_AXES`` and group of ``STANDING_GROUPS`` the number of others
+        that are clearly lower and the number that are clearly higher, 4 at most; -100 where one is too close to tell,
+        and in the last row, which is the background's.
+    """
+    things = scene.objects
+    seen = masks.any(axis=(1, 2))
+    centres = np.array([thing.centre[0] for thing in things])
+    area = np.log([thing.area * thing.scale[0] ** 2 for thing in things])
+    result = torch.full((len(things) + 1, NUM_STANDINGS), IGNORED)
+    margins = (STANDING_MARGIN, STANDING_MARGIN, float(np.log(STANDING_RATIO)))
+    for i, thing in enumerate(things):
+        for g, group in enumerate(STANDING_GROUPS):
+            if group == "colour" and not has_names:
+                continue
+            others = [
+                j
+                for j, other in enumerate(things)
+                if j != i and seen[j] and (group == "all" or getattr(other, group) == getattr(thing, group))
+            ]
+            for a, (values, margin) in enumerate(zip((*centres.T, area), margins, strict=True)):
+                differences = values[others] - values[i]
+                if (np.abs(differences) >= margin).all():
+                    place = 2 * (a * len(STANDING_GROUPS) + g)
+                    result[i, place] = min(4, int((differences < 0).sum()))
+                    result[i, place + 1] = min(4, int((differences > 0).sum()))
+    return result
 
 
 def stack(items: Sequence[dict[str, Any]]) -> dict[str, torch.Tensor]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 
 import numpy as np
 
+from word2mask.data.shapes_world.geometry import visible_masks
 from word2mask.data.shapes_world.language.words import Description, Match, describe, match, may_be_said, noun, pick
 from word2mask.data.shapes_world.scene import Scene, ShapeObject
 from word2mask.data.shapes_world.vocabulary import DIRECTIONS
@@ -59,10 +61,22 @@ def does(thing: ShapeObject, verb: str) -> bool | None:
     return thing.motion == verb
 
 
+@lru_cache(maxsize=16)
+def hidden_for_a_while(scene: Scene) -> tuple[int, ...]:
+    """Objects that others hide wholly in some frame, though they never leave the picture."""
+    areas = visible_masks(scene.objects, scene.width, scene.height, range(scene.num_frames)).sum(axis=(2, 3))
+    return tuple(
+        i for i, thing in enumerate(scene.objects) if thing.motion not in ("leaves", "returns") and not areas[i].all()
+    )
+
+
 def match_motion(scene: Scene, description: Description, verb: str) -> Match:
     """Which objects fit a description and do what the verb says."""
     named = match(scene, description)
     answers = {i: does(scene.objects[i], verb) for i in named.possible}
+    if verb in ("leaves", "returns"):
+        # What is wholly hidden for a while might be said to have gone and come back.
+        answers |= {i: None for i in hidden_for_a_while(scene) if answers.get(i) is False}
     return Match(
         tuple(i for i in named.definite if answers[i]),
         tuple(i for i in named.possible if answers[i] is not False),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
+from functools import lru_cache
 from itertools import combinations
 
 import numpy as np
@@ -68,6 +69,7 @@ def full_name(thing: ShapeObject) -> str:
     return noun(describe(thing, attributes))
 
 
+@lru_cache(maxsize=1024)  # of the last few scenes, about which the same is asked many times
 def match(scene: Scene, description: Description) -> Match:
     """Which objects fit a description. A growing or shrinking object fits both size words, but not surely."""
     definite, possible = [], []
@@ -84,11 +86,12 @@ def match(scene: Scene, description: Description) -> Match:
     return Match(tuple(definite), tuple(possible))
 
 
-def unique_descriptions(scene: Scene, index: int) -> list[Description]:
+@lru_cache(maxsize=64)
+def unique_descriptions(scene: Scene, index: int) -> tuple[Description, ...]:
     """All descriptions that mean this object and no other, shortest first."""
     thing = scene.objects[index]
     candidates = [describe(thing, names) for size in range(1, 5) for names in combinations(ATTRIBUTES, size)]
-    return [description for description in candidates if match(scene, description).means(index)]
+    return tuple(description for description in candidates if match(scene, description).means(index))
 
 
 def shortest_name(scene: Scene, index: int, rng: np.random.Generator, without: str = "") -> str | None:
