@@ -43,6 +43,9 @@ def test_no_target_in_words():
     assert "There is no green heart in the picture." in said
     assert "I can't find the green heart in the picture." in said
     assert not any("[SEG]" in text for text in said)
+    asked = {no_target_answer("Which of them would roll away?", rng, medium="video") for _ in range(40)}
+    assert len(asked) == 3 and "There is no such thing in the video." in asked
+    assert not any("roll" in text for text in asked)
 
 
 def test_grounded_phrase():

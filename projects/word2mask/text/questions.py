@@ -34,6 +34,13 @@ NO_TARGET_ANSWERS = (
     "Nothing in the {medium} is {}.",
 )
 
+#: The same where the expression is a question, which fits into no sentence.
+NO_TARGET_REPLIES = (
+    "There is no such thing in the {medium}.",
+    "I can't find anything like that in the {medium}.",
+    "Nothing in the {medium} fits that.",
+)
+
 #: One wording for training and evaluation alike.
 CAPTION_QUESTIONS = (
     "Please describe this {medium} and mark what you name with masks.",
@@ -76,7 +83,9 @@ def segmentation_answer(num_objects: int, rng: np.random.Generator) -> str:
 
 def no_target_answer(expression: str, rng: np.random.Generator, medium: str = "picture") -> str:
     """Says in words that nothing fits ``expression`` (given without its article where the wording needs none)."""
-    bare = expression.strip().rstrip("?.!")
+    if expression.rstrip().endswith("?"):
+        return _draw(NO_TARGET_REPLIES, rng).format(medium=medium)
+    bare = expression.strip().rstrip(".!")
     template = _draw(NO_TARGET_ANSWERS, rng)
     if template.startswith("There is no"):
         bare = _without_article(bare)
@@ -106,6 +115,7 @@ def wordings() -> list[str]:
         SEGMENTATION_ANSWERS,
         SEVERAL_ANSWERS,
         NO_TARGET_ANSWERS,
+        NO_TARGET_REPLIES,
         CAPTION_QUESTIONS,
         REGION_QUESTIONS,
     )

@@ -49,6 +49,22 @@ def test_an_expression_is_a_record_for_evaluation(tmp_path):
     assert sample.extra["frame_names"][-1] == "00005" and source.read(1).turns == sample.turns
 
 
+def test_where_nothing_fits_the_answer_is_in_words(tmp_path):
+    MeViS.fixture(tmp_path)
+    file = tmp_path / "train" / "meta_expressions.json"
+    meta = json.loads(file.read_text())
+    meta["videos"]["first"]["expressions"]["1"] = {"exp": "the box that flies", "obj_id": [], "anno_id": []}
+    file.write_text(json.dumps(meta))
+    sample = MeViS(tmp_path / "train").read(0, np.random.default_rng(0))
+    assert sample.masks.shape == (1, 5, 32, 48)
+    for question, answer in zip(sample.turns[::2], sample.turns[1::2], strict=True):
+        assert (SEG in answer.text) == ("flies" not in question.text) and ("video" in answer.text) != (
+            SEG in answer.text
+        )
+    sample = MeViS(tmp_path / "train", per_expression=True).read(1)
+    assert sample.masks is None and sample.extra["no_target"] and SEG not in sample.turns[1].text
+
+
 def test_wrong_input_is_refused_in_one_sentence(tmp_path):
     source = MeViS.fixture(tmp_path)
     folder = tmp_path / "train"
