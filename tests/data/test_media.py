@@ -153,3 +153,14 @@ def test_open_media_chooses(tmp_path):
         media.open_media(tmp_path / "a.txt")
     with pytest.raises(UserError, match="no such file"):
         media.open_media(tmp_path / "nothing")
+
+
+def test_missing_and_unreadable_are_told_apart(tmp_path):
+    (tmp_path / "text.jpg").write_text("hello")
+    (tmp_path / "text.mp4").write_text("hello")
+    for name, kind in (("none", media.MissingMedia), ("text", media.UnreadableMedia)):
+        for read in (media.open_image, media.open_media):
+            with pytest.raises(kind):
+                read(tmp_path / f"{name}.jpg")
+        with pytest.raises(kind):
+            media.VideoFile(tmp_path / f"{name}.mp4")

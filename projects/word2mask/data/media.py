@@ -26,6 +26,14 @@ VIDEO_SUFFIXES = (".mp4", ".webm", ".avi", ".mov", ".mkv", ".m4v", ".gif")
 CHUNK = 8
 
 
+class MissingMedia(UserError):
+    """There is no such picture or video."""
+
+
+class UnreadableMedia(UserError):
+    """It is there, and can't be decoded or is too large."""
+
+
 def open_image(path: str | Path) -> Media:
     """A picture as one frame, turned upright by its EXIF orientation.
 
@@ -33,7 +41,8 @@ def open_image(path: str | Path) -> Media:
         Media of kind ``"image"``, frames uint8 RGB ``[1,H,W,3]``.
 
     Raises:
-        UserError: when the file isn't there, isn't a picture, is cut short, or has more than :data:`MAX_PIXELS`.
+        MissingMedia: when the file isn't there.
+        UnreadableMedia: when it isn't a picture, is cut short, or has more than :data:`MAX_PIXELS`.
     """
     return Media("image", _decode_image(Path(path))[None], (0,), str(path))
 
@@ -42,11 +51,12 @@ def open_media(path: str | Path) -> Media | VideoFile:
     """What lies at ``path``: a picture, decoded, or a video or folder of frames as :class:`VideoFile`.
 
     Raises:
-        UserError: when it is neither.
+        MissingMedia: when nothing is there.
+        UnreadableMedia: when it is neither.
     """
     path = Path(path)
     if not path.exists():
-        raise UserError(f"{path}: no such file or folder; check the path")
+        raise MissingMedia(f"{path}: no such file or folder; check the path")
     suffix = path.suffix.lower()
     if path.is_dir() or (suffix in VIDEO_SUFFIXES and suffix != ".gif"):
         return VideoFile(path)
@@ -61,7 +71,7 @@ def open_media(path: str | Path) -> Media | VideoFile:
         try:
             return VideoFile(path)
         except UserError:
-            raise UserError(
+            raise UnreadableMedia(
                 f"{path}: neither a picture nor a video; give a picture ({' '.join(IMAGE_SUFFIXES)}), a video "
                 f"({' '.join(VIDEO_SUFFIXES)}) or a folder of frames"
             ) from image_error
@@ -78,7 +88,8 @@ class VideoFile:
             sorted naturally (``2.jpg`` before ``10.jpg``), without.
 
     Raises:
-        UserError: when it isn't there, can't be decoded, has no frame, or is larger than :data:`MAX_PIXELS` a frame.
+        MissingMedia: when it isn't there.
+        UnreadableMedia: when it can't be decoded, has no frame, or is larger than :data:`MAX_PIXELS` a frame.
     """
 
     def __init__(self, path: str | Path, frame_names: Sequence[str] | None = None) -> None:
@@ -86,10 +97,10 @@ class VideoFile:
         self._frame_names = None if frame_names is None else tuple(frame_names)
         self._reader: _Reader | None = None
         if not self.path.exists():
-            raise UserError(f"{self.path}: no such video or folder of frames; check the path")
+            raise MissingMedia(f"{self.path}: no such video or folder of frames; check the path")
         height, width = self._open().size
         if height * width > MAX_PIXELS:
-            raise UserError(_too_large(self.path, height, width))
+            raise UnreadableMedia(_too_large(self.path, height, width))
 
     def __len__(self) -> int:
         """Number of frames T."""
@@ -118,7 +129,7 @@ class VideoFile:
 
         Raises:
             IndexError: when an index is outside ``0 … T-1``.
-            UserError: when a frame can't be decoded or is of another size than the first.
+            UnreadableMedia: when a frame can't be decoded or is of another size than the first.
         """
         wanted = np.asarray(indices, dtype=np.int64).reshape(-1)
         height, width = self.size
@@ -129,11 +140,12 @@ class VideoFile:
         distinct, place = np.unique(wanted, return_inverse=True)
         frames = self._open().read(distinct.tolist())
         if frames.shape != (distinct.size, height, width, 3):
-            raise UserError(
+            raise UnreadableMedia(
                 f"{self.path}: frames of shape {list(frames.shape[1:])} after a first of {[height, width, 3]}; "
                 "all frames of a video must have one size"
             )
-        return frames[place]
+        # Frames asked for in order, the usual case, need no copy.
+        return frames if np.array_equal(place, np.arange(distinct.size)) else frames[place]
 
     def iterate(self) -> Iterator[np.ndarray]:
         """Every frame in order, uint8 RGB ``[H,W,3]``, with a few in memory at a time."""
@@ -159,7 +171,7 @@ class VideoFile:
             else:
                 self._reader = _open_encoded(self.path)
             if self._reader.num_frames <= 0:
-                raise UserError(f"{self.path}: a video with no frames; export it again from its source")
+                raise UnreadableMedia(f"{self.path}: a video with no frames; export it again from its source")
         return self._reader
 
 
@@ -183,7 +195,7 @@ class _FolderReader:
             found = [entry.name for entry in folder.iterdir() if entry.suffix.lower() in IMAGE_SUFFIXES]
             names = tuple(sorted(found, key=_natural))
         if not names:
-            raise UserError(
+            raise UnreadableMedia(
                 f"{folder}: a video with no frames; put the frames there as {' or '.join(IMAGE_SUFFIXES[:3])} files"
             )
         self._files = [folder / name for name in names]
@@ -195,7 +207,7 @@ class _FolderReader:
         for index in indices:
             frame = _decode_image(self._files[index])
             if frame.shape[:2] != self.size:
-                raise UserError(
+                raise UnreadableMedia(
                     f"{self._files[index]}: a frame of {list(frame.shape[:2])} (height, width) in a video of "
                     f"{list(self.size)}; all frames of a folder must have one size"
                 )
@@ -222,7 +234,7 @@ class _GifReader:
                     image.seek(index)
                     frames.append(np.asarray(image.convert("RGB")))
                 except (OSError, EOFError, ValueError) as error:
-                    raise UserError(_broken_frame(self._path, index, error)) from error
+                    raise UnreadableMedia(_broken_frame(self._path, index, error)) from error
         return np.stack(frames)
 
 
@@ -248,7 +260,7 @@ class _DecordReader:
         try:
             return self._video.get_batch(indices).asnumpy()
         except (RuntimeError, self._error) as error:
-            raise UserError(_broken_frame(self._path, indices[0], error)) from error
+            raise UnreadableMedia(_broken_frame(self._path, indices[0], error)) from error
 
 
 class _OpenCVReader:
@@ -278,7 +290,7 @@ class _OpenCVReader:
             found, frame = self._capture.read()
             self._next += 1
             if not found:
-                raise UserError(_broken_frame(self._path, index, EOFError("the file ends before it")))
+                raise UnreadableMedia(_broken_frame(self._path, index, EOFError("the file ends before it")))
             frames.append(frame[:, :, ::-1])
         return np.stack(frames)
 
@@ -291,7 +303,7 @@ def _open_encoded(path: Path) -> _Reader:
             return reader(path)
         except (ImportError, RuntimeError, OSError) as error:
             reasons.append(f"{reader.__name__.strip('_')}: {_first_line(error)}")
-    raise UserError(
+    raise UnreadableMedia(
         f"{path}: not a video that can be decoded, or cut short ({'; '.join(reasons)}); "
         f"give one of {' '.join(VIDEO_SUFFIXES)} or a folder of frames, or copy the file again from its source"
     )
@@ -300,22 +312,22 @@ def _open_encoded(path: Path) -> _Reader:
 def _opened(path: Path) -> Image.Image:
     """The picture with its header read and its size within the limit; nothing decoded yet."""
     if not path.is_file():
-        raise UserError(f"{path}: no such picture; check the path")
+        raise MissingMedia(f"{path}: no such picture; check the path")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             image = Image.open(path)
     except Image.DecompressionBombError as error:
-        raise UserError(
+        raise UnreadableMedia(
             f"{path}: the picture is too large ({error}); scale it down to {MAX_PIXELS // 10**6} megapixels"
         ) from error
     except (OSError, ValueError, SyntaxError) as error:
-        raise UserError(
+        raise UnreadableMedia(
             f"{path}: not a picture that can be read ({_first_line(error)}); give one of {' '.join(IMAGE_SUFFIXES)}"
         ) from error
     if image.width * image.height > MAX_PIXELS:
         image.close()
-        raise UserError(_too_large(path, image.height, image.width))
+        raise UnreadableMedia(_too_large(path, image.height, image.width))
     return image
 
 
@@ -330,7 +342,7 @@ def _decode_image(path: Path) -> np.ndarray:
                 return np.repeat((np.asarray(upright) >> 8).astype(np.uint8)[:, :, None], 3, axis=2)
             return np.asarray(upright.convert("RGB"))
         except (OSError, ValueError, SyntaxError, EOFError) as error:
-            raise UserError(
+            raise UnreadableMedia(
                 f"{path}: the picture is damaged or cut short ({_first_line(error)}); copy it again from its source"
             ) from error
 
