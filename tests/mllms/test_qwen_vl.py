@@ -1,5 +1,6 @@
 """Qwen2.5-VL and Qwen3-VL: equal to transformers' own forward and generation, their folders, their prompts."""
 
+import dataclasses
 import json
 import re
 
@@ -14,8 +15,9 @@ from word2mask.data.collate import collate
 from word2mask.data.encode import Encoder
 from word2mask.errors import UserError
 from word2mask.mllms.decoding import left_padded
-from word2mask.mllms.qwen_processor import PUBLISHED_INFERENCE, QwenVLSettings
+from word2mask.mllms.qwen_processor import PUBLISHED_INFERENCE, QwenVLSettings, thinned_cells
 from word2mask.mllms.qwen_vl import Qwen3VL, Qwen25VL
+from word2mask.mllms.tiling import region_cells
 from word2mask.types import Media, Request, Turn
 
 FAMILIES = [Qwen25VL, Qwen3VL]
@@ -122,6 +124,44 @@ def test_vision_reaches_the_states(model, batch):
             for merger, weight in zip(mergers, kept, strict=True):
                 merger.linear_fc2.weight.copy_(weight)
         assert len(mergers) == 1 and (without[0, -1] - before[0, -1]).abs().max() > 1e-2
+
+
+def test_large_regions_are_thinned_evenly():
+    whole, small = torch.ones(8, 8, dtype=torch.bool), torch.zeros(8, 8, dtype=torch.bool)
+    small[2:5, 3:6] = True
+    cells = thinned_cells(torch.stack([whole, small]), 20)
+    quarters = cells[0].view(2, 4, 2, 4).sum((1, 3))
+    assert quarters.tolist() == [[5, 5], [5, 5]]
+    assert cells[0, ::2, ::2].all()
+    assert torch.equal(cells[1], small)
+    left = thinned_cells(whole.repeat(1, 1, 1)[:, :3], 1)
+    assert left.nonzero().tolist() == [[0, 0, 0]]
+
+
+def test_a_region_over_a_whole_picture_is_capped():
+    """By default at the 256 cells that the published models mark regions on; a small region keeps all of its cells."""
+    tiny = Qwen25VL.tiny().with_grounding_tokens()
+    assert QwenVLSettings().region_max_tokens == 256
+    processor = dataclasses.replace(tiny.processor, settings=dataclasses.replace(tiny.settings, region_max_tokens=7))
+    regions = np.ones((2, 60, 40), bool)
+    regions[1, 20:] = False
+    shown = media("image", 1, 60, 40)
+    example = Encoder(processor, None, tiny.max_length).encode_request(Request((Turn("user", "what"),), shown, regions))
+    grid = processor.prepare_media(shown).grid
+    marked = region_cells(regions, grid).flatten(1).sum(1).tolist()
+    assert marked[0] == grid[0] * grid[1] > 7 > marked[1]
+    assert example.region_cells.flatten(1).sum(1).tolist() == [7, marked[1]]
+    context = tiny.model.config.image_token_id
+    assert int((example.input_ids == context).sum()) == marked[0] + 7 + marked[1]
+    with torch.no_grad():
+        batch = collate([example], tiny.tokenizer.pad_token_id)
+        hidden = tiny(batch.input_ids, batch.attention_mask, batch.mllm_media, batch.region_cells).hidden
+    assert hidden.shape[:2] == example.input_ids[None].shape
+
+
+def test_no_cap_under_one_token():
+    with pytest.raises(UserError, match="region_max_tokens must be 1 or more, got 0"):
+        QwenVLSettings(region_max_tokens=0)
 
 
 def test_regions_are_copies_of_the_first_frames_tokens(model):

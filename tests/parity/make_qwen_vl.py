@@ -2,9 +2,9 @@
 
     python tests/parity/make_qwen_vl.py CHECKOUT
 
-Made with github.com/bytedance/Sa2VA at 9832e1a80e74ed513e8072bf882a09bdd80566c4 under transformers 4.57.6, torchvision
-0.28.0 and qwen-vl-utils 0.0.14, which want an interpreter of their own. Nothing of the checkout is edited: models are
-small, their weights drawn from their names (:func:`seeded`), and what needs a GPU or xtuner is replaced from outside.
+Made with github.com/bytedance/Sa2VA at 9832e1a80e74ed513e8072bf882a09bdd80566c4 under the packages that README.md names
+and qwen-vl-utils 0.0.14, which want an interpreter of their own. Nothing of the checkout is edited: models are small,
+their weights drawn from their names (:func:`seeded`), and what needs a GPU or xtuner is replaced from outside.
 
 Three parts of it are run: the datasets' preprocessing (``Sa2VADatasetMixin``), the training wrappers' forward
 (``models/mllm/qwenvl.py`` and ``qwen3vl.py``) and ``predict_forward`` up to the states of the ``[SEG]`` tokens.
@@ -91,13 +91,14 @@ def main(checkout: Path) -> None:
     save_file(found, FOLDER / "qwen_vl.safetensors", made_by)
 
 
-def stand_in(checkout: Path) -> None:
-    """Lets the published modules be imported: torchvision beside a CPU build of torch, and no xtuner."""
-    library = torch.library.Library("torchvision", "FRAGMENT")
-    for operator in ("nms", "qnms"):
-        library.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-    stand_in.library = library  # type: ignore[attr-defined]  # kept alive
-    sys.path.insert(0, str(checkout))
+def stand_in(checkout: Path) -> Any:
+    """Lets the published modules be imported, beside a CPU build of torch and without xtuner.
+
+    Returns:
+        A ``published_sa2va.Published``.
+    """
+    sys.path.insert(0, str(FOLDER.parents[1] / "benchmarks"))
+    from published_sa2va import Published
 
     def module(name: str, **values: Any) -> None:
         sys.modules[name] = types.ModuleType(name)
@@ -106,17 +107,12 @@ def stand_in(checkout: Path) -> None:
     # Packages whose own __init__ imports what isn't needed here.
     for package in ("projects.sa2va.datasets", "projects.sa2va.models", "projects.sa2va.models.mllm"):
         module(package, __path__=[str(checkout.joinpath(*package.split(".")))])
-    builder = types.SimpleNamespace(build=lambda given: given)
-    module("xtuner")
-    module("xtuner.registry", BUILDER=builder)
-    module("xtuner.model")
-    module("xtuner.model.utils", get_peft_model_state_dict=None)
-    module("xtuner.dataset")
-    module("xtuner.dataset.utils", get_bos_eos_token_ids=lambda tokenizer: ([], [tokenizer.eos_token_id]))
-    module("xtuner.utils", IGNORE_INDEX=-100, DEFAULT_PAD_TOKEN_INDEX=0)
+    published = Published(checkout)
+    vars(sys.modules["xtuner.model.utils"])["get_peft_model_state_dict"] = None
     if importlib.util.find_spec("pycocotools") is None:
         module("pycocotools", mask=None)
         module("pycocotools.mask")
+    return published
 
 
 def made(family: str) -> dict[str, torch.Tensor]:
@@ -225,14 +221,13 @@ def published_processor(family: str, tokenizer: Any) -> Any:
     )
 
 
-def trained(family: str, model: Any, processor: Any, tokenizer: Any) -> dict[str, torch.Tensor]:
-    """Ids and labels of three conversations; states, text loss and M-RoPE of a batch of two of them."""
+def published_examples(processor: Any, tokenizer: Any, frame_processor: Any = None) -> tuple[dict[str, Any], ...]:
+    """The three conversations as the published datasets encode them: chat, picture, video."""
     from mmengine.config import ConfigDict
     from PIL import Image
 
     base = importlib.import_module("projects.sa2va.datasets.base")
-    collate = importlib.import_module("projects.sa2va.datasets.data_utils").sa2va_collect_fn
-    templates = load_file(Path(sys.path[0]) / "projects/sa2va/hf/models_qwen/templates.py").PROMPT_TEMPLATE
+    templates = importlib.import_module("projects.sa2va.hf.models_qwen.templates").PROMPT_TEMPLATE
     dataset = base.Sa2VABaseDataset(
         tokenizer=tokenizer,
         prompt_template=ConfigDict(templates["qwen_chat"]),
@@ -240,6 +235,7 @@ def trained(family: str, model: Any, processor: Any, tokenizer: Any) -> dict[str
         arch_type="qwen",
         preprocessor=types.SimpleNamespace(image_processor=fast_tensors(processor.image_processor)),
     )
+    dataset.extra_image_processor = frame_processor
 
     def turns(conversation: list[tuple[str, str]], placeholder: bool) -> list[dict[str, str]]:
         said = [message for pair in conversation for message in zip(("human", "gpt"), pair, strict=True)]
@@ -256,16 +252,26 @@ def trained(family: str, model: Any, processor: Any, tokenizer: Any) -> dict[str
     tokens = dataset._create_token_string(several["num_image_tokens"], NUM_FRAMES)
     said = dataset._process_conversations_for_encoding(turns(ON_VIDEO, True), tokens, is_video=True)
     said = dataset._expand_video_tokens(said, several["num_frame_tokens"], several["num_image_tokens"])
-    video = {**several, **dataset.get_inputid_labels(said)}
+    return chat, picture, {**several, **dataset.get_inputid_labels(said)}
 
+
+def published_wrapper(family: str, model: Any) -> Any:
+    """The published training class around a model."""
     module, name = {"Qwen25VL": ("qwenvl", "Qwen2_5_VL"), "Qwen3VL": ("qwen3vl", "Qwen3VL")}[family]
     wrapper_class = getattr(importlib.import_module(f"projects.sa2va.models.mllm.{module}"), name)
     wrapper = wrapper_class.__new__(wrapper_class)
     nn.Module.__init__(wrapper)
     wrapper.model = model
+    return wrapper
+
+
+def trained(family: str, model: Any, processor: Any, tokenizer: Any) -> dict[str, torch.Tensor]:
+    """Ids and labels of three conversations; states, text loss and M-RoPE of a batch of two of them."""
+    collate = importlib.import_module("projects.sa2va.datasets.data_utils").sa2va_collect_fn
+    chat, picture, video = published_examples(processor, tokenizer)
     data = collate([dict(picture), dict(video)])["data"]
     with torch.no_grad():
-        output = wrapper_class.forward(wrapper, data)
+        output = published_wrapper(family, model)(data)
     hidden = output.hidden_states[-1]
     found = {"loss": output.loss[None], "pixels": picture["pixel_values"][::97, ::59]}
     for label, example in (("chat", chat), ("picture", picture), ("video", video)):
@@ -288,14 +294,6 @@ def fast_tensors(image_processor: Any) -> Any:
             return image_processor(**given, return_tensors="pt")
 
     return Processor()
-
-
-def load_file(path: Path) -> Any:
-    """A module of the checkout by itself."""
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def answered(family: str, model: Any, processor: Any, kind: str) -> dict[str, torch.Tensor]:

@@ -18,59 +18,26 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
-from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import PreTrainedTokenizerFast
 
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parents[1] / "benchmarks")]
 
 from published_sa2va import Geometry, OnCpu, Published, seeded_masks, seeded_picture  # noqa: E402
-from sa2va_cases import ANSWER, ASKED, CONVERSATIONS, NUM_POINTS, OBJECT_SHIFT, TEMPLATES, TRAINED, question  # noqa: E402
-
-#: In this order the published recipe adds them to a tokenizer that has the ones before.
-STRUCTURE = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<img>", "</img>", "<IMG_CONTEXT>")
-GROUNDING = ("[SEG]", "<p>", "</p>", "<vp>", "</vp>")
-#: Qwen2's rule for cutting text before byte-pair merging.
-QWEN2_PATTERN = (
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+from sa2va_cases import (  # noqa: E402
+    ANSWER,
+    ASKED,
+    CONVERSATIONS,
+    LORA,
+    NUM_POINTS,
+    OBJECT_SHIFT,
+    TEMPLATES,
+    TRAINED,
+    gradient_summary,
+    question,
+    seeded_adapters,
+    shared_points,
 )
-#: The tokenizer is trained on this; the template's markers are in it, so that their pieces merge with what is around.
-CORPUS = (
-    "Can you segment the dog in this image? Sure, it is the dog on the left.<|end|>\n<|assistant|>\n",
-    "Please segment the red car in this image. It is the car.<|end|>\n<|user|>\nWhat is in the picture?<|end|>\n",
-    "There are 2 part regions in the picture: region1, region2.\nDescribe region1 in detail.<|end|>\n",
-    "The picture shows two people and a dog, near a house; the dog runs.\n\nWhat happens next? It stops.",
-)
-
-
-def make_tokenizer() -> Any:
-    """A small byte-level BPE that cuts text as Qwen2's does."""
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [
-            pre_tokenizers.Split(Regex(QWEN2_PATTERN), behavior="isolated"),
-            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
-        ]
-    )
-    tokenizer.decoder = decoders.ByteLevel()
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    special = [AddedToken(token, special=True, normalized=False) for token in STRUCTURE]
-    size = len(alphabet) + len(special) + 150
-    trainer = trainers.BpeTrainer(vocab_size=size, initial_alphabet=alphabet, special_tokens=special)
-    tokenizer.train_from_iterator(CORPUS * 3, trainer)
-    tokenizer.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in GROUNDING])
-    return tokenizer
-
-
-def load_tokenizer(folder: Path, **tokens: str) -> Any:
-    """The tokenizer as transformers' class."""
-    return PreTrainedTokenizerFast(
-        tokenizer_file=str(folder / "tokenizer.json"),
-        eos_token="<|im_end|>",
-        pad_token="<|endoftext|>",
-        clean_up_tokenization_spaces=False,
-        **tokens,
-    )
+from sa2va_tokenizer import GROUNDING, load_tokenizer, make_tokenizer  # noqa: E402
 
 
 class Encoder:
@@ -149,6 +116,7 @@ def main() -> None:
     model = published.model(geometry)
     expected = states(published, model, geometry, tokenizer)
     expected |= trained(published, model, geometry, tokenizer)
+    expected |= differentiated(published, geometry, tokenizer)
     planted = plant_answer(published, model, geometry, tokenizer)
     expected |= planted | predicted(published, model, geometry, tokenizer)
     np.savez_compressed(arguments.out / "expected.npz", **{key: np.asarray(value) for key, value in expected.items()})
@@ -231,18 +199,20 @@ def region_inputs(tokenizer: Any, encoded: dict[str, Any], cells: torch.Tensor, 
     }
 
 
+def share_points(module: Any) -> Any:
+    """Every mask takes the same points, so that the order of masks doesn't matter; returns what drew them."""
+    drawn, points = module.get_uncertain_point_coords_with_randomness, shared_points()
+    module.get_uncertain_point_coords_with_randomness = lambda logits, *_: points.expand(len(logits), -1, -1)
+    return drawn
+
+
 def trained(published: Published, model: Any, geometry: Geometry, tokenizer: Any) -> dict[str, Any]:
     """Prompts, mask logits and losses of the published training step, and the points that it would draw."""
     module = published.module("projects.sa2va.models.sa2va")
     wrapper = published.trainer(model, geometry, tokenizer, special_tokens=list(GROUNDING), num_points=NUM_POINTS)
     wrapper.eval()
     found: dict[str, Any] = {}
-    # Every mask takes the same points, drawn here, so that the order of masks doesn't matter.
-    points = torch.from_numpy(np.random.RandomState(7).uniform(size=(1, NUM_POINTS, 2)).astype(np.float32))
-    drawn, module.get_uncertain_point_coords_with_randomness = (
-        module.get_uncertain_point_coords_with_randomness,
-        lambda logits, *_: points.expand(len(logits), -1, -1),
-    )
+    drawn = share_points(module)
     encoder = Encoder(published, tokenizer, "qwen_chat", geometry)
     inject = wrapper.grounding_encoder.inject_language_embd
 
@@ -270,6 +240,77 @@ def trained(published: Published, model: Any, geometry: Geometry, tokenizer: Any
     expected["points/chosen"] = drawn(logits[0, :3, None, ::2, ::2].float(), None, 32, 3.0, 0.75).numpy()
     torch.rand = rand
     return expected
+
+
+def differentiated(published: Published, geometry: Geometry, tokenizer: Any) -> dict[str, Any]:
+    """Gradients of the sum of the published losses, as one published training step leaves them.
+
+    All that the published recipe trains is there: adapters on the language model, its embeddings and head, the
+    connector, the projector, the mask decoder; activations are checkpointed. Beside the weights', the gradients of the
+    prompts and of the language model's states at ``[SEG]``.
+    """
+    from peft import LoraConfig
+
+    module = published.module("projects.sa2va.models.sa2va")
+    model = published.model(geometry)
+    model.img_context_token_id, model._count = tokenizer.convert_tokens_to_ids("<IMG_CONTEXT>"), 0
+    lora = LoraConfig(
+        r=LORA["rank"],
+        lora_alpha=LORA["alpha"],
+        bias="none",
+        task_type="CAUSAL_LM",
+        modules_to_save=["embed_tokens", "lm_head"],
+        target_modules="all-linear",
+    )
+    wrapper = published.trainer(model, geometry, tokenizer, lora, special_tokens=list(GROUNDING), num_points=NUM_POINTS)
+    model.grounding_encoder = model.text_hidden_fcs = None  # the wrapper has its own
+    assert seeded_adapters(wrapper) == 14 * geometry.layers
+    wrapper.train()
+    found: dict[str, torch.Tensor] = {}
+    inject = wrapper.grounding_encoder.inject_language_embd
+
+    def record(sam_states: Any, prompts: torch.Tensor, nf_nobj: Any = None) -> torch.Tensor:
+        found["prompts"] = prompts.requires_grad_()
+        prompts.retain_grad()
+        return inject(sam_states, prompts, nf_nobj=nf_nobj)
+
+    def keep_states(_: Any, inputs: tuple[torch.Tensor, ...]) -> None:
+        found["states"] = inputs[0]
+        inputs[0].retain_grad()
+
+    wrapper.grounding_encoder.inject_language_embd = record
+    wrapper.text_hidden_fcs.register_forward_pre_hook(keep_states)
+    drawn = share_points(module)
+    encoder = Encoder(published, tokenizer, "qwen_chat", geometry)
+    expected: dict[str, Any] = {}
+    for name, case in TRAINED.items():
+        _, count, height, width = case["medium"]
+        batch = batch_of(encoder(case), torch.from_numpy(seeded_masks(3, 5 * count, height, width)).float())
+        at_seg = batch["input_ids"][0] == tokenizer.convert_tokens_to_ids("[SEG]")
+        wrapper.zero_grad(set_to_none=True)
+        losses = wrapper(batch)
+        sum(losses.values()).backward()
+        gradients = {
+            published_name(key): torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+            for key, parameter in wrapper.named_parameters()
+            if parameter.requires_grad
+        }
+        expected["gradients/names"] = np.array(sorted(gradients))
+        expected |= {f"gradients/{name}/{key}": value for key, value in gradient_summary(gradients).items()}
+        expected[f"gradients/{name}/prompts"] = found["prompts"].grad[:, 0].unflatten(0, (count, 5)).sum(0).numpy()
+        row = gradients["language_model.model.embed_tokens.weight"][tokenizer.convert_tokens_to_ids("[SEG]")]
+        expected[f"gradients/{name}/seg_embedding"] = row.numpy()
+        expected[f"gradients/{name}/states"] = found["states"].grad[0, at_seg].numpy()
+        expected[f"gradients/{name}/losses"] = torch.stack([losses[key].detach() for key in sorted(losses)]).numpy()
+    module.get_uncertain_point_coords_with_randomness = drawn
+    return expected
+
+
+def published_name(name: str) -> str:
+    """The name in a published folder of a tensor of the training wrapper; adapters keep peft's ending."""
+    for inner in ("mllm.model.", "base_model.model.", "modules_to_save.default."):
+        name = name.replace(inner, "", 1)
+    return name
 
 
 def plant_answer(published: Published, model: Any, geometry: Geometry, tokenizer: Any) -> dict[str, Any]:

@@ -23,11 +23,14 @@ from word2mask.inference.session import Session
 from word2mask.losses import grounding
 from word2mask.losses.grounding import GroundingLoss
 from word2mask.losses.masks import sample_uncertain_points
+from word2mask.mllms.internvl_layout import pieces
 from word2mask.mllms.internvl_processor import InternVLProcessor
 from word2mask.models.grounded import GroundedMLLM, ObjectMasks
+from word2mask.models.trainable import TrainablePlan
+from word2mask.segmenters.sam2_keys import from_meta
 from word2mask.text.conversation import encode_conversation, region_prefix
 from word2mask.text.templates import chat_template
-from word2mask.types import Example, Media, Request, Sample, Turn
+from word2mask.types import Batch, Example, Media, Request, Sample, Turn
 
 HERE = Path(__file__).resolve().parent
 FOLDER = HERE / "sa2va"
@@ -66,13 +69,17 @@ def tokenizer(**tokens: str) -> PreTrainedTokenizerFast:
     )
 
 
-@pytest.fixture(scope="module")
-def model() -> GroundedMLLM:
+def equal_model(**options: object) -> GroundedMLLM:
     """Ours with the weights of the reference, drawn from its names and read through the key maps."""
     shapes = json.loads((FOLDER / "shapes.json").read_text())
     raw = json.loads((FOLDER / "config.json").read_text())
     settings = {"region_sampling": "nearest"}
-    return equal.equal_model(GEOMETRY, shapes, raw, tokenizer(), settings, loss=GroundingLoss()).eval()
+    return equal.equal_model(GEOMETRY, shapes, raw, tokenizer(), settings, **options)
+
+
+@pytest.fixture(scope="module")
+def model() -> GroundedMLLM:
+    return equal_model(loss=GroundingLoss()).eval()
 
 
 def encoder(model: GroundedMLLM) -> Encoder:
@@ -146,6 +153,22 @@ def text_only(model: GroundedMLLM) -> Example:
     return Example("chat", "chat", encoded.input_ids, encoded.labels, encoded.seg_positions[:0], {})
 
 
+def share_points(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Mask losses are taken at the points of the reference."""
+    points = made.shared_points()
+    monkeypatch.setattr(
+        grounding, "sample_uncertain_points", lambda logits, *_, **__: points.expand(len(logits), -1, -1)
+    )
+
+
+def training_batch(model: GroundedMLLM, name: str) -> Batch:
+    """A training sample of the reference, alone."""
+    _, count, height, width = made.TRAINED[name]["medium"]
+    masks = published.seeded_masks(3, 5 * count, height, width).reshape(5, count, height, width)
+    example = encoder(model)(sample(made.TRAINED[name], masks=masks))
+    return collate([example], model.mllm.tokenizer.pad_token_id)
+
+
 @pytest.mark.parametrize("name", sorted(made.TRAINED))
 def test_training_step(
     model: GroundedMLLM, expected: dict[str, np.ndarray], name: str, monkeypatch: pytest.MonkeyPatch
@@ -155,10 +178,7 @@ def test_training_step(
     Both take the mask losses at the same points: the same 256 for every mask, so that the order of masks, which is
     frame by frame there and object by object here, doesn't matter.
     """
-    points = torch.from_numpy(np.random.RandomState(7).uniform(size=(1, made.NUM_POINTS, 2)).astype(np.float32))
-    monkeypatch.setattr(
-        grounding, "sample_uncertain_points", lambda logits, *_, **__: points.expand(len(logits), -1, -1)
-    )
+    share_points(monkeypatch)
     monkeypatch.setattr(model, "loss", GroundingLoss(num_points=made.NUM_POINTS, coarse_truth=True))
     seen = {}
 
@@ -167,17 +187,116 @@ def test_training_step(
         return [seen["objects"]]
 
     monkeypatch.setattr(model, "segment", segment)
-    _, count, height, width = made.TRAINED[name]["medium"]
-    masks = published.seeded_masks(3, 5 * count, height, width).reshape(5, count, height, width)
-    example = encoder(model)(sample(made.TRAINED[name], masks=masks))
     with torch.no_grad():
-        losses = model(collate([example], model.mllm.tokenizer.pad_token_id))
+        losses = model(training_batch(model, name))
     assert difference(seen["prompts"][:, 0], expected[f"trained/{name}/prompts"]) <= TOLERANCE
     logits = seen["objects"].mask_logits.transpose(0, 1)[:, :, ::3, ::3]
     scale = float(expected[f"trained/{name}/mask_scale"])
     assert difference(logits, expected[f"trained/{name}/mask_logits"], scale) <= TOLERANCE
     for ours, theirs in (("loss_text", "llm_loss"), ("loss_mask", "loss_mask"), ("loss_dice", "loss_dice")):
         assert difference(losses[ours], expected[f"trained/{name}/{theirs}"]) <= TOLERANCE, ours
+
+
+@pytest.fixture(scope="module")
+def learning() -> GroundedMLLM:
+    """All that the published recipe trains, with adapters drawn from their layers' names, activations checkpointed."""
+    plan = TrainablePlan(
+        lora_rank=made.LORA["rank"],
+        lora_alpha=made.LORA["alpha"],
+        lora_dropout=0.0,
+        train=("embeddings", "lm_head", "connector", "projector", "mask_decoder"),
+    )
+    loss = GroundingLoss(num_points=made.NUM_POINTS, coarse_truth=True)
+    model = equal_model(loss=loss, trainable=plan, gradient_checkpointing=True).train()
+    assert made.seeded_adapters(model) == 14 * GEOMETRY.layers
+    return model
+
+
+def renamed(values: dict[str, torch.Tensor], model: GroundedMLLM) -> dict[str, torch.Tensor]:
+    """Tensors under published names → under our own, through the key maps."""
+    parts: dict[str, dict[str, torch.Tensor]] = {equal.SEGMENTER: {}, equal.PROJECTOR: {}, "": {}}
+    for name, tensor in values.items():
+        prefix = next(prefix for prefix in parts if name.startswith(prefix))
+        parts[prefix][name.removeprefix(prefix)] = tensor
+    ours = {f"segmenter.model.{name}": tensor for name, tensor in from_meta(parts[equal.SEGMENTER]).items()}
+    ours |= {f"projector.layers.{name}": tensor for name, tensor in parts[equal.PROJECTOR].items()}
+    language = pieces(parts[""], model.mllm.model.config, "the published weights")
+    return ours | {f"mllm.model.{piece[0]}": piece[1] for piece in language}
+
+
+def published_gradients(model: GroundedMLLM) -> dict[str, torch.Tensor]:
+    """Gradients of all that trains, flat and under the published names; 0 where there is none.
+
+    The key maps say where each published value went: they are given the values' places instead of the values.
+    """
+    gradients = {
+        name: torch.zeros_like(weight) if weight.grad is None else weight.grad
+        for name, weight in model.named_parameters()
+        if weight.requires_grad
+    }
+    shapes = json.loads((FOLDER / "shapes.json").read_text())
+    places, start = {}, 0
+    for name, shape in shapes.items():
+        end = start + int(np.prod(shape))
+        places[name] = torch.arange(start, end, dtype=torch.float64).reshape(shape)
+        start = end
+    everything = torch.full((start,), float("nan"))
+    for name, place in renamed(places, model).items():
+        if name in gradients:
+            everything[place.long().flatten()] = gradients.pop(name).flatten()
+    found = {name: everything[place.long().flatten()] for name, place in places.items()}
+    found = {name: values for name, values in found.items() if not values.isnan().any()}
+    for name, gradient in gradients.items():  # what the key maps don't know: the adapters
+        layer = name.removeprefix("mllm.model.model.language_model.")
+        assert ".lora_" in layer and layer != name, name
+        found[f"language_model.model.{layer}"] = gradient.flatten()
+    return found
+
+
+@pytest.mark.parametrize("name", sorted(made.TRAINED))
+def test_gradients(
+    learning: GroundedMLLM, expected: dict[str, np.ndarray], name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After one backward pass: of the states at ``[SEG]``, of the prompts, and of every weight that trains."""
+    share_points(monkeypatch)
+    seen: dict[str, torch.Tensor] = {}
+
+    def prompts(states: list[torch.Tensor]) -> list[torch.Tensor]:
+        found = GroundedMLLM.prompts(learning, states)
+        seen["prompts"] = found[0]
+        return found
+
+    monkeypatch.setattr(learning, "prompts", prompts)
+    hook = learning.mllm.register_forward_hook(lambda *given: seen.update(states=given[-1].hidden))
+    learning.zero_grad(set_to_none=True)
+    batch = training_batch(learning, name)
+    losses = learning(batch)
+    hook.remove()
+    for value in seen.values():
+        value.retain_grad()
+    sum(value for key, value in losses.items() if key.startswith("loss_")).backward()
+
+    theirs = {key.removeprefix(f"gradients/{name}/"): value for key, value in expected.items()}
+    for key, value in zip(("loss_text", "loss_dice", "loss_mask"), theirs["losses"], strict=True):
+        assert difference(losses[key].detach(), value) <= TOLERANCE, key
+    for key, ours in {
+        "states": seen["states"].grad[0, batch.seg_positions[0]],
+        "prompts": seen["prompts"].grad[:, 0],
+        "seg_embedding": learning.mllm.model.get_input_embeddings().weight.grad[
+            learning.mllm.tokenizer.convert_tokens_to_ids("[SEG]")
+        ],
+    }.items():
+        assert difference(ours, theirs[key]) <= TOLERANCE, key
+    gradients, names = published_gradients(learning), expected["gradients/names"].tolist()
+    assert sorted(gradients) == names
+    for row, key in enumerate(names):
+        ours, scale = gradients[key], float(theirs["scales"][row])
+        if scale <= made.NO_GRADIENT:  # README.md says which and why
+            assert ours.abs().max() <= made.NO_GRADIENT, key
+            continue
+        kept = ours[made.gradient_entries(key, len(ours))]
+        assert difference(kept, theirs["entries"][row], scale) <= TOLERANCE, key
+        assert difference(ours.norm(), theirs["norms"][row]) <= TOLERANCE, key
 
 
 def test_points(expected: dict[str, np.ndarray], monkeypatch: pytest.MonkeyPatch) -> None:

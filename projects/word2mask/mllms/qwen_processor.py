@@ -43,6 +43,10 @@ class QwenVLSettings:
         image_mean: of each channel on the 0…1 scale.
         image_std: of each channel.
         max_length: longest sequence in tokens.
+        region_max_tokens: most visual tokens that a region's prompt copies. A region that marks more cells is shown by
+            so many of them, spread evenly over it. The published models of this family have no region prompts; those
+            over InternVL mark regions on 16 x 16 cells, whatever the picture's size, and so copy 256 at most, where a
+            region over a whole picture of this family would copy 2048.
         normed_states: whether states are those after the language model's final norm. The published Sa2VA over
             Qwen3-VL was trained with those before it (what ``hidden_states[-1]`` holds for that class under the
             transformers 4.57 that it pins), and its checkpoints need ``False``; over Qwen2.5-VL it is after, as ever.
@@ -57,12 +61,15 @@ class QwenVLSettings:
     image_mean: tuple[float, ...] = CLIP_MEAN
     image_std: tuple[float, ...] = CLIP_STD
     max_length: int = 8192
+    region_max_tokens: int = 256
     normed_states: bool = True
 
     def __post_init__(self) -> None:
         for limits in ((self.min_pixels, self.max_pixels), (self.frame_min_pixels, self.frame_max_pixels)):
             if not 0 < limits[0] <= limits[1]:
                 raise UserError(f"pixel limits must be 0 < least <= most, got {limits[0]} and {limits[1]}")
+        if self.region_max_tokens < 1:
+            raise UserError(f"region_max_tokens must be 1 or more, got {self.region_max_tokens}")
         for name in ("image_mean", "image_std"):  # lists, when read from JSON
             object.__setattr__(self, name, tuple(getattr(self, name)))
 
@@ -126,8 +133,11 @@ class QwenVLProcessor:
         )
 
     def region_cells(self, regions: np.ndarray, grid: tuple[int, int]) -> torch.Tensor:
-        """Regions bool ``[R,H,W]`` on the grid of visual tokens, bool ``[R,h,w]``, one cell at least each."""
-        return region_cells(regions, grid)
+        """Regions bool ``[R,H,W]`` on the grid of visual tokens, bool ``[R,h,w]``.
+
+        Each has one cell at least and ``settings.region_max_tokens`` at most.
+        """
+        return thinned_cells(region_cells(regions, grid), self.settings.region_max_tokens)
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Writes the tokenizer and the file that transformers' own processor reads, with the limits for pictures."""
@@ -153,6 +163,34 @@ class QwenVLProcessor:
             return fitted_size(height, width, self.patch * self.merge, *limits)
         except ValueError as error:
             raise UserError(f"{media.name or media.kind}: {error}; crop it") from None
+
+
+def thinned_cells(cells: torch.Tensor, most: int) -> torch.Tensor:
+    """Leaves so many cells of each region, spread evenly over it; smaller regions stay as they are.
+
+    Cells go in the order of Bayer's dither matrix (1973): what is left is a lattice with some of its gaps filled.
+
+    Args:
+        cells: bool ``[R,h,w]``.
+        most: cells of a region.
+
+    Returns:
+        bool ``[R,h,w]``.
+
+    >>> thinned_cells(torch.ones(1, 4, 4, dtype=torch.bool), 4)[0].int().tolist()
+    [[1, 0, 1, 0], [0, 0, 0, 0], [1, 0, 1, 0], [0, 0, 0, 0]]
+    """
+    height, width = cells.shape[1:]
+    rows, columns = torch.arange(height)[:, None], torch.arange(width)[None]
+    place = torch.zeros(height, width, dtype=torch.long)
+    for bit in range(max(height, width).bit_length()):
+        row, column = rows >> bit & 1, columns >> bit & 1
+        place = 4 * place + 2 * (row ^ column) + row
+    order = place.flatten().argsort()  # no two places are the same
+    kept = torch.zeros_like(cells).flatten(1)
+    for region, left in zip(cells.flatten(1), kept, strict=True):
+        left[order[region[order]][:most]] = True
+    return kept.view_as(cells)
 
 
 def read_picture_statistics(folder: Path, vision: Any) -> dict[str, tuple[float, ...]]:

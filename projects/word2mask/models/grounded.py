@@ -166,7 +166,6 @@ class GroundedMLLM(nn.Module):
         labelled = labels != IGNORE_INDEX
         losses = self.loss.text(self.mllm.logits(hidden[:, :-1][labelled]), labels[labelled], batch.names)
         losses["count_text"] = labelled.sum()
-        losses["count_text"] = labelled.sum()
 
         grounded = [index for index, positions in enumerate(batch.seg_positions) if len(positions)]
         if not grounded:
