@@ -68,6 +68,8 @@ def test_there_are_sources():
 def test_training_view(cls, tmp_path):
     source = cls.fixture(tmp_path / "set")
     assert len(source) == 2 and source.name and source.tasks
+    sizes = source.sizes()
+    assert sizes.shape == (2, 2) and np.issubdtype(sizes.dtype, np.integer) and (sizes >= 0).all()
     for index in range(2):
         sample = source.read(index, np.random.default_rng(index))
         check(sample, source, 2)

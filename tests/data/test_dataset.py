@@ -79,3 +79,12 @@ def test_wrong_input_is_refused(mixture):
         MixtureDataset(mixture, describe, on_bad_sample="ignore")
     with pytest.raises(IndexError):
         MixtureDataset(mixture, describe)[-1]
+
+
+def test_visits_that_skipping_moves_are_counted(mixture, tmp_path):
+    (tmp_path / "llava" / "images" / "one.jpg").unlink()
+    dataset = MixtureDataset(mixture, describe, on_bad_sample="skip")
+    items = [dataset[i] for i in range(8)]
+    # Six visits of refcoco, one of llava that can be read, and one that is filled from elsewhere.
+    llava = sum("llava" in item or "chat[" in item for item in items)
+    assert dataset.take_moved() == [2 - llava, llava - 2] and dataset.take_moved() == [0, 0]

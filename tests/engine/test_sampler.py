@@ -6,6 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+from word2mask.data.dataset import MixtureDataset
+from word2mask.data.mixture import Mixture
+from word2mask.data.sources.llava import LLaVA
+from word2mask.data.sources.refcoco import RefCOCO
 from word2mask.engine.sampler import EpochView, GlobalBatchSampler, isolated_random_state
 
 
@@ -73,3 +77,28 @@ def test_isolated_block_starts_from_its_seed():
         first = random.random(), torch.rand(())
     with isolated_random_state(5):
         assert (random.random(), torch.rand(())) == first
+
+
+@pytest.mark.parametrize("group", [None, 4])
+def test_a_mixture_goes_on_with_other_processes_as_if_it_had_never_stopped(tmp_path, group):
+    sources = [(RefCOCO.fixture(tmp_path / "refcoco"), 2.5), (LLaVA.fixture(tmp_path / "llava"), 3)]
+
+    def see(number, batch_size, world_size, start=0):
+        """What all processes together load in ``number`` forward passes."""
+        seen = []
+        views, batches = [], []
+        for rank in range(world_size):
+            dataset = MixtureDataset(
+                Mixture(sources, seed=2, group=group), lambda sample: sample.id + str(sample.turns)
+            )
+            views.append(EpochView(dataset, seed=0))
+            sampler = GlobalBatchSampler(len(dataset), batch_size, rank, world_size, seed=0, shuffle=False)
+            sampler.set_start(start)
+            batches.append(iter(sampler))
+        for _ in range(number):
+            for view, batch in zip(views, batches, strict=True):
+                seen += [view[key] for key in next(batch)]
+        return seen
+
+    whole = see(7, 4, 1)
+    assert see(3, 4, 1) + see(4, 2, 2, start=12) == whole == see(3, 1, 4) + see(8, 2, 1, start=12)

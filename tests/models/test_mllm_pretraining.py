@@ -12,6 +12,7 @@ from word2mask.data.shapes_world.language import object_boxes
 from word2mask.data.shapes_world.scene import sample_scene
 from word2mask.data.shapes_world.splits import scene_rng
 from word2mask.data.shapes_world.vision_stream import FIRST_INDEX, VisionStream, stack
+from word2mask.data.shapes_world.vocabulary import COLOURS
 from word2mask.engine.checkpoint import trained_state
 from word2mask.errors import UserError
 from word2mask.mllms.internvl import InternVL, InternVLSettings
@@ -92,6 +93,21 @@ def test_every_box_has_its_object():
         marks = sum(answer.replace("<box>[[", "<box> [[").count("<box>") for _, answer in turns)
         assert marks == len(targets)
         assert all(object_boxes(scene)[target] is not None for target in targets)
+
+
+def test_nothing_is_said_of_colours_without_a_name(model):
+    items = [stream(model, unnamed_share=1.0)[i] for i in range(6)]
+    named = [stream(model, unnamed_share=0.0)[i] for i in range(6)]
+    told = 0
+    for item, other in zip(items, named, strict=True):
+        if torch.equal(item.example.mllm_media["pixel_values"], other.example.mllm_media["pixel_values"]):
+            continue  # too little could be said
+        told += 1
+        text = model.mllm.tokenizer.decode(item.example.input_ids)
+        assert not any(f" {word} " in text for word in (*COLOURS, "unnamed"))
+        assert (item.looks[:, 1] == -100).all() and (item.looks[:, 0] >= 0).all()
+        assert (item.cell_looks[:, 1] == -100).all() and (item.cell_looks[:, 0] >= 0).any()
+    assert told >= 4
 
 
 def test_exchanges_are_taken_apart(model):

@@ -49,6 +49,7 @@ class MixtureDataset(Dataset):
         # the engine sets it in the worker that reads (engine/sampler.py).
         self._epoch = 0
         self._skipped = torch.zeros(1, dtype=torch.int64).share_memory_()
+        self._moved = torch.zeros(len(mixture.sources), dtype=torch.int64).share_memory_()
 
     def __len__(self) -> int:
         """Examples in an epoch."""
@@ -76,17 +77,26 @@ class MixtureDataset(Dataset):
         for attempt in range(len(self)):
             # A place far from the bad one: bad records often lie side by side.
             other = (position + attempt * (len(self) // 2 + 1)) % len(self) if attempt else position
+            source, record, rng = self.mixture.locate(epoch, other)
             try:
-                return self._example(epoch, other)
+                example = self.encoder(self.mixture.sources[source].read(record, rng))
             except UserError as error:
                 if self.on_bad_sample == "stop":
                     raise
                 self._count(error)
+                continue
+            if attempt:
+                self._moved[self.mixture.locate(epoch, position)[0]] -= 1
+                self._moved[source] += 1
+            return example
         raise UserError(f"none of {len(self)} records can be read; see the messages above")
 
-    def _example(self, epoch: int, position: int) -> Example:
-        source, record, rng = self.mixture.locate(epoch, position)
-        return self.encoder(self.mixture.sources[source].read(record, rng))
+    def take_moved(self) -> list[int]:
+        """Visits that each source gained (or lost) to others by skipping, over all workers of this process, since the
+        last call."""
+        moved = self._moved.tolist()
+        self._moved -= torch.tensor(moved)
+        return moved
 
     def _count(self, error: UserError) -> None:
         self._skipped += 1

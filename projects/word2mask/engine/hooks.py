@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from mmengine.hooks import Hook
 
+from word2mask.data.dataset import MixtureDataset
 from word2mask.engine.distributed import barrier, gather_objects, rank_and_size
 from word2mask.engine.optimizer import autocast
 from word2mask.engine.sampler import isolated_random_state
@@ -95,6 +96,53 @@ class TrainLog(Hook):
                     self.tensorboard.add_scalar(f"val/{name}", float(value), iteration)
             runner.logger.info("validation at %d: %s", iteration, "  ".join(f"{k} {v:.4f}" for k, v in numbers.items()))
         self.clock = time.perf_counter()
+
+
+class LogVisits(Hook):
+    """How often each source of the mixture is seen: as planned when an epoch begins, and as it was when it ends.
+
+    Args:
+        dataset: what is trained on.
+    """
+
+    priority = "LOWEST"
+
+    def __init__(self, dataset: MixtureDataset):
+        self.dataset = dataset
+        self.epoch = 0
+
+    def before_train(self, runner: Any) -> None:
+        """Say what the epoch that goes on here holds."""
+        self.epoch = runner.train_loop.samples_seen // len(self.dataset)
+        self._plan(runner)
+
+    def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
+        """At the end of an epoch say what it was, and what the next one holds."""
+        epoch = runner.train_loop.samples_seen // len(self.dataset)
+        if epoch != self.epoch:
+            while self.epoch < epoch:
+                self._write(runner, "epoch %d showed", len(self.dataset))
+                self.epoch += 1
+            if runner.iter + 1 < runner.max_iters:
+                self._plan(runner)
+
+    def after_train(self, runner: Any) -> None:
+        """The same of an epoch that isn't whole."""
+        seen = runner.train_loop.samples_seen % len(self.dataset)
+        if seen:
+            self._write(runner, f"epoch %d, of which {seen} of {len(self.dataset)} were seen, showed", seen)
+
+    def _plan(self, runner: Any) -> None:
+        if rank_and_size()[0] == 0:
+            mixture = self.dataset.mixture
+            runner.logger.info("epoch %d holds\n%s", self.epoch, mixture.table(mixture.epoch_counts(self.epoch)))
+
+    def _write(self, runner: Any, text: str, stop: int) -> None:
+        moved = [sum(theirs) for theirs in zip(*gather_objects(self.dataset.take_moved()), strict=True)]
+        if rank_and_size()[0] == 0:
+            mixture = self.dataset.mixture
+            counts = [count + more for count, more in zip(mixture.epoch_counts(self.epoch, stop), moved, strict=True)]
+            runner.logger.info(f"{text}\n%s", self.epoch, mixture.table(counts))
 
 
 def progress_line(entry: dict[str, float], max_iters: int, width: int = 16) -> str:

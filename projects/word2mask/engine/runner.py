@@ -18,12 +18,13 @@ from mmengine.runner.base_loop import BaseLoop
 from torch import nn
 from torch.utils.data import DataLoader
 
+from word2mask.data.dataset import MixtureDataset
 from word2mask.engine import checkpoint as checkpoints
 from word2mask.engine.adapter import ModelAdapter, train_step
 from word2mask.engine.build import build
 from word2mask.engine.config import config_text
 from word2mask.engine.distributed import barrier, choose_device, gather_objects, rank_and_size, start_processes
-from word2mask.engine.hooks import SaveCheckpoint, TrainLog, Validate
+from word2mask.engine.hooks import LogVisits, SaveCheckpoint, TrainLog, Validate
 from word2mask.engine.inspection import parameter_table
 from word2mask.engine.interruption import Interrupted, Interruption
 from word2mask.engine.optimizer import set_precision
@@ -383,6 +384,8 @@ def train(settings: TrainSettings, folder: str | Path, resume: str | None = None
     saving = CheckpointSettings(**settings.checkpoint)
     log = TrainLog(LogSettings(**settings.log), folder)
     hooks: list[Any] = [log, SaveCheckpoint(saving.interval, saving.keep)]
+    if isinstance(loader.dataset.dataset, MixtureDataset) and not sampler.shuffle:
+        hooks.append(LogVisits(loader.dataset.dataset))
     if settings.validation is not None:
         validation = ValidationSettings(**settings.validation)
         if not make_strategy.validates:

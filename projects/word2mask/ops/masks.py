@@ -89,19 +89,30 @@ def polygons_to_mask(polygons: Iterable[Sequence[float]], height: int, width: in
         polygons: each a flat list ``[x0, y0, x1, y1, …]`` of three points or more, in pixels.
 
     Returns:
-        bool ``[H,W]``; overlapping parts count once.
+        bool ``[H,W]``; overlapping parts count once, and what lies outside of the picture is cut off.
 
     Raises:
-        ValueError: when a polygon has fewer than three points or an odd number of coordinates.
+        ValueError: when a polygon has fewer than three points or an odd number of coordinates, or reaches beyond the
+            picture by more than a tenth of its side: then it was drawn on another one.
     """
     usable = []
     for polygon in polygons:
         if len(polygon) < 6 or len(polygon) % 2:
             raise ValueError(f"expected a polygon [x0, y0, x1, y1, x2, y2, …], got {len(polygon)} numbers")
-        usable.append([float(value) for value in polygon])
+        points = np.asarray(polygon, dtype=np.float64).reshape(-1, 2)
+        _check_within(points, height, width)
+        usable.append(points.reshape(-1).tolist())
     if not usable:
         return np.zeros((height, width), dtype=bool)
     return coco.decode(coco.merge(coco.frPyObjects(usable, height, width))).astype(bool)
+
+
+def _check_within(points: np.ndarray, height: int, width: int) -> None:
+    """Raise ValueError when points ``[x, y]`` lie beyond the picture by more than a tenth of its side."""
+    is_far = np.maximum(-points, points - [width, height]) > np.array([width, height]) * 0.1
+    wrong = (is_far | ~np.isfinite(points)).any(axis=1)
+    if wrong.any():
+        raise ValueError(f"an outline reaches to {points[wrong][0].tolist()}, outside of a picture {width} × {height}")
 
 
 def segmentation_to_mask(segmentation: Any, height: int, width: int) -> np.ndarray:
@@ -167,12 +178,17 @@ def contours_to_mask(contours: Iterable[Sequence[Sequence[float]]], height: int,
 
     Returns:
         bool ``[H,W]``.
+
+    Raises:
+        ValueError: when an outline isn't a list of points, or was drawn on another picture
+            (:func:`polygons_to_mask`).
     """
     canvas = np.zeros((height, width), dtype=np.uint8)
     for contour in contours:
         points = np.asarray(contour, dtype=np.float64)
         if points.ndim != 2 or points.shape[0] == 0 or points.shape[1] != 2:
             raise ValueError(f"expected an outline [[x, y], …], got an array of shape {list(points.shape)}")
+        _check_within(points, height, width)
         # Truncated, as LISA's reader of ReasonSeg does.
         outline = points.astype(np.int32).reshape(1, -1, 2)
         cv2.polylines(canvas, [outline], True, (1,), 1)

@@ -7,6 +7,7 @@ import pytest
 
 from word2mask.data.sources.grounded_caption import GroundedCaption
 from word2mask.errors import UserError
+from word2mask.ops.masks import encode_rle
 from word2mask.text.answers import parse_answer
 
 
@@ -40,3 +41,36 @@ def test_wrong_input_is_refused_in_one_sentence(tmp_path):
         source.read(0, np.random.default_rng(0))
     with pytest.raises(UserError, match=r"captions\[1\]: .*run lengths"):
         source.read(1, np.random.default_rng(0))
+
+
+def rewrite(folder, change):
+    file = folder / "captions.json"
+    records = json.loads(file.read_text())
+    change(records)
+    file.write_text(json.dumps(records))
+    return GroundedCaption(file, folder / "images")
+
+
+def test_quotation_marks_around_a_caption_dont_count(tmp_path):
+    GroundedCaption.fixture(tmp_path)
+    source = rewrite(tmp_path, lambda records: records[0].update(caption='"A red box is left of a blue box."'))
+    text = source.read(0, np.random.default_rng(0)).turns[1].text
+    assert text == "<p> A red box </p> [SEG] is left of <p> a blue box </p> [SEG]."
+
+
+def test_phrases_without_a_mask_stay_as_words(tmp_path):
+    GroundedCaption.fixture(tmp_path)
+
+    def change(records):
+        records[0]["groundings"]["A red box"]["rle_masks"] = []
+        records[1]["groundings"] = {}
+
+    source = rewrite(tmp_path, change)
+    assert len(source) == 1
+    sample = source.read(0, np.random.default_rng(0))
+    assert sample.turns[1].text == "A red box is left of <p> a blue box </p> [SEG]." and len(sample.masks) == 1
+    empty = encode_rle(np.zeros((48, 64), dtype=bool))
+    source = rewrite(tmp_path, lambda records: records[0]["groundings"]["a blue box"].update(rle_masks=[empty]))
+    # "box", which lies within it, isn't asked either: what overlaps is one phrase.
+    with pytest.raises(UserError, match=r"captions\[0\]: .*the masks of all its phrases are empty"):
+        source.read(0, np.random.default_rng(0))

@@ -62,3 +62,11 @@ def test_wrong_input_is_refused_in_one_sentence(tmp_path):
     (tmp_path / "chat.json").write_text("[{")
     with pytest.raises(UserError, match="not JSON, or cut short"):
         LLaVA(tmp_path / "chat.json", tmp_path / "images")
+
+
+def test_sizes_tell_text_alone_from_pictures(tmp_path):
+    # 31 characters with the picture's placeholder, 4, 25, 4; and 10, 6.
+    assert LLaVA.fixture(tmp_path).sizes().tolist() == [[1, 64], [0, 16]]
+    # A damaged record is for its reader to name.
+    source = rewrite(tmp_path, lambda records: records[0].pop("conversations"))
+    assert source.sizes().tolist() == [[1, 0], [0, 16]]

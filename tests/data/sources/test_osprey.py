@@ -85,3 +85,40 @@ def test_no_angle_bracket_stays(tmp_path):
     file.write_text(json.dumps(records))
     sample = Osprey(file, tmp_path / "images").read(0, np.random.default_rng(0))
     assert sample.turns[1].text == "region1, region2 are pboxes/p."
+
+
+def test_every_file_of_the_published_set(tmp_path):
+    Osprey.fixture(tmp_path)
+    common = {"file_name": "one.jpg", "height": 48, "width": 64}
+    region = {"segmentation": {"size": [48, 64], "counts": [0, 48, 3024]}, "bbox": [0, 0, 1, 48], "area": 48}
+
+    def read(record, **options):
+        (tmp_path / "file.json").write_text(json.dumps([common | {"annotation": [region, region]} | record]))
+        return Osprey(tmp_path / "file.json", tmp_path / "images", **options).read(0, np.random.default_rng(0))
+
+    def talk(*texts):
+        return {"conversations": [{"from": ("human", "gpt")[i % 2], "value": text} for i, text in enumerate(texts)]}
+
+    # osprey_conversation, osprey_part_level
+    sample = read(talk("What is <region1>?", "<region1> is red.", "And <region2>?", "Blue."))
+    assert [turn.text for turn in sample.turns] == ["What is region1?", "region1 is red.", "And region2?", "Blue."]
+    assert sample.regions.sum(axis=(1, 2)).tolist() == [48, 48] and sample.masks is None
+    # osprey_short_form
+    sample = read(talk("What colour is <region1>?", "Red."), short_answers=True)
+    assert sample.turns[0].text == "What colour is region1? Answer the question using a single word or phrase."
+    # osprey_lvis_positive_negative
+    sample = read(talk("Is the object <region2> a ball?", "No, it is a box."))
+    assert sample.turns[0].text == "Is the object region2 a ball?"
+    # osprey_detail_description: one text a region, each with its mark
+    for key in ("description", "descriptions"):
+        sample = read({key: ["<region1>: A red box: it is small.", "<region2>: A blue box."]})
+        assert [turn.text for turn in sample.turns[1::2]] == ["A red box: it is small.", "A blue box."]
+
+
+def test_a_question_without_an_answer_alone_is_left_out(tmp_path):
+    Osprey.fixture(tmp_path)
+    file = tmp_path / "regions.json"
+    records = json.loads(file.read_text())
+    records[0]["conversations"] = records[0]["conversations"][:1]
+    file.write_text(json.dumps(records))
+    assert len(Osprey(file, tmp_path / "images")) == 1

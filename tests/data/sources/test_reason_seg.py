@@ -91,3 +91,9 @@ def test_windows_text_is_read(tmp_path):
     file = tmp_path / "train" / "two.json"
     file.write_bytes(file.read_text().replace("red box", "red caf\u00e9").encode("cp1252"))
     assert "red caf\u00e9" in source.read(1, np.random.default_rng(0)).turns[0].text
+
+
+def test_an_outline_of_another_picture_is_refused(tmp_path):
+    ReasonSeg.fixture(tmp_path)
+    with pytest.raises(UserError, match=r"\[two\]: the record in .* outline reaches to \[90.0, 0.0\], outside of"):
+        write_shapes(tmp_path, [square("target", 90, 0, 10)])

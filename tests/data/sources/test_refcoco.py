@@ -117,3 +117,41 @@ def test_a_picture_of_another_size_than_annotated(tmp_path):
     (tmp_path / "instances.json").write_text(json.dumps(content))
     with pytest.raises(UserError, match=r"is for a picture of \[48, 66\] .*one.jpg is \[48, 64\]"):
         RefCOCO(tmp_path, name=source.name).read(0, np.random.default_rng(0))
+
+
+def test_other_splits_of_the_same_references(tmp_path):
+    RefCOCO.fixture(tmp_path)
+    refs = pickle.loads((tmp_path / "refs(unc).p").read_bytes())
+    for split_by, split in (("umd", "test"), ("google", "val")):
+        (tmp_path / f"refs({split_by}).p").write_bytes(pickle.dumps([refs[1] | {"split": split}, refs[2]]))
+        source = RefCOCO(tmp_path, split, split_by, per_expression=True)
+        assert [source.read(i).extra["expression"] for i in range(len(source))] == ["blue box"]
+
+
+def test_outlines_outside_of_the_picture(tmp_path):
+    RefCOCO.fixture(tmp_path)
+    file = tmp_path / "instances.json"
+    content = json.loads(file.read_text())
+
+    def read(polygon, **options):
+        content["annotations"][0]["segmentation"] = [polygon]
+        file.write_text(json.dumps(content))
+        return RefCOCO(tmp_path, **options).read(0, np.random.default_rng(0))
+
+    # A little beyond the edge is cut off, far away is another picture's.
+    assert read([60, 0, 66, 0, 66, 10, 60, 10]).masks.sum() == 400 + 40
+    with pytest.raises(UserError, match=r"\[1\]: the record in .* outline reaches to \[72.0, 0.0\], outside of"):
+        read([60, 0, 72, 0, 72, 10])
+    nothing = [64.5, 0, 66, 0, 66, 10]
+    with pytest.raises(UserError, match=r"\[1\]: the record in .*: object \d of 2 has no pixel within .*one.jpg"):
+        read(nothing)
+    # A benchmark scores what there is.
+    assert not read(nothing, per_expression=True).masks.any()
+
+
+def test_a_damaged_picture_is_named(tmp_path):
+    source = RefCOCO.fixture(tmp_path / "refcoco")
+    picture = tmp_path / "refcoco" / "coco2014" / "train2014" / "two.jpg"
+    picture.write_bytes(picture.read_bytes()[:-60])
+    with pytest.raises(UserError, match=r"refcoco\[2\]: .*two.jpg: the picture is damaged or cut short"):
+        source.read(1, np.random.default_rng(0))

@@ -44,6 +44,8 @@ STANDING_GROUPS = ("all", "shape", "colour", "texture")
 NUM_STANDINGS = 2 * len(STANDING_AXES) * len(STANDING_GROUPS)
 #: Least difference of two centres in pixels, and least ratio of two areas, that decides which is lower.
 STANDING_MARGIN, STANDING_RATIO = 4.0, 1.2
+#: Stands for the word of a colour that has none.
+UNNAMED = "unnamed"
 #: Least distance in RGB of an unnamed colour from the colour that is never paired with the object's shape, and from
 #: the background.
 UNNAMED_DISTANCE, BACKGROUND_DISTANCE = 90.0, 60.0
@@ -130,7 +132,7 @@ def with_unnamed_colours(scene: Scene, rng: np.random.Generator) -> Scene:
                 break
         shade = rgb * 0.62 if rgb.max() > 60 else rgb + 66
         colours = {"rgb": tuple(map(float, rgb)), "shade": tuple(map(float, shade))}
-        things.append(replace(thing, colour="unnamed", **colours))
+        things.append(replace(thing, colour=UNNAMED, **colours))
     return replace(scene, objects=tuple(things))
 
 

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
+
 from word2mask.data.annotations import load_json, require_folder
 from word2mask.data.sources.interface import Source, record
 from word2mask.errors import UserError
@@ -44,7 +46,7 @@ class AnnotatedMedia(Source):
         self._folders = [require_folder(Path(folder), f"the {self.media} of {self._file.name}") for folder in folders]
         self.name = name or self._file.stem
         self.per_expression = per_expression
-        self._records: list[Any] = load_json(self._file, list)
+        self._records: list[Any] = self._load()
         self._positions: Sequence[int] = self._usable_positions()
         self._questions: list[tuple[int, int | None]] = []
         if per_expression:
@@ -55,6 +57,25 @@ class AnnotatedMedia(Source):
 
     def __len__(self) -> int:
         return len(self._questions if self.per_expression else self._positions)
+
+    def sizes(self) -> np.ndarray:
+        sizes = super().sizes()
+        if self.per_expression:
+            return sizes
+        for index, position in enumerate(self._positions):
+            try:
+                sizes[index] = self._size(self._records[position])
+            except (KeyError, TypeError, AttributeError):
+                continue  # Who reads the record says what is wrong with it.
+        return sizes
+
+    def _size(self, entry: Any) -> tuple[int, int]:
+        """Frames and characters of a record."""
+        return self.frames_per_sample, sum(len(message["value"]) for message in entry.get("conversations", ()))
+
+    def _load(self) -> list[Any]:
+        """The records of the file."""
+        return load_json(self._file, list)
 
     def _usable_positions(self) -> Sequence[int]:
         """Which records of the file there are."""

@@ -6,7 +6,8 @@ On disk::
                                 {phrase: {token_positives: [start, end], rle_masks: […]}}
     <image_folder>/<file_name>
 
-https://github.com/mbzuai-oryx/groundingLMM
+``GranDf_HA_GCG_*.json`` and ``OpenPsgGCG_*.json`` of https://github.com/mbzuai-oryx/groundingLMM (e74865f,
+``GranDf_gcg_ds.py``). Positions count in the caption without quotation marks around it.
 """
 
 from __future__ import annotations
@@ -15,65 +16,31 @@ import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from word2mask.data.fixtures import write_picture
-from word2mask.data.media import open_image
-from word2mask.data.sources.annotated_media import AnnotatedPictures
-from word2mask.data.sources.interface import drawing, record, stack_masks
-from word2mask.ops.masks import box_to_mask, encode_rle, segmentation_to_mask, union
-from word2mask.text.questions import grounded_caption_question
-from word2mask.text.special_tokens import PHRASE_END, PHRASE_START, SEG
-from word2mask.types import Sample, Turn
+from word2mask.data.sources.captioned_pictures import CaptionedPictures, Phrase, check_span, plain_caption
+from word2mask.ops.masks import box_to_mask, encode_rle
 
 
-class GroundedCaption(AnnotatedPictures):
-    """A picture a record: its caption with one ``[SEG]`` after every phrase, which stands for all masks of the phrase.
+class GroundedCaption(CaptionedPictures):
+    """A picture a record: see :class:`~word2mask.data.sources.captioned_pictures.CaptionedPictures`."""
 
-    Phrases go in the order of the caption. Where two overlap, the one that begins first stays (the longer one,
-    if they begin together). ``per_expression``: the same in fixed wording; ``extra`` holds besides ``caption``,
-    ``phrases`` (one per mask) and ``file_name``, and ``expression`` is empty.
-    """
-
-    tasks = ("grounded_caption",)
     id_key = "image_id"
 
-    def read(self, index: int, rng: np.random.Generator | None = None) -> Sample:
-        rng = drawing(rng, self.per_expression)
-        entry, _, record_id = self._locate(index)
-        with record(self.name, record_id, self._file):
-            caption = entry["caption"]
-            media = open_image(self._media_path(entry["file_name"]))
-            height, width = media.frames.shape[1:3]
-            spans = _spans(entry["groundings"], len(caption))
-            masks = [
-                union((segmentation_to_mask(rle, height, width) for rle in grounding["rle_masks"]), height, width)
-                for _, _, grounding in spans
-            ]
-            answer, end = "", 0
-            for start, stop, _ in spans:
-                answer += f"{caption[end:start]}{PHRASE_START} {caption[start:stop].strip()} {PHRASE_END} {SEG}"
-                end = stop
-            answer += caption[end:]
-            extra = {
-                "expression": "",
-                "kind": entry.get("kind", ""),
-                "caption": caption,
-                "phrases": [caption[start:stop].strip() for start, stop, _ in spans],
-                "file_name": entry["file_name"],
-            }
-            return Sample(
-                source=self.name,
-                id=record_id,
-                task="grounded_caption",
-                turns=(Turn("user", grounded_caption_question(rng)), Turn("assistant", answer)),
-                media=media,
-                masks=stack_masks(masks, (height, width), media.name) if masks else None,
-                extra=extra if self.per_expression else {},
-            )
+    def _caption(self, entry: Any) -> str:
+        return plain_caption(entry["caption"])
 
-    def _count_questions(self, entry: Any) -> None:
-        return None
+    def _phrases(self, entry: Any) -> list[Phrase]:
+        length, phrases = len(self._caption(entry)), []
+        for text, grounding in entry["groundings"].items():
+            positions = grounding["token_positives"]
+            if positions and isinstance(positions[0], list):
+                positions = positions[0]
+            start, stop = (int(position) for position in positions)
+            # A closing quotation mark may have belonged to the last phrase.
+            stop = min(stop, length) if stop <= len(entry["caption"]) else stop
+            if grounding["rle_masks"]:
+                phrases.append(Phrase(*check_span(text, start, stop, length), tuple(grounding["rle_masks"])))
+        return phrases
 
     @classmethod
     def fixture(cls, folder: Path, **options: object) -> GroundedCaption:
@@ -100,25 +67,3 @@ class GroundedCaption(AnnotatedPictures):
         ]
         (folder / "captions.json").write_text(json.dumps(records))
         return cls(folder / "captions.json", folder / "images", **options)
-
-
-def _spans(groundings: dict[str, dict[str, Any]], length: int) -> list[tuple[int, int, dict[str, Any]]]:
-    """``(start, end, grounding)`` of every phrase that doesn't overlap one before it, in the order of the caption.
-
-    Raises:
-        ValueError: when a phrase isn't within the caption.
-    """
-    spans = []
-    for phrase, grounding in groundings.items():
-        positions = grounding["token_positives"]
-        if positions and isinstance(positions[0], list):
-            positions = positions[0]
-        start, stop = (int(position) for position in positions)
-        if not 0 <= start < stop <= length:
-            raise ValueError(f"phrase '{phrase}' at {[start, stop]} of a caption of {length} characters")
-        spans.append((start, stop, grounding))
-    kept: list[tuple[int, int, dict[str, Any]]] = []
-    for span in sorted(spans, key=lambda item: (item[0], -item[1])):
-        if not kept or span[0] >= kept[-1][1]:
-            kept.append(span)
-    return kept

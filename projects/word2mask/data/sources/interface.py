@@ -33,6 +33,8 @@ class Source(ABC):
     tasks: ClassVar[tuple[str, ...]]
     #: What to call it in messages and tables.
     name: str
+    #: Frames of a training sample.
+    frames_per_sample: int = 1
 
     @abstractmethod
     def __len__(self) -> int:
@@ -45,6 +47,16 @@ class Source(ABC):
         Raises:
             UserError: naming ``source[id]``, the file, what was got and what was expected.
         """
+
+    def sizes(self) -> np.ndarray:
+        """How much work each record is, roughly and without reading media: for putting like beside like.
+
+        Returns:
+            int32 ``[len,2]``: frames (0 for text alone), and characters of text where the records differ in it.
+        """
+        sizes = np.zeros((len(self), 2), dtype=np.int32)
+        sizes[:, 0] = self.frames_per_sample
+        return sizes
 
     @classmethod
     @abstractmethod
@@ -93,17 +105,22 @@ def check_split(name: str, split: str, found: Sequence[str], file: Path | str) -
         )
 
 
-def stack_masks(masks: Sequence[np.ndarray], size: tuple[int, int], file: Path | str) -> np.ndarray:
+def stack_masks(
+    masks: Sequence[np.ndarray], size: tuple[int, int], file: Path | str, may_be_empty: bool = False
+) -> np.ndarray:
     """Masks of one picture, bool ``[H,W]`` each, as bool ``[N,1,H,W]``.
 
     Raises:
-        ValueError: when a mask isn't as large as the picture itself, which ``size`` gives as ``(H, W)``.
+        ValueError: when a mask isn't as large as the picture itself, which ``size`` gives as ``(H, W)``; or when it is
+            empty and may not be: a benchmark keeps such an object, training has nothing to learn from it.
     """
-    for mask in masks:
+    for number, mask in enumerate(masks, start=1):
         if mask.shape != size:
             raise ValueError(
                 f"the annotation is for a picture of {list(mask.shape)} (height, width), {file} is {list(size)}"
             )
+        if not (may_be_empty or mask.any()):
+            raise ValueError(f"object {number} of {len(masks)} has no pixel within {file}")
     return np.stack(masks)[:, None]
 
 

@@ -42,6 +42,9 @@ class LLaVA(AnnotatedPictures):
             media = open_image(self._media_path(entry["image"])) if entry.get("image") else None
             return Sample(self.name, record_id, "chat", turns, media, extra=extra)
 
+    def _size(self, entry: Any) -> tuple[int, int]:
+        return int(bool(entry.get("image"))), super()._size(entry)[1]
+
     def _count_questions(self, entry: Any) -> int:
         return count_questions(entry)
 
@@ -75,7 +78,7 @@ def turns_of(entry: dict[str, Any], question: int | None = None) -> tuple[tuple[
         ValueError: when human and gpt don't take turns, or an answer is missing.
     """
     messages = list(entry["conversations"])
-    if messages and _ROLES.get(messages[0]["from"]) == "assistant":
+    while messages and _ROLES.get(messages[0]["from"]) == "assistant":
         # A few published records begin with an answer to nothing.
         messages = messages[1:]
     turns = tuple(Turn(_ROLES[message["from"]], strip_placeholders(message["value"])) for message in messages)

@@ -5,7 +5,9 @@ On disk::
     <annotations>.json          [{file_name, height, width, annotation: [{segmentation}], conversations | description}]
     <image_folder>/<file_name>
 
-``description`` is a text, or a list with one text per region. https://github.com/CircleRadon/Osprey
+``description`` (or ``descriptions``) is a text, or a list with one text per region, ``"<region1>: A red box."``. The
+fields of the five files are those that ``osprey/datasets/osprey_724k.py`` of https://github.com/CircleRadon/Osprey
+(deb0e57) and ``sa2va_data_06_vp.py`` of bytedance/Sa2VA (9832e1a) read.
 """
 
 from __future__ import annotations
@@ -32,8 +34,8 @@ class Osprey(AnnotatedPictures):
     """A picture with its regions a record; each is a visual prompt, named ``region1``, ``region2`` … in the text.
 
     Reads all files of Osprey-724K: ``osprey_conversation``, ``osprey_detail_description``, ``osprey_short_form``,
-    ``osprey_part_level`` and ``osprey_lvis_positive_negative``. A record with an empty conversation is left out, as
-    the authors do.
+    ``osprey_part_level`` and ``osprey_lvis_positive_negative``. A record without a question and its answer is left
+    out, as the authors do.
 
     ``per_expression``: a question with its answer a record, without the turns before it but with all the regions;
     ``extra`` holds besides ``answer``.
@@ -43,7 +45,8 @@ class Osprey(AnnotatedPictures):
         image_folder: where the pictures lie; one folder, or several that are looked through in order.
         per_expression: the view for evaluation.
         name: what to call it; the file's name without.
-        short_answers: every question also asks for a word or phrase, as published for ``osprey_short_form``.
+        short_answers: every question also asks for a word or phrase, as published for ``osprey_short_form`` (Osprey's
+            authors ask so in ``osprey_part_level`` too, Sa2VA's don't).
 
     Raises:
         UserError: when the file or a folder is missing or damaged.
@@ -93,7 +96,7 @@ class Osprey(AnnotatedPictures):
         return [
             position
             for position, entry in enumerate(self._records)
-            if not (isinstance(entry, dict) and entry.get("conversations", True) == [])
+            if not (isinstance(entry, dict) and _has_no_answer(entry.get("conversations")))
         ]
 
     def _count_questions(self, entry: Any) -> int:
@@ -128,16 +131,20 @@ def _conversation(entry: dict[str, Any], rng: np.random.Generator) -> tuple[Turn
     """The record's own conversation, or a question with each description."""
     if "conversations" in entry:
         return tuple(Turn(turn.role, _unmark(turn.text)) for turn in turns_of(entry)[0])
-    descriptions = entry["description"]
+    descriptions = entry["description"] if "description" in entry else entry["descriptions"]
     if isinstance(descriptions, str):
         descriptions = [descriptions]
     if not 0 < len(descriptions) <= len(entry["annotation"]):
         raise ValueError(f"{len(descriptions)} descriptions for {len(entry['annotation'])} regions")
     turns: list[Turn] = []
     for number, description in enumerate(descriptions, start=1):
-        text = re.sub(rf"^<?region{number}>?\s*:\s*", "", description.strip())
+        text = re.sub(r"^(<[^>]*>|region\s?\d+)\s*:\s*", "", description.strip())
         turns += [Turn("user", region_question(f"region{number}", rng)), Turn("assistant", _unmark(text))]
     return tuple(turns)
+
+
+def _has_no_answer(conversation: Any) -> bool:
+    return isinstance(conversation, list) and len(conversation) < 2
 
 
 def _unmark(text: str) -> str:

@@ -110,6 +110,12 @@ class OwnData(Source):
     def __len__(self) -> int:
         return len(self._questions if self.per_expression else self._records)
 
+    def sizes(self) -> np.ndarray:
+        sizes = super().sizes()
+        if not self.per_expression:
+            sizes[:, 0] = [self.frames_per_sample if "video" in entry else 1 for entry in self._records]
+        return sizes
+
     def read(self, index: int, rng: np.random.Generator | None = None) -> Sample:
         rng = drawing(rng, self.per_expression)
         position, number = self._questions[index] if self.per_expression else (index, None)

@@ -95,7 +95,7 @@ class ReasonSeg(Source):
                 task="reason",
                 turns=turns,
                 media=media,
-                masks=stack_masks(masks, size, media.name),
+                masks=stack_masks(masks, size, media.name, self.per_expression),
                 void=void[None] if void.any() else None,
                 extra=extra if self.per_expression else {},
             )

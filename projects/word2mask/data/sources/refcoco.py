@@ -67,9 +67,9 @@ class RefCOCO(ReferringImages):
     def fixture(cls, folder: Path, **options: object) -> RefCOCO:
         write_fixture_pictures(folder)
         refs = [
-            _fixture_ref(1, 11, 1, ["the red box", "Red thing on the left."]),
-            _fixture_ref(2, 12, 1, ["blue box"]),
-            _fixture_ref(3, 21, 2, ["green box"]),
+            fixture_ref(1, 11, 1, ["the red box", "Red thing on the left."]),
+            fixture_ref(2, 12, 1, ["blue box"]),
+            fixture_ref(3, 21, 2, ["green box"]),
         ]
         (folder / "refs(unc).p").write_bytes(pickle.dumps(refs, protocol=2))
         return cls(folder, **options)
@@ -95,11 +95,12 @@ def write_fixture_pictures(folder: Path) -> None:
     (folder / "instances.json").write_text(json.dumps({"images": images, "annotations": annotations}))
 
 
-def _fixture_ref(ref_id: int, ann_id: int, image_id: int, sentences: list[str]) -> dict[str, Any]:
+def fixture_ref(ref_id: int, ann_id: int, image_id: int, sentences: list[str], split: str = "train") -> dict[str, Any]:
+    """A reference as the pickles hold it."""
     return {
         "ref_id": ref_id,
         "ann_id": ann_id,
         "image_id": image_id,
-        "split": "train",
+        "split": split,
         "sentences": [{"sent_id": ref_id * 10 + i, "sent": text, "raw": text} for i, text in enumerate(sentences)],
     }

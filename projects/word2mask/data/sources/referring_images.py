@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from abc import abstractmethod
 from pathlib import Path
 from typing import Any, ClassVar
@@ -13,6 +14,9 @@ from word2mask.data.media import open_image
 from word2mask.data.sources.interface import Source, check_split, draw, drawing, record, stack_masks
 from word2mask.types import Sample, Turn
 
+#: Of a question and its answer, roughly.
+CHARACTERS_PER_EXPRESSION = 80
+
 
 class ReferringImages(Source):
     """A picture a record; up to ``expressions_per_sample`` of its references as turns of one conversation.
@@ -23,8 +27,9 @@ class ReferringImages(Source):
     Args:
         folder: where ``instances.json`` lies.
         split: ``train``, ``val``, ``testA``, ``testB`` or ``test``: those that the file has.
-        split_by: whose splits: ``unc``, or ``umd`` and ``google`` for refcocog.
-        image_folder: where the pictures lie; ``<folder>/coco2014/train2014`` without.
+        split_by: whose splits, as its file's name says: ``unc`` and ``google``, ``umd`` and ``google`` for refcocog,
+            ``unc`` and ``berkeley`` for refclef.
+        image_folder: where the pictures lie; :attr:`pictures` without.
         expressions_per_sample: most turns of a training sample.
         per_expression: the view for evaluation.
         name: what to call it; the folder's name without.
@@ -35,6 +40,8 @@ class ReferringImages(Source):
 
     #: The file of references, by whose splits they are.
     references: ClassVar[str]
+    #: Where the pictures lie, from ``folder``, and which they are.
+    pictures: ClassVar[tuple[str, str]] = ("coco2014/train2014", "the pictures of COCO train2014")
 
     def __init__(
         self,
@@ -52,12 +59,12 @@ class ReferringImages(Source):
         self.expressions_per_sample = expressions_per_sample
         self._instances = CocoInstances(folder / "instances.json")
         self._file = folder / self.references.format(split_by)
-        self._image_folder = require_folder(
-            Path(image_folder) if image_folder else folder / "coco2014" / "train2014", "the pictures of COCO train2014"
-        )
+        below, which = self.pictures
+        self._image_folder = require_folder(Path(image_folder or os.path.normpath(folder / below)), which)
         refs = self._load()
-        check_split(self.name, split, sorted({str(ref.get("split")) for ref in refs}), self._file)
-        self._refs = [ref for ref in refs if ref["split"] == split]
+        self._refs = [ref for ref in refs if self._is_in(split, str(ref.get("split")))]
+        if not self._refs:
+            check_split(self.name, split, sorted({str(ref.get("split")) for ref in refs}), self._file)
         by_image: dict[Any, list[int]] = {}
         for position, ref in enumerate(self._refs):
             by_image.setdefault(ref["image_id"], []).append(position)
@@ -94,9 +101,21 @@ class ReferringImages(Source):
                 task=self.tasks[0],
                 turns=tuple(turns),
                 media=media,
-                masks=stack_masks(masks, media.frames.shape[1:3], media.name) if masks else None,
+                masks=stack_masks(masks, media.frames.shape[1:3], media.name, self.per_expression) if masks else None,
                 extra=self._describe(*chosen[0]) if self.per_expression else {},
             )
+
+    def sizes(self) -> np.ndarray:
+        sizes = super().sizes()
+        if not self.per_expression:
+            turns = [min(len(refs), self.expressions_per_sample) for refs in self._images]
+            sizes[:, 1] = np.asarray(turns) * CHARACTERS_PER_EXPRESSION
+        return sizes
+
+    @staticmethod
+    def _is_in(split: str, of_reference: str) -> bool:
+        """Whether a reference of a split belongs to the split that is asked for."""
+        return of_reference == split
 
     @abstractmethod
     def _load(self) -> list[dict]:

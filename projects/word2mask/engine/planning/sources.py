@@ -69,9 +69,10 @@ def list_sources(dataset: Mapping[str, Any], model: nn.Module | None) -> list[So
         found.append((len(rows), source, repeat))
         rows.append(SourceRow(source.name, repeat, records=len(source)))
     if found:
-        counted = Mixture([(source, repeat) for _, source, repeat in found])
-        for (place, _, _), visits in zip(found, counted.counts, strict=True):
-            rows[place] = replace(rows[place], visits=visits, share=visits / len(counted))
+        others = {key: value for key, value in mixture.items() if key not in ("type", "sources", "group")}
+        counted = Mixture([(source, repeat) for _, source, repeat in found], **others)
+        for (place, _, _), repeat, visits in zip(found, counted.repeats, counted.epoch_counts(0), strict=True):
+            rows[place] = replace(rows[place], repeat=repeat, visits=visits, share=visits / len(counted))
     return rows
 
 
