@@ -10,8 +10,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from word2mask.data.annotations import load_json, require_folder
+from word2mask.data.media import MissingMedia
 from word2mask.data.sources.interface import Source, record
-from word2mask.errors import UserError
 
 
 class AnnotatedMedia(Source):
@@ -104,7 +104,7 @@ class AnnotatedMedia(Source):
         places = [folder / name for name in file_names for folder in self._folders]
         found = next((place for place in places if place.exists()), None)
         if found is None and len(self._folders) > 1:
-            raise UserError(f"{file_names[0]} lies in none of {', '.join(map(str, self._folders))}")
+            raise MissingMedia(f"{file_names[0]} lies in none of {', '.join(map(str, self._folders))}")
         # Of one folder, whoever opens the file says best what is wrong.
         return found or places[0]
 
