@@ -27,6 +27,7 @@ from tqdm import tqdm  # noqa: E402
 
 from word2mask.apps.report.data_page import build_page  # noqa: E402
 from word2mask.apps.report.data_tables import tables  # noqa: E402
+from word2mask.apps.report.files import write_whole  # noqa: E402
 from word2mask.data.checking.findings import finding, to_json_lines  # noqa: E402
 from word2mask.data.checking.reading import check_records  # noqa: E402
 from word2mask.data.checking.survey import survey  # noqa: E402
@@ -102,24 +103,13 @@ def run(arguments: argparse.Namespace) -> int:
         seconds=time.monotonic() - start,
     )
     page = build_page(found, opened.parts, str(arguments.config), arguments.max_pictures)
-    write(out / "findings.jsonl", to_json_lines(found.findings))
-    write(out / "report.html", page)
+    write_whole(out / "findings.jsonl", to_json_lines(found.findings))
+    write_whole(out / "report.html", page)
     console = Console(width=None if sys.stdout.isatty() else 150)
     console.print(tables(found))
     for path in (out / "report.html", out / "findings.jsonl"):
         console.print(str(path), markup=False, highlight=False, soft_wrap=True)
     return 1 if found.count("error") else 0
-
-
-def write(path: Path, text: str) -> None:
-    """Writes a file under its name only when complete."""
-    partial = path.with_name(f"{path.name}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(path)
-    except OSError as error:
-        raise UserError(f"{path} can't be written: {error.strerror}; give another --out") from error
 
 
 def main() -> int:

@@ -17,6 +17,7 @@ from pathlib import Path
 REPOSITORY = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPOSITORY / "projects"))
 
+from word2mask.apps.report.files import write_whole  # noqa: E402
 from word2mask.apps.report.page import Run, build_page, score_table  # noqa: E402
 from word2mask.errors import UserError  # noqa: E402
 
@@ -51,21 +52,10 @@ def run(arguments: argparse.Namespace) -> None:
     out, table = arguments.out.absolute(), arguments.json and arguments.json.absolute()
     os.chdir(arguments.root)
     page = build_page(runs, arguments.samples, arguments.seed)
-    write(out, page)
+    write_whole(out, page)
     if table:
-        write(table, json.dumps(score_table(runs), indent=1, ensure_ascii=False) + "\n")
+        write_whole(table, json.dumps(score_table(runs), indent=1, ensure_ascii=False) + "\n")
     sys.stdout.write(f"{arguments.out} ({len(page) / 1e6:.1f} MB)\n")
-
-
-def write(path: Path, text: str) -> None:
-    """Writes a file under its name only when complete."""
-    partial = path.with_name(f"{path.name}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(path)
-    except OSError as error:
-        raise UserError(f"{path} can't be written: {error.strerror}; give another --out") from error
 
 
 def main() -> int:

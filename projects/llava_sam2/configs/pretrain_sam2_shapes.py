@@ -1,6 +1,6 @@
 """Pretrains the small SAM 2 of the embedded dataset: prompts and tracking on the shapes world, from random weights.
 
-Estimated at 40 minutes on one free CPU core; run in three legs so far.
+Estimated at 40 minutes on one free CPU core; run in four legs so far, the last on clips of 8 frames.
 Nothing is read from disk; ``tools/export_pretrained.py`` turns a checkpoint into
 ``pretrained/sam2_shapes/`` and measures it.
 """

@@ -4,4 +4,7 @@
 ``samples``   which samples are shown, read again from their benchmark
 ``page``      results and samples → HTML
 ``style``     the page's CSS
+``files``     a report on disk, whole or not at all
+
+``data_cards``, ``data_page`` and ``data_tables`` show a survey of data in the same style.
 """
