@@ -43,9 +43,9 @@ h1 em { font-style: normal; background: linear-gradient(92deg, var(--accent), va
 .tile:hover { transform: translateY(-2px); }
 .tile h3 { font-size: 1rem; font-weight: 640; }
 .tile h3 { min-height: 2.3em; } .tile small { color: var(--soft); font-size: .8rem; }
-.number { font-size: 2.5rem; font-weight: 740; letter-spacing: -.04em; line-height: 1; margin: 12px 0 10px;
+.number { font-size: 2.15rem; font-weight: 740; letter-spacing: -.04em; line-height: 1; margin: 12px 0 10px;
   font-variant-numeric: tabular-nums; white-space: nowrap; }
-.number span { font-size: .84rem; font-weight: 560; color: var(--soft); letter-spacing: 0; margin-left: 6px; }
+.number span { font-size: .74rem; font-weight: 560; color: var(--soft); letter-spacing: 0; margin-left: 4px; }
 .bar { height: 9px; border-radius: 6px; background: var(--quiet); position: relative; margin: 5px 0; }
 .bar > i { position: absolute; inset: 0 auto 0 0; border-radius: 6px;
   background: linear-gradient(90deg, var(--accent-2), var(--accent)); }
