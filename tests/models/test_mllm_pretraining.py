@@ -110,6 +110,16 @@ def test_nothing_is_said_of_colours_without_a_name(model):
     assert told >= 4
 
 
+def test_nothing_is_said_of_shapes_without_a_name(model):
+    items = [stream(model, unnamed_share=0.0, unnamed_shape_share=1.0)[i] for i in range(6)]
+    assert sum(bool((item.cell_looks[:, 0] == -100)[item.cell_looks[:, 1] >= 0].any()) for item in items) >= 4
+    for item in items:
+        assert "unnamed" not in model.mllm.tokenizer.decode(item.example.input_ids)
+        assert (item.looks[:, 1] >= 0).all()
+    loss = model(collate_base(items[:2], pad_id=0))
+    assert all(torch.isfinite(value) for value in loss.values())
+
+
 def test_exchanges_are_taken_apart(model):
     batch = collate_base([stream(model)[0], stream(model)[1]], pad_id=0)
     parts = split_exchanges(batch.batch, model.user_ids, model.media_end_id)

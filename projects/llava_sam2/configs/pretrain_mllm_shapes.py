@@ -6,11 +6,10 @@ Starts from a checkpoint of ``pretrain_vision_shapes.py``; nothing else is read 
     bash tools/dist.sh train projects/llava_sam2/configs/pretrain_mllm_shapes.py 2
 """
 
-from torch.optim import AdamW
-
 from word2mask.data.encode import Encoder
 from word2mask.data.shapes_world.base_stream import BaseStream, collate_base
 from word2mask.engine.build import Bind, Built
+from word2mask.engine.muon import MuonAdamW
 from word2mask.evaluation.base_mllm import BaseMLLMCheck
 from word2mask.mllms.internvl import InternVL, InternVLSettings
 from word2mask.models.mllm_pretraining import MLLMPretraining
@@ -42,12 +41,21 @@ model = dict(
     train_vision=False,
 )
 data = dict(
-    dataset=dict(type=BaseStream, encoder=_encoder, length=144000, block=32, video_every=6, unnamed_share=0.3),
+    dataset=dict(
+        type=BaseStream,
+        encoder=_encoder,
+        length=144000,
+        block=32,
+        video_every=4,
+        unnamed_share=0.25,
+        unnamed_shape_share=0.25,
+    ),
     collate=dict(type=Bind, function=collate_base, pad_id=0),
     batch_size=16,
     shuffle=False,
 )
-optimizer = dict(type=AdamW, lr=9e-4, betas=(0.9, 0.95), weight_decay=0.05)
+optimizer = dict(type=MuonAdamW, lr=1e-3, betas=(0.9, 0.95), weight_decay=0.05)
+parameter_groups = dict(matrices=["mllm.model.model.language_model.layers."])
 schedule = dict(max_iters=4500, warmup_ratio=0.02, final_ratio=0.02)
 checkpoint = dict(interval=250, keep=2)
 validation = dict(run=dict(type=BaseMLLMCheck, encoder=_encoder), interval=1000)

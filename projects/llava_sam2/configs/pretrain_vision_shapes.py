@@ -5,10 +5,9 @@ From random weights; nothing is read from disk but the tokenizer
 (``tools/train_tokenizer.py``). ``tools/train.py`` saves the tower; ``pretrain_mllm_shapes.py`` starts from it.
 """
 
-from torch.optim import AdamW
-
 from word2mask.data.shapes_world.vision_stream import VisionStream, stack
 from word2mask.engine.build import Built
+from word2mask.engine.muon import MuonAdamW
 from word2mask.mllms.internvl import InternVL, InternVLSettings
 from word2mask.models.vision_pretraining import VisionPretraining
 
@@ -28,12 +27,15 @@ data = dict(
         type=VisionStream,
         processor=dict(type=Built, path="model.mllm.processor"),
         length=128000,
+        unnamed_share=0.25,
+        unnamed_shape_share=0.2,
     ),
     collate=stack,
     batch_size=32,
     shuffle=False,
 )
-optimizer = dict(type=AdamW, lr=1.5e-3, betas=(0.9, 0.98), weight_decay=0.05)
+optimizer = dict(type=MuonAdamW, lr=1.5e-3, betas=(0.9, 0.98), weight_decay=0.05)
+parameter_groups = dict(matrices=["mllm.model.model.vision_tower.encoder.layer."])
 schedule = dict(max_iters=4000, warmup_ratio=0.025, final_ratio=0.01)
 checkpoint = dict(interval=500, keep=2)
 log = dict(interval=50)

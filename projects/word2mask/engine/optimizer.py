@@ -29,7 +29,8 @@ def parameter_groups(
         model: whose trainable parameters to sort.
         lr: the optimizer's learning rate.
         weight_decay: the optimizer's weight decay.
-        settings: factors by name prefix, and whether one-dimensional parameters (norms, biases) decay.
+        settings: factors by name prefix, whether one-dimensional parameters (norms, biases) decay, and which
+            prefixes name matrices.
 
     Returns:
         groups for a torch optimizer, in the order of first appearance.
@@ -41,20 +42,25 @@ def parameter_groups(
     if not named:
         raise UserError("the model has no trainable parameter; check its trainable plan")
     prefixes = sorted(settings.lr_multipliers, key=len, reverse=True)
-    groups: dict[tuple[float, float], dict[str, Any]] = {}
+    groups: dict[tuple[float, float, bool], dict[str, Any]] = {}
     used = set()
     for name, parameter in named:
         prefix = next((prefix for prefix in prefixes if name.startswith(prefix)), None)
-        used.add(prefix)
+        matrix = next((prefix for prefix in settings.matrices if name.startswith(prefix)), None)
+        used |= {("lr_multipliers", prefix), ("matrices", matrix)}
         factor = settings.lr_multipliers[prefix] if prefix is not None else 1.0
         decay = weight_decay if settings.decay_norms_and_biases or parameter.ndim > 1 else 0.0
-        group = groups.setdefault((factor, decay), {"params": [], "lr": lr * factor, "weight_decay": decay})
+        is_matrix = matrix is not None and parameter.ndim == 2
+        group = groups.setdefault((factor, decay, is_matrix), {"params": [], "lr": lr * factor, "weight_decay": decay})
+        if is_matrix:
+            group["is_matrix"] = True
         group["params"].append(parameter)
-    for prefix in prefixes:
-        if prefix not in used:
-            first_words = sorted({".".join(name.split(".")[:depth]) for name, _ in named for depth in (1, 2)})
-            near = suggest(prefix, first_words)
-            raise UserError(f"parameter_groups.lr_multipliers: no trainable parameter starts with {prefix!r}{near}")
+    for setting, given in (("lr_multipliers", prefixes), ("matrices", settings.matrices)):
+        for prefix in given:
+            if (setting, prefix) not in used:
+                first_words = sorted({".".join(name.split(".")[:depth]) for name, _ in named for depth in (1, 2)})
+                near = suggest(prefix, first_words)
+                raise UserError(f"parameter_groups.{setting}: no trainable parameter starts with {prefix!r}{near}")
     return list(groups.values())
 
 

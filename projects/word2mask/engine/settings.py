@@ -74,10 +74,13 @@ class ParameterGroupSettings:
         lr_multipliers: prefix of a parameter's name → factor of the learning rate; the longest prefix wins, and a
             prefix that fits no trainable parameter is an error.
         decay_norms_and_biases: apply weight decay to one-dimensional parameters too.
+        matrices: prefixes of names whose two-dimensional parameters form groups marked ``is_matrix``, for
+            :class:`word2mask.engine.muon.MuonAdamW`; other optimizers take no notice of the mark.
     """
 
     lr_multipliers: Mapping[str, float] = field(default_factory=dict)
     decay_norms_and_biases: bool = False
+    matrices: Sequence[str] = ()
 
 
 @dataclass(frozen=True)

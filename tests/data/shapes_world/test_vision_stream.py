@@ -1,4 +1,4 @@
-"""What every patch of a picture says: standings among the objects, and colours without a name."""
+"""What every patch of a picture says: what it shows, and standings among the objects."""
 
 from __future__ import annotations
 
@@ -10,17 +10,16 @@ import torch
 
 from word2mask.data.shapes_world.render import render
 from word2mask.data.shapes_world.scene import sample_scene
-from word2mask.data.shapes_world.splits import HELD_OUT, scene_rng
+from word2mask.data.shapes_world.splits import scene_rng
+from word2mask.data.shapes_world.unnamed import with_unnamed_colours, with_unnamed_shapes
 from word2mask.data.shapes_world.vision_stream import (
     NUM_STANDINGS,
     STANDING_AXES,
     STANDING_GROUPS,
-    UNNAMED_DISTANCE,
     describe_patches,
     standings,
-    with_unnamed_colours,
 )
-from word2mask.data.shapes_world.vocabulary import BACKGROUND_PATTERNS, BACKGROUNDS, COLOURS
+from word2mask.data.shapes_world.vocabulary import BACKGROUND_PATTERNS, BACKGROUNDS, SHAPES, UNNAMED
 
 
 @pytest.fixture
@@ -60,23 +59,17 @@ def test_standings_by_hand(row):
 def test_standings_count_what_is_seen_and_has_a_name(row):
     scene, masks = row
     masks[1] = False
-    table = standings(scene, masks, has_names=False)
+    first, *others = scene.objects
+    table = standings(replace(scene, objects=(replace(first, colour=UNNAMED), *others)), masks)
     assert [standing(table, i, "x", "all") for i in (0, 2)] == [[0, 1], [1, 0]]
     assert standing(table, 0, "x", "colour") == [-100, -100]
 
 
-def test_unnamed_colours_never_show_a_held_out_pair():
-    partners = {shape: np.array(COLOURS[colour], dtype=float) for colour, shape in HELD_OUT}
-    named = np.array(list(COLOURS.values()), dtype=float)
-    for index in range(60):
-        rng = scene_rng(3, "train", index)
-        scene = with_unnamed_colours(sample_scene(rng), rng)
-        for thing in scene.objects:
-            rgb = np.array(thing.rgb)
-            away = np.linalg.norm(rgb - partners[thing.shape])
-            assert away >= UNNAMED_DISTANCE and away > np.linalg.norm(named - rgb, axis=1).min()
+def test_what_has_no_name_has_no_label():
+    rng = scene_rng(3, "train", 59)
+    scene = with_unnamed_colours(sample_scene(rng), rng)
     _, masks = render(scene)
-    described = describe_patches(scene, masks[:, 0], 16, has_names=False)
+    described = describe_patches(scene, masks[:, 0], 16)
     seen = described["object"] == 1
     assert (described["colour"] == -100).all() and (described["shape"][seen] >= 0).all()
     for name, words, word in (
@@ -85,3 +78,11 @@ def test_unnamed_colours_never_show_a_held_out_pair():
     ):
         assert (described[name][~seen] == words.index(word)).all() and (described[name][seen] == -100).all()
     assert described["standing"].shape == (256, NUM_STANDINGS) and (described["standing"][~seen] == -100).all()
+
+    scene = with_unnamed_shapes(sample_scene(rng), rng)
+    _, masks = render(scene)
+    described = describe_patches(scene, masks[:, 0], 16)
+    seen = described["object"] == 1
+    labels = {SHAPES.index(thing.shape) for thing in scene.objects if thing.shape in SHAPES}
+    assert set(described["shape"][seen].tolist()) == labels | {-100}
+    assert (described["colour"][seen] >= 0).all()

@@ -32,14 +32,14 @@ from word2mask.data.shapes_world.language.words import medium
 from word2mask.data.shapes_world.render import render
 from word2mask.data.shapes_world.scene import Scene, ShapeObject, sample_scene
 from word2mask.data.shapes_world.splits import Split, scene_rng
+from word2mask.data.shapes_world.unnamed import is_named, with_some_unnamed
 from word2mask.data.shapes_world.vision_stream import (
     FIRST_INDEX,
     IGNORED,
     MIN_PATCH_SHARE,
-    UNNAMED,
-    with_unnamed_colours,
+    index_of,
 )
-from word2mask.data.shapes_world.vocabulary import COLOURS, SHAPES, SIZES, TEXTURES
+from word2mask.data.shapes_world.vocabulary import COLOURS, SHAPES, SIZES, TEXTURES, UNNAMED
 from word2mask.ops.frames import uniform_frames
 from word2mask.text.questions import no_target_answer, region_question
 from word2mask.text.special_tokens import BOX_END, BOX_START, REFERENCE_END, REFERENCE_START
@@ -48,9 +48,6 @@ from word2mask.types import Batch, Example, Media, Sample, Turn
 Box = tuple[int, int, int, int]
 #: Question, answer, and the objects that the tokens ``<box>`` in the answer stand for.
 Exchange = tuple[str, str, list[int]]
-
-#: Words that say nothing true, or nothing sayable, of objects in colours without a name.
-_COLOUR_WORDS = re.compile(rf"\b({'|'.join([*COLOURS, UNNAMED])})\b")
 
 LOCATE_QUESTIONS = (
     "Where is {}?",
@@ -176,7 +173,8 @@ class BaseStream(Dataset):
         long_mix: kinds of turns there.
         start: index of the first item, to go on after an earlier run.
         unnamed_share: share of the items whose objects have colours without a name, about which nothing is said with a
-            colour in it (:func:`~word2mask.data.shapes_world.vision_stream.with_unnamed_colours`).
+            colour in it (:mod:`~word2mask.data.shapes_world.unnamed`).
+        unnamed_shape_share: share of the items with shapes without a name, which no text names.
     """
 
     def __init__(
@@ -195,12 +193,14 @@ class BaseStream(Dataset):
         start: int = 0,
         video_encoder: Encoder | None = None,
         unnamed_share: float = 0.25,
+        unnamed_shape_share: float = 0.0,
     ) -> None:
         self.video_encoder = video_encoder or encoder
         self.encoder, self.length, self.split, self.seed = encoder, length, split, seed
         self.block, self.video_every, self.num_frames = block, video_every, num_frames
         self.long_every, self.short_mix, self.long_mix, self.start = long_every, short_mix, long_mix, start
-        self.regions_every, self.unnamed_share = regions_every, unnamed_share
+        self.regions_every = regions_every
+        self.unnamed_share, self.unnamed_shape_share = unnamed_share, unnamed_shape_share
 
     def __len__(self) -> int:
         return self.length
@@ -213,8 +213,10 @@ class BaseStream(Dataset):
         is_video = not marked and block % self.video_every == self.video_every - 1
         mix = self.long_mix if block % self.long_every == self.long_every - 1 else self.short_mix
         scene = sample_scene(rng, "video" if is_video else "image", self.split)
-        if not marked and rng.random() < self.unnamed_share:
-            scene = _tellable(scene, rng, mix)
+        if not marked:
+            scene = _tellable(
+                scene, with_some_unnamed(scene, rng, self.unnamed_share, self.unnamed_shape_share), rng, mix
+            )
         frames, masks, indices = shown_frames(scene, self.num_frames)
         regions = None
         if marked:
@@ -269,18 +271,21 @@ def compose(scene: Scene, rng: np.random.Generator, mix: BaseMix) -> tuple[list[
         exchanges += _locate(scene, rng, boxes, mix, spelt=number >= mix.locate)
     if mix.chat:
         exchanges += [(item.question, item.answer, []) for item in _varied(chat(scene, rng), mix.chat, rng)]
-    if mix.reason + mix.explained:
+    if mix.reason + mix.explained and is_named(scene):  # what rolls, what has corners: unnamed shapes may, too
         exchanges += _reason(scene, rng, boxes, mix)
     exchanges += [_caption(scene, rng, boxes) for _ in range(mix.captions)]
+    unsayable = UNNAMED
     if any(thing.colour not in COLOURS for thing in scene.objects):
-        exchanges = [exchange for exchange in exchanges if not _COLOUR_WORDS.search(f"{exchange[0]} {exchange[1]}")]
+        unsayable = rf"\b({'|'.join([*COLOURS, UNNAMED])})\b"
+    exchanges = [exchange for exchange in exchanges if not re.search(unsayable, f"{exchange[0]} {exchange[1]}")]
     order = rng.permutation(len(exchanges))
     return [exchanges[i][:2] for i in order], [target for i in order for target in exchanges[i][2]]
 
 
-def _tellable(scene: Scene, rng: np.random.Generator, mix: BaseMix) -> Scene:
-    """The scene in unnamed colours, unless too little can be said about it without a colour."""
-    other = with_unnamed_colours(scene, rng)
+def _tellable(scene: Scene, other: Scene, rng: np.random.Generator, mix: BaseMix) -> Scene:
+    """The ``other`` scene, unless too little can be said about it without the words that it lacks."""
+    if other is scene:
+        return scene
     return other if len(compose(other, np.random.default_rng(int(rng.integers(2**31))), mix)[0]) >= 3 else scene
 
 
@@ -365,8 +370,8 @@ def _spelt(box: Box) -> str:
 
 def _looks(thing: ShapeObject) -> tuple[int, int, int, int]:
     return (
-        SHAPES.index(thing.shape),
-        tuple(COLOURS).index(thing.colour) if thing.colour in COLOURS else IGNORED,
+        index_of(thing.shape, SHAPES),
+        index_of(thing.colour, tuple(COLOURS)),
         TEXTURES.index(thing.texture),
         SIZES.index(thing.size_name),
     )

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
+from word2mask.data.shapes_world.vocabulary import SHAPES, UNNAMED
+
 if TYPE_CHECKING:
     from word2mask.data.shapes_world.scene import ShapeObject
 
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 SUPERSAMPLING = 4
 #: Fixed-point bits of cv2's polygon coordinates.
 _SHIFT = 6
+#: Greatest IoU of a shape without a name with any that has one.
+UNNAMED_OVERLAP = 0.72
 
 
 def _arc(radius: float, start: float, stop: float, num: int = 48) -> np.ndarray:
@@ -57,13 +61,63 @@ def _moon() -> np.ndarray:
     return np.concatenate([disc, hollow[1:-1]])
 
 
+def _unnamed(number: int) -> np.ndarray:
+    """A lobed or many-cornered shape that looks like none with a name; a pure function of its number."""
+    rng = np.random.default_rng([8, number])
+    while True:
+        if rng.random() < 0.5:
+            angle = np.linspace(0, 2 * np.pi, 72, endpoint=False)
+            lobes, shift = rng.integers(2, 5, size=2), rng.uniform(0, 2 * np.pi, size=2)
+            radius = 1 + sum(rng.uniform(0.15, 0.4) * np.cos(k * angle + s) for k, s in zip(lobes, shift, strict=True))
+        else:
+            corners = int(rng.integers(4, 8))
+            angle = (np.arange(corners) + rng.uniform(-0.3, 0.3, size=corners)) * 2 * np.pi / corners
+            radius = rng.uniform(0.35, 1.0, size=corners)
+        points = radius[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1)
+        low, high = points.min(0), points.max(0)
+        points = (points - (low + high) / 2) / (high - low).max()
+        area = (
+            abs(np.dot(points[:, 0], np.roll(points[:, 1], -1)) - np.dot(points[:, 1], np.roll(points[:, 0], -1))) / 2
+        )
+        if area > 0.3 and np.hypot(*points.T).max() < 0.62 and max(_likeness(points)) < UNNAMED_OVERLAP:
+            return points
+
+
+def _likeness(points: np.ndarray) -> list[float]:
+    """IoU of an outline with every named shape, at the tilt at which they overlap most."""
+    mine = _silhouette((points,), 0.0)
+    return [
+        max(
+            float((mine & _named(shape, tilt)).sum() / (mine | _named(shape, tilt)).sum())
+            for tilt in range(-45, 180, 15)
+        )
+        for shape in SHAPES
+    ]
+
+
+@cache
+def _named(shape: str, degrees: int) -> np.ndarray:
+    return _silhouette(unit_outline(shape), np.deg2rad(degrees))
+
+
+def _silhouette(contours: Sequence[np.ndarray], angle: float, side: int = 32) -> np.ndarray:
+    turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+    points = [contour @ turn * 0.7 * side + side / 2 for contour in contours]
+    return rasterise(points, (0, 0, side, side))[0] >= 128
+
+
 @cache
 def unit_outline(shape: str) -> tuple[np.ndarray, ...]:
     """Closed contours (even-odd) of a shape of nominal size 1 around the centre of its bounding box.
 
+    Args:
+        shape: one of ``SHAPES``, or ``unnamed-<number>``.
+
     Returns:
         Arrays ``[K,2]``; one contour, two for the ring (outside and hole).
     """
+    if shape.startswith(UNNAMED):
+        return (_unnamed(int(shape.rpartition("-")[2])),)
     if shape == "circle":
         return (_arc(0.5, 0, 2 * np.pi),)
     if shape == "ring":

@@ -17,7 +17,8 @@ from torch.utils.data import Dataset
 
 from word2mask.data.shapes_world.render import render
 from word2mask.data.shapes_world.scene import Scene, sample_scene
-from word2mask.data.shapes_world.splits import HELD_OUT, Split, scene_rng
+from word2mask.data.shapes_world.splits import Split, scene_rng
+from word2mask.data.shapes_world.unnamed import with_some_unnamed
 from word2mask.data.shapes_world.vocabulary import (
     BACKGROUND_PATTERNS,
     BACKGROUNDS,
@@ -44,11 +45,6 @@ STANDING_GROUPS = ("all", "shape", "colour", "texture")
 NUM_STANDINGS = 2 * len(STANDING_AXES) * len(STANDING_GROUPS)
 #: Least difference of two centres in pixels, and least ratio of two areas, that decides which is lower.
 STANDING_MARGIN, STANDING_RATIO = 4.0, 1.2
-#: Stands for the word of a colour that has none.
-UNNAMED = "unnamed"
-#: Least distance in RGB of an unnamed colour from the colour that is never paired with the object's shape, and from
-#: the background.
-UNNAMED_DISTANCE, BACKGROUND_DISTANCE = 90.0, 60.0
 
 
 class VisionStream(Dataset):
@@ -63,6 +59,7 @@ class VisionStream(Dataset):
         video_share: share of the items that are one frame of a video, where objects are cut off and change their size.
         unnamed_share: share of the items whose objects have colours without a name. There the colour isn't asked for:
             they keep the shape of a thing from being guessed by its colour, which would fail for pairs never seen.
+        unnamed_shape_share: share of the items where some objects have shapes without a name, which aren't asked for.
     """
 
     def __init__(
@@ -74,9 +71,11 @@ class VisionStream(Dataset):
         grid: int = 16,
         video_share: float = 0.25,
         unnamed_share: float = 0.3,
+        unnamed_shape_share: float = 0.0,
     ) -> None:
         self.processor, self.length, self.split, self.seed = processor, length, split, seed
-        self.grid, self.video_share, self.unnamed_share = grid, video_share, unnamed_share
+        self.grid, self.video_share = grid, video_share
+        self.unnamed_share, self.unnamed_shape_share = unnamed_share, unnamed_shape_share
 
     def __len__(self) -> int:
         return self.length
@@ -91,13 +90,11 @@ class VisionStream(Dataset):
         scene = sample_scene(rng, "video" if is_video else "image", self.split, num_frames=4)
         frame = int(rng.integers(scene.num_frames))
         shown = single_frame(scene, frame)
-        is_unnamed = rng.random() < self.unnamed_share
-        if is_unnamed:
-            shown = with_unnamed_colours(shown, rng)
+        shown = with_some_unnamed(shown, rng, self.unnamed_share, self.unnamed_shape_share)
         frames, masks = render(shown)
         return {
             "pixel_values": self.processor.prepare_media(Media("image", frames)).tensors["pixel_values"][-1],
-            **describe_patches(shown, masks[:, 0], self.grid, sized=frame == 0, has_names=not is_unnamed),
+            **describe_patches(shown, masks[:, 0], self.grid, sized=frame == 0),
         }
 
 
@@ -111,34 +108,7 @@ def single_frame(scene: Scene, frame: int) -> Scene:
     return replace(scene, objects=things, lighting=light, num_frames=1)
 
 
-def with_unnamed_colours(scene: Scene, rng: np.random.Generator) -> Scene:
-    """The scene with every object in any colour but that of the held-out pair of its shape.
-
-    >>> from word2mask.data.shapes_world.scene import sample_scene
-    >>> rng = np.random.default_rng(0)
-    >>> with_unnamed_colours(sample_scene(rng), rng).objects[0].colour  # the word no longer holds
-    'unnamed'
-    """
-    partners = {shape: np.array(COLOURS[colour], dtype=float) for colour, shape in HELD_OUT}
-    named = np.array(list(COLOURS.values()), dtype=float)
-    things = []
-    for thing in scene.objects:
-        while True:
-            rgb = rng.uniform(5, 250, size=3)
-            from_partner = np.linalg.norm(rgb - partners[thing.shape])
-            is_nearest = from_partner <= np.linalg.norm(named - rgb, axis=1).min() + 1e-9
-            from_background = np.linalg.norm(rgb - np.array(scene.background.rgb))
-            if from_partner >= UNNAMED_DISTANCE and from_background >= BACKGROUND_DISTANCE and not is_nearest:
-                break
-        shade = rgb * 0.62 if rgb.max() > 60 else rgb + 66
-        colours = {"rgb": tuple(map(float, rgb)), "shade": tuple(map(float, shade))}
-        things.append(replace(thing, colour=UNNAMED, **colours))
-    return replace(scene, objects=tuple(things))
-
-
-def describe_patches(
-    scene: Scene, masks: np.ndarray, grid: int, sized: bool = True, has_names: bool = True
-) -> dict[str, torch.Tensor]:
+def describe_patches(scene: Scene, masks: np.ndarray, grid: int, sized: bool = True) -> dict[str, torch.Tensor]:
     """What each patch of a picture shows.
 
     Args:
@@ -146,7 +116,6 @@ def describe_patches(
         masks: bool ``[N,H,W]``.
         grid: patches along a side.
         sized: whether the size words hold in this frame.
-        has_names: whether the colours have names.
     """
     share = nn.functional.adaptive_avg_pool2d(torch.from_numpy(masks).float()[None], (grid, grid))[0].flatten(1)
     most, owner = share.max(dim=0)
@@ -175,25 +144,29 @@ def describe_patches(
     colours = tuple(COLOURS)
     return {
         "object": cells([1] * len(things), background=0),
-        "shape": cells([SHAPES.index(thing.shape) for thing in things]),
-        "colour": cells([colours.index(thing.colour) if has_names else IGNORED for thing in things]),
+        "shape": cells([index_of(thing.shape, SHAPES) for thing in things]),
+        "colour": cells([index_of(thing.colour, colours) for thing in things]),
         "texture": cells([TEXTURES.index(thing.texture) for thing in things]),
         "size": cells([SIZES.index(thing.size_name) if sized else IGNORED for thing in things]),
         "background": cells(nothing, background=list(BACKGROUNDS).index(behind.colour)),
         "pattern": cells(nothing, background=BACKGROUND_PATTERNS.index(behind.pattern)),
         "box": torch.from_numpy(boxes)[owner],
         "outline": outlines.flatten(1)[owner],
-        "standing": standings(scene, masks, has_names)[owner],
+        "standing": standings(scene, masks)[owner],
     }
 
 
-def standings(scene: Scene, masks: np.ndarray, has_names: bool = True) -> torch.Tensor:
+def index_of(word: str, words: Sequence[str]) -> int:
+    """Place of a word among those of its kind; ``IGNORED`` for what has no name."""
+    return words.index(word) if word in words else IGNORED
+
+
+def standings(scene: Scene, masks: np.ndarray) -> torch.Tensor:
     """Where each object stands among the others: left and right of how many, above how many, bigger than how many.
 
     Args:
         scene: of one frame.
         masks: bool ``[N,H,W]``; objects without a pixel don't count.
-        has_names: whether objects may be compared with those of their colour.
 
     Returns:
         int64 ``[N+1,24]``: for every axis of ``STANDING_AXES`` and group of ``STANDING_GROUPS`` the number of others
@@ -201,6 +174,7 @@ def standings(scene: Scene, masks: np.ndarray, has_names: bool = True) -> torch.
         and in the last row, which is the background's.
     """
     things = scene.objects
+    is_named = {"colour": all(thing.colour in COLOURS for thing in things)}
     seen = masks.any(axis=(1, 2))
     centres = np.array([thing.centre[0] for thing in things])
     area = np.log([thing.area * thing.scale[0] ** 2 for thing in things])
@@ -208,7 +182,7 @@ def standings(scene: Scene, masks: np.ndarray, has_names: bool = True) -> torch.
     margins = (STANDING_MARGIN, STANDING_MARGIN, float(np.log(STANDING_RATIO)))
     for i, thing in enumerate(things):
         for g, group in enumerate(STANDING_GROUPS):
-            if group == "colour" and not has_names:
+            if not is_named.get(group, True):
                 continue
             others = [
                 j

@@ -6,6 +6,9 @@ from types import MappingProxyType
 
 SHAPES = ("circle", "square", "triangle", "star", "ring", "cross", "heart", "moon")
 
+#: Stands for the word of a colour or shape that has none; ``unnamed-7`` is a shape.
+UNNAMED = "unnamed"
+
 #: Main colour of every colour word, RGB 0…255. Far apart on purpose: jitter and lighting never confuse two of them.
 COLOURS = MappingProxyType(
     {
