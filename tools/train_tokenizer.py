@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "projects"))
 
 import numpy as np
 
-from word2mask.data.shapes_world.base_stream import base_lines
+from word2mask.data.shapes_world.base_talk import base_lines
 from word2mask.data.shapes_world.language import corpus
 from word2mask.errors import UserError
 from word2mask.text.byte_tokenizer import byte_tokenizer

@@ -7,12 +7,13 @@ import pytest
 import torch
 
 from word2mask.data.encode import Encoder
-from word2mask.data.shapes_world.base_stream import LONG_MIX, BaseStream, collate_base, compose
+from word2mask.data.shapes_world.base_stream import BaseStream, collate_base, shown_frames
+from word2mask.data.shapes_world.base_talk import LONG_MIX, compose
 from word2mask.data.shapes_world.language import object_boxes
 from word2mask.data.shapes_world.scene import sample_scene
 from word2mask.data.shapes_world.splits import scene_rng
 from word2mask.data.shapes_world.vision_stream import FIRST_INDEX, VisionStream, stack
-from word2mask.data.shapes_world.vocabulary import COLOURS
+from word2mask.data.shapes_world.vocabulary import COLOURS, MOTIONS, SHAPES
 from word2mask.engine.checkpoint import trained_state
 from word2mask.errors import UserError
 from word2mask.mllms.internvl import InternVL, InternVLSettings
@@ -118,6 +119,32 @@ def test_nothing_is_said_of_shapes_without_a_name(model):
         assert (item.looks[:, 1] >= 0).all()
     loss = model(collate_base(items[:2], pad_id=0))
     assert all(torch.isfinite(value) for value in loss.values())
+
+
+def test_visual_tokens_know_what_their_object_does_and_where_it_was(model):
+    item = stream(model, video_every=1, unnamed_share=0.0)[0]
+    scene = sample_scene(scene_rng(0, "train", 2 * FIRST_INDEX), "video", "train")
+    frames, masks, _ = shown_frames(scene, 5)
+    cells = len(item.cell_standings)
+    assert item.cell_motions.shape == (5 * cells,) and item.cell_looks.shape == (5 * cells, 4)
+    assert (item.cell_motions[:cells] == -100).all()
+    boxes = torch.tensor(object_boxes(scene), dtype=torch.float32) / 100
+    side = int(cells**0.5)
+    for frame in (1, 4):
+        for index, thing in enumerate(scene.objects):
+            rows, columns = np.nonzero(masks[index, frame])
+            if not len(rows):
+                continue
+            middle = len(rows) // 2
+            height, width = masks.shape[2:]
+            cell = frame * cells + int(rows[middle] * side / height) * side + int(columns[middle] * side / width)
+            if item.cell_looks[cell].tolist()[:2] == [SHAPES.index(thing.shape), list(COLOURS).index(thing.colour)]:
+                assert item.cell_motions[cell] == MOTIONS.index(thing.motion)
+                assert torch.equal(item.cell_starts[cell], boxes[index])
+    results = model(collate_base([item], pad_id=0))
+    assert {"loss_motion", "loss_start", "loss_standing"} <= set(results)
+    picture = model(collate_base([stream(model)[0]], pad_id=0))
+    assert "loss_motion" not in picture and "loss_standing" in picture
 
 
 def test_exchanges_are_taken_apart(model):

@@ -6,14 +6,17 @@ what stays is a language model whose state at ``<box>`` knows what was meant and
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import torch
 from torch import nn
 from torch.nn.utils.rnn import pad_sequence
 
 from word2mask.data.shapes_world.base_stream import BaseBatch
+from word2mask.data.shapes_world.vision_stream import NUM_RANKS, NUM_STANDINGS
+from word2mask.data.shapes_world.vocabulary import MOTIONS
 from word2mask.mllms.interface import MLLM
 from word2mask.text.conversation import marker_ids
 from word2mask.text.special_tokens import BOX_START, IGNORE_INDEX
@@ -71,6 +74,45 @@ class LookHead(nn.Module):
         return torch.stack(losses).sum(), torch.stack(right).mean()
 
 
+class ShownHead(nn.Module):
+    """What visual tokens tell of their objects beyond looks: what they do, where they were, how they stand.
+
+    In frames after the first one a token names the motion of its object and the box that it had in the first frame:
+    the model must follow it. In the first frame it counts how many are further left, higher or smaller.
+    """
+
+    def __init__(self, hidden_size: int) -> None:
+        super().__init__()
+        self.motion = nn.Linear(hidden_size, len(MOTIONS))
+        self.start = BoxHead(hidden_size)
+        self.standing = nn.Linear(hidden_size, NUM_STANDINGS * NUM_RANKS)
+
+    def forward(self, states: torch.Tensor, batch: BaseBatch) -> dict[str, torch.Tensor]:
+        """Losses and accuracies.
+
+        Args:
+            states: ``[B,T*h*w,D]``.
+            batch: what they show.
+        """
+        first = states[:, : batch.cell_standings.shape[1]]
+        told = (batch.cell_standings >= 0).any(-1)
+        results: dict[str, torch.Tensor] = {}
+        if told.any():
+            ranks = self.standing(first[told]).float().unflatten(-1, (NUM_STANDINGS, NUM_RANKS))
+            target = batch.cell_standings[told]
+            results["loss_standing"] = nn.functional.cross_entropy(ranks.flatten(0, 1), target.flatten())
+            results["standing_hit"] = (ranks.argmax(-1) == target)[target >= 0].float().mean()
+        here = batch.cell_motions >= 0
+        if here.any():
+            motions, target = self.motion(states[here]).float(), batch.cell_motions[here]
+            results["loss_motion"] = nn.functional.cross_entropy(motions, target)
+            results["motion_hit"] = (motions.argmax(-1) == target).float().mean()
+            starts = self.start(states[here])
+            results["loss_start"] = (starts - batch.cell_starts[here]).abs().mean()
+            results["start_hit"] = (box_overlaps(starts, batch.cell_starts[here])[0] > 0.5).float().mean()
+        return results
+
+
 class MLLMPretraining(nn.Module):
     """An MLLM that learns from conversations with boxes.
 
@@ -81,6 +123,7 @@ class MLLMPretraining(nn.Module):
             above these it drowns them, and neither words nor the match of words and looks are learnt.
         cell_weight: of the loss that finds the visual tokens of the object meant.
         look_weight: of the losses that name what is meant and what each visual token shows.
+        shown_weights: of the losses of :class:`ShownHead`.
         middle_layer: number of decoder layers after which the same match is asked for once more, so that the layers
             above can build on it.
         train_vision: whether the vision tower learns too.
@@ -95,6 +138,7 @@ class MLLMPretraining(nn.Module):
         look_weight: float = 0.25,
         middle_layer: int = 3,
         train_vision: bool = False,
+        shown_weights: Mapping[str, float] = MappingProxyType({"motion": 0.5, "start": 2.0, "standing": 0.25}),
     ) -> None:
         super().__init__()
         self.mllm = mllm.requires_grad_(True)
@@ -103,6 +147,8 @@ class MLLMPretraining(nn.Module):
         self.cell_head = CellHead(mllm.hidden_size)
         self.middle_head = CellHead(mllm.hidden_size)
         self.look_head, self.middle_look_head = LookHead(mllm.hidden_size), LookHead(mllm.hidden_size)
+        self.shown_head = ShownHead(mllm.hidden_size)
+        self.shown_weights = dict(shown_weights)
         self.middle_layer = middle_layer
         self.text_weight, self.look_weight = text_weight, look_weight
         self.box_weight, self.cell_weight = box_weight, cell_weight
@@ -139,22 +185,25 @@ class MLLMPretraining(nn.Module):
             distance = (predicted - batch.boxes).abs().mean()
             results["loss_box"] = self.box_weight * ((1 - generalised).mean() + 5 * distance)
             results["box_hit"] = (iou > 0.5).float().mean()
-            seen = (exchanges.prefix_ids[0] == self.context_id).nonzero().flatten()[: batch.cells.shape[1]]
+            visual = (exchanges.prefix_ids[0] == self.context_id).nonzero().flatten()
+            seen = visual[: batch.cells.shape[1]]
             owners = exchanges.owners[boxed.nonzero()[:, 0]]
             lower, lower_prefix = _normal(found.middle_exchanges)[boxed], _normal(found.middle_prefix)
             shown = batch.cell_looks.flatten(0, 1)
             for name, head, at, looks in (
                 ("look", self.look_head, states, batch.looks),
                 ("lower_look", self.middle_look_head, lower, batch.looks),
-                ("shown_look", self.middle_look_head, lower_prefix[:, seen].flatten(0, 1), shown),
+                ("shown_look", self.middle_look_head, lower_prefix[:, visual].flatten(0, 1), shown),
             ):
                 loss, results[f"{name}_hit"] = head(at, looks)
                 results[f"loss_{name}"] = self.look_weight * loss
-            for name, head, visual, state in (
+            for name, value in self.shown_head(lower_prefix[:, visual], batch).items():
+                results[name] = self.shown_weights.get(name.removeprefix("loss_"), 1.0) * value
+            for name, head, prefix, state in (
                 ("cell", self.cell_head, found.prefix, states),
                 ("middle", self.middle_head, lower_prefix, lower),
             ):
-                scores = head(state, visual[:, seen][owners])
+                scores = head(state, prefix[:, seen][owners])
                 share = batch.cells / batch.cells.sum(dim=1, keepdim=True).clamp(min=1e-6)
                 results[f"loss_{name}"] = self.cell_weight * nn.functional.cross_entropy(scores, share)
                 best = batch.cells.gather(1, scores.argmax(dim=1, keepdim=True))

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from word2mask.data.shapes_world.vision_stream import NUM_STANDINGS, OUTLINE_SIDE
+from word2mask.data.shapes_world.vision_stream import NUM_RANKS, NUM_STANDINGS, OUTLINE_SIDE
 from word2mask.errors import UserError
 from word2mask.mllms.internvl import InternVL
 
@@ -18,8 +18,6 @@ from word2mask.mllms.internvl import InternVL
 PATCH_CLASSES = {"object": 2, "shape": 8, "colour": 8, "texture": 3, "size": 2, "background": 5, "pattern": 5}
 #: The shape of an object is the hardest thing to see from one of its patches.
 HEAD_WEIGHTS = {"shape": 2.0, "background": 0.5, "pattern": 0.5}
-#: Standings count from 0 to 4.
-NUM_RANKS = 5
 
 
 class VisionPretraining(nn.Module):

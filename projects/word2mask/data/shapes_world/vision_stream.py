@@ -43,6 +43,8 @@ STANDING_AXES = ("x", "y", "area")
 STANDING_GROUPS = ("all", "shape", "colour", "texture")
 #: Standings of a patch: for every axis and group how many are clearly lower, and how many clearly higher.
 NUM_STANDINGS = 2 * len(STANDING_AXES) * len(STANDING_GROUPS)
+#: Standings count from 0 to 4.
+NUM_RANKS = 5
 #: Least difference of two centres in pixels, and least ratio of two areas, that decides which is lower.
 STANDING_MARGIN, STANDING_RATIO = 4.0, 1.2
 
@@ -193,8 +195,8 @@ def standings(scene: Scene, masks: np.ndarray) -> torch.Tensor:
                 differences = values[others] - values[i]
                 if (np.abs(differences) >= margin).all():
                     place = 2 * (a * len(STANDING_GROUPS) + g)
-                    result[i, place] = min(4, int((differences < 0).sum()))
-                    result[i, place + 1] = min(4, int((differences > 0).sum()))
+                    result[i, place] = min(NUM_RANKS - 1, int((differences < 0).sum()))
+                    result[i, place + 1] = min(NUM_RANKS - 1, int((differences > 0).sum()))
     return result
 
 
