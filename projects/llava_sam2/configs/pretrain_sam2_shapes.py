@@ -5,9 +5,8 @@ Nothing is read from disk; ``tools/export_pretrained.py`` turns a checkpoint int
 ``pretrained/sam2_shapes/`` and measures it.
 """
 
-from torch.optim import AdamW
-
 from word2mask.data.shapes_world.promptable import PromptableBatches, single_item
+from word2mask.engine.muon import MuonAdamW
 from word2mask.models.sam2_pretraining import SAM2Pretraining
 from word2mask.segmenters.interface import FrameProcessor
 from word2mask.segmenters.sam2 import SAM2Segmenter
@@ -35,7 +34,15 @@ data = dict(
     batch_size=1,
     shuffle=False,
 )
-optimizer = dict(type=AdamW, lr=1e-3, betas=(0.9, 0.98), weight_decay=0.02, fused=True)
+optimizer = dict(type=MuonAdamW, lr=1e-3, betas=(0.9, 0.98), weight_decay=0.02)
+parameter_groups = dict(
+    matrices=[
+        "segmenter.model.vision_encoder.backbone.blocks.",
+        "segmenter.model.mask_decoder.transformer.",
+        "segmenter.model.memory_attention.layers.",
+        "segmenter.model.memory_encoder.memory_fuser.layers.",
+    ]
+)
 schedule = dict(max_iters=3500, warmup_ratio=0.02, final_ratio=0.01)
 checkpoint = dict(interval=300, keep=2)
 log = dict(interval=25)

@@ -69,9 +69,13 @@ class LookHead(nn.Module):
     def forward(self, states: torch.Tensor, looks: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Mean loss and accuracy against ``looks [K,4]`` (-100: no loss)."""
         parts = self.layer(states).float().split(self.classes, dim=-1)
-        losses = [nn.functional.cross_entropy(part, looks[:, i]) for i, part in enumerate(parts)]
-        right = [(part.argmax(-1) == looks[:, i])[looks[:, i] >= 0].float().mean() for i, part in enumerate(parts)]
-        return torch.stack(losses).sum(), torch.stack(right).mean()
+        losses, right = [], []
+        for part, target in zip(parts, looks.unbind(1), strict=True):
+            named = target >= 0
+            # A sum, as a batch may hold nothing with a name, of which there is no mean.
+            losses.append(nn.functional.cross_entropy(part, target, reduction="sum") / named.sum().clamp(min=1))
+            right.append((part.argmax(-1) == target)[named].float())
+        return torch.stack(losses).sum(), torch.cat(right).mean()
 
 
 class ShownHead(nn.Module):

@@ -33,6 +33,9 @@ from word2mask.ops.frames import uniform_frames
 from word2mask.text.special_tokens import BOX_START
 from word2mask.types import Batch, Example, Media, Sample, Turn
 
+#: Fewest turns about a scene with what has no name.
+MIN_UNNAMED_TURNS = 3
+
 
 @dataclass(frozen=True)
 class BaseItem:
@@ -157,17 +160,13 @@ class BaseStream(Dataset):
         is_video = not marked and block % self.video_every == self.video_every - 1
         mix = self.long_mix if block % self.long_every == self.long_every - 1 else self.short_mix
         scene = sample_scene(rng, "video" if is_video else "image", self.split)
-        if not marked:
-            scene = _tellable(
-                scene, with_some_unnamed(scene, rng, self.unnamed_share, self.unnamed_shape_share), rng, mix
-            )
-        frames, masks, indices = shown_frames(scene, self.num_frames)
         regions = None
+        if not marked:
+            scene, (turns, targets) = self._talk(scene, rng, mix)
+        frames, masks, indices = shown_frames(scene, self.num_frames)
         if marked:
             order = rng.permutation(len(scene.objects))[: int(rng.integers(1, len(scene.objects) + 1))]
             (turns, targets), regions = about_regions(scene, order, rng), masks[order, 0]
-        else:
-            turns, targets = compose(scene, rng, mix)
         sample = Sample(
             source="shapes_base",
             id=str(index),
@@ -189,6 +188,20 @@ class BaseStream(Dataset):
         return BaseItem(
             example, boxes[named], share[named, 0], looks[named], *_about_cells(scene, masks[:, 0], share, boxes, looks)
         )
+
+    def _talk(
+        self, scene: Scene, rng: np.random.Generator, mix: BaseMix
+    ) -> tuple[Scene, tuple[list[tuple[str, str]], list[int]]]:
+        """The scene, perhaps with what has no name, and the conversation about it.
+
+        A scene of which too little can be said without the words that it lacks stays as it was.
+        """
+        other = with_some_unnamed(scene, rng, self.unnamed_share, self.unnamed_shape_share)
+        if other is not scene:
+            conversation = compose(other, rng, mix)
+            if len(conversation[0]) >= MIN_UNNAMED_TURNS:
+                return other, conversation
+        return scene, compose(scene, rng, mix)
 
 
 def _about_cells(
@@ -225,13 +238,6 @@ def shown_frames(scene: Scene, num_frames: int) -> tuple[np.ndarray, np.ndarray,
     light = replace(scene.lighting, gain=scene.lighting.gain[chosen])
     frames, masks = render(replace(scene, objects=things, lighting=light, num_frames=len(chosen)))
     return frames, masks, indices
-
-
-def _tellable(scene: Scene, other: Scene, rng: np.random.Generator, mix: BaseMix) -> Scene:
-    """The ``other`` scene, unless too little can be said about it without the words that it lacks."""
-    if other is scene:
-        return scene
-    return other if len(compose(other, np.random.default_rng(int(rng.integers(2**31))), mix)[0]) >= 3 else scene
 
 
 def _looks(thing: ShapeObject) -> tuple[int, int, int, int]:
