@@ -30,10 +30,17 @@ setup(
     package_dir={"": "projects"},
     packages=find_namespace_packages("projects", include=["word2mask*", "llava_sam2*", "lisa*"]),
     install_requires=requirements(),
+    entry_points={"lmms_eval.models": ["word2mask = word2mask.apps.chat_benchmarks:manifest"]},
     extras_require={
         # The strategies zero… are tried with this version only: they use parts of DeepSpeed that aren't documented.
         "train": ["deepspeed==0.19.6"],
         "apps": ["gradio==6.31.0"],
+        # For log.tensorboard and log.wandb.
+        "log": ["tensorboard==2.21.0", "wandb==0.25.1"],
+        # METEOR and CIDEr; it brings their Java programs (104 MB) and wants a Java runtime on the PATH.
+        "captions": ["pycocoevalcap==1.2"],
+        # Benchmarks of chat; lmms-eval brings torchvision and OpenCV's other wheel, so only beside a CUDA build of torch.
+        "chat-benchmarks": ["lmms-eval==0.7.3"],
         # Only beside a CUDA build of torch; flash-attn wants CUDA_HOME and pip's --no-build-isolation.
         "gpu": ["torchvision==0.28.0", "flash-attn==2.8.3.post2", "deepspeed==0.19.6"],
         "dev": [
@@ -45,6 +52,9 @@ setup(
             "pre-commit==4.7.0",
             # For the tests of the strategies zero…; on a CPU it compiles a part of itself, with g++.
             "deepspeed==0.19.6",
+            # For the tests of what is logged.
+            "tensorboard==2.21.0",
+            "wandb==0.25.1",
         ],
         # Only for the parity test against Meta's own code; set SAM2_BUILD_CUDA=0 and --no-build-isolation.
         "meta-sam2": ["sam2==1.1.0", "hydra-core==1.3.8", "iopath==0.1.10", "torchvision==0.28.0"],

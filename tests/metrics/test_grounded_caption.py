@@ -1,4 +1,7 @@
-"""mIoU, recall and AP50 of grounded captions: by hand, and AP50 against pycocotools."""
+"""mIoU, recall and AP50 of grounded captions: by hand, against GLaMM's code, and AP50 against pycocotools."""
+
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,10 +11,15 @@ from word2mask.metrics.grounded_caption import (
     average_precision,
     count_recalled,
     iou_matrix,
+    iou_matrix_of_rles,
     match_greedily,
     match_in_order,
     matched_ious,
 )
+from word2mask.ops.masks import encode_rle
+
+sys.path.insert(0, str(Path(__file__).parent))
+import metric_cases
 
 
 def test_iou_matrix_by_hand():
@@ -53,37 +61,79 @@ def test_average_precision_by_hand():
     assert average_precision([]) == 0.0
 
 
-def test_average_precision_equals_pycocotools():
-    from pycocotools import mask as coco_mask
+def test_pictures_score_as_in_glamms_code(reference):
+    expected = reference["glamm"]["pictures"]
+    assert sum(one["recalled"] for one in expected) > 8
+    for picture, one in zip(metric_cases.grounded_pictures(), expected, strict=True):
+        predicted, true, guesses, labels = picture
+        ious = iou_matrix(predicted, true)
+        matched = matched_ious(ious)
+        assert (np.mean(matched) if matched else 0.0) == pytest.approx(one["miou"], abs=1e-12)
+        similarity = metric_cases.equal_last_words
+        found = count_recalled(ious, guesses, labels, similarity=similarity, stops_at_failure=True)
+        assert found == one["recalled"]
+        np.testing.assert_array_equal(iou_matrix_of_rles(*([encode_rle(m) for m in ms] for ms in picture[:2])), ious)
+
+
+def test_a_pair_called_differently_stops_only_glamms_loop():
+    ious = np.array([[0.9, 0.0], [0.0, 0.7]])
+    phrases, targets = ["a green heart", "the blue star"], ["red circle", "blue star"]
+    assert count_recalled(ious, phrases, targets) == 1
+    assert count_recalled(ious, phrases, targets, stops_at_failure=True) == 0
+
+
+def test_run_lengths_of_other_sizes_are_refused():
+    with pytest.raises(ValueError, match="one size"):
+        iou_matrix_of_rles([encode_rle(np.ones((2, 3), bool))], [encode_rle(np.ones((3, 2), bool))])
+    assert iou_matrix_of_rles([], [encode_rle(np.ones((2, 3), bool))]).shape == (0, 1)
+
+
+def _many(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Targets and predictions: nudged, missed, and some more."""
+    targets = _random_boxes(rng, int(rng.integers(1, 5)))
+    predictions = [_nudged(rng, target) for target in targets if rng.random() < 0.8]
+    predictions += list(_random_boxes(rng, int(rng.integers(0, 2))))
+    rng.shuffle(predictions)
+    return targets, np.array(predictions).reshape(-1, 32, 32)
+
+
+def _adversarial(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Empty, full and equal masks, single pixels, pictures without any answer, and more answers than COCO counts."""
+    kind = int(rng.integers(0, 6))
+    targets = _random_boxes(rng, 3)
+    predictions = np.array([targets[0], targets[0], np.zeros((32, 32), bool), np.ones((32, 32), bool), targets[2]])
+    if kind == 1:
+        targets[1] = True
+    elif kind == 2:
+        targets = np.zeros((2, 32, 32), bool)
+        targets[0, 0, 0] = targets[1, 31, 31] = True
+        predictions = targets[::-1].copy()
+    elif kind == 3:
+        predictions = np.zeros((0, 32, 32), bool)
+    elif kind == 4:
+        predictions = np.concatenate([_random_boxes(rng, 110), targets])
+    elif kind == 5:
+        targets = targets[[0, 0, 0]]
+    return targets, predictions
+
+
+@pytest.mark.parametrize("draw", [_many, _adversarial])
+@pytest.mark.parametrize("threshold", [0.5, 0.75])
+def test_average_precision_equals_pycocotools(draw, threshold):
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
 
     rng = np.random.default_rng(0)
     images, annotations, results, ours = [], [], [], []
-    for image_id in range(1, 21):
-        targets = _random_boxes(rng, int(rng.integers(1, 5)))
-        predictions = [_nudged(rng, target) for target in targets if rng.random() < 0.8]
-        predictions += list(_random_boxes(rng, int(rng.integers(0, 2))))
-        rng.shuffle(predictions)
+    for image_id in range(1, 31):
+        targets, predictions = draw(rng)
         images.append({"id": image_id, "height": 32, "width": 32})
         for mask in targets:
-            rle = coco_mask.encode(np.asfortranarray(mask, dtype=np.uint8))
-            annotations.append(
-                {
-                    "id": len(annotations) + 1,
-                    "image_id": image_id,
-                    "category_id": 1,
-                    "segmentation": rle,
-                    "area": int(mask.sum()),
-                    "iscrowd": 0,
-                    "bbox": [0, 0, 1, 1],
-                }
-            )
+            annotation = {"id": len(annotations) + 1, "image_id": image_id, "category_id": 1, "iscrowd": 0}
+            annotations.append({**annotation, "segmentation": encode_rle(mask), "area": int(mask.sum())})
         for mask in predictions:
-            rle = coco_mask.encode(np.asfortranarray(mask, dtype=np.uint8))
-            results.append({"image_id": image_id, "category_id": 1, "segmentation": rle, "score": 1.0})
-        stacked = np.array(predictions) if predictions else np.zeros((0, 32, 32), bool)
-        ours.append(match_in_order(iou_matrix(stacked, np.array(targets))))
+            results.append({"image_id": image_id, "category_id": 1, "segmentation": encode_rle(mask), "score": 1.0})
+        ours.append(match_in_order(iou_matrix(predictions, targets), threshold))
     truth = COCO()
     truth.dataset = {"images": images, "annotations": annotations, "categories": [{"id": 1, "name": "object"}]}
     truth.createIndex()
@@ -92,8 +142,9 @@ def test_average_precision_equals_pycocotools():
     evaluation.evaluate()
     evaluation.accumulate()
     evaluation.summarize()
-    assert 0.3 < evaluation.stats[1] < 0.95
-    assert average_precision(ours) == pytest.approx(evaluation.stats[1], abs=1e-9)
+    expected = evaluation.stats[{0.5: 1, 0.75: 2}[threshold]]
+    assert 0.05 < expected < 0.95
+    assert average_precision(ours) == pytest.approx(expected, abs=1e-9)
 
 
 def _random_boxes(rng: np.random.Generator, count: int) -> np.ndarray:

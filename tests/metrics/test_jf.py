@@ -1,90 +1,75 @@
-"""J and F against hand-computed cases and the official code's numbers (see make_jf_reference.py)."""
+"""J and F against hand-computed cases and the official code's numbers (see make_metric_reference.py)."""
 
-import json
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from word2mask.metrics.jf import boundary_accuracy, j_and_f, region_similarity
+from word2mask.metrics.jf import (
+    JFAccumulator,
+    boundary_accuracy,
+    frame_scores,
+    j_and_f,
+    j_and_f_of_rles,
+    region_similarity,
+)
+from word2mask.ops.masks import encode_rle
 
+sys.path.insert(0, str(Path(__file__).parent))
+import metric_cases
 
-@pytest.fixture(scope="module")
-def reference():
-    return json.loads(Path(__file__).with_name("jf_reference.json").read_text())["cases"]
-
-
-# Made-up videos: (prediction, target, void or None), bool [T,H,W]. make_jf_reference.py runs the official code on them.
-
-
-def _disks(num_frames: int, height: int, width: int, seed: int) -> np.ndarray:
-    """A disk that wanders and may leave the picture, bool ``[T,H,W]``."""
-    rng = np.random.default_rng(seed)
-    rows, columns = np.mgrid[:height, :width]
-    centre = rng.uniform(0.2, 0.8, 2) * (height, width)
-    step = rng.uniform(-0.12, 0.12, 2) * (height, width)
-    radius = rng.uniform(0.1, 0.3) * min(height, width)
-    masks = []
-    for frame in range(num_frames):
-        y, x = centre + frame * step
-        masks.append((rows - y) ** 2 + (columns - x) ** 2 <= radius**2)
-    return np.array(masks)
-
-
-def shifted():
-    target = _disks(6, 96, 128, seed=1)
-    return np.roll(target, (1, 2), axis=(1, 2)), target, None
-
-
-def overlapping():
-    return _disks(6, 120, 90, seed=2), _disks(6, 120, 90, seed=2) | _disks(6, 120, 90, seed=3), None
-
-
-def leaving():
-    prediction, target = _disks(8, 64, 64, seed=4), _disks(8, 64, 64, seed=4)
-    prediction[5:] = False
-    target[:2] = False
-    prediction[0] = False
-    return prediction, target, None
-
-
-def noisy():
-    rng = np.random.default_rng(5)
-    target = _disks(4, 200, 300, seed=6)
-    return target ^ (rng.random(target.shape) < 0.02), target, None
-
-
-def at_the_edge():
-    target = np.zeros((3, 50, 60), bool)
-    target[0, 30:, 40:], target[1, :, 59], target[2, 49, 59] = True, True, True
-    prediction = np.zeros_like(target)
-    prediction[0, 32:, 41:], prediction[1, :, 57], prediction[2, 48:, 58:] = True, True, True
-    return prediction, target, None
-
-
-def with_void():
-    rng = np.random.default_rng(7)
-    prediction, target = _disks(5, 80, 80, seed=8), _disks(5, 80, 80, seed=9)
-    return prediction, target, rng.random(target.shape) < 0.1
-
-
-def large():
-    target = _disks(2, 480, 854, seed=10)
-    return np.roll(target, (3, -7), axis=(1, 2)), target, None
-
-
-CASES = {case.__name__: case for case in (shifted, overlapping, leaving, noisy, at_the_edge, with_void, large)}
+CASES = metric_cases.mask_cases()
 
 
 @pytest.mark.parametrize("name", list(CASES))
 def test_equal_to_the_official_code(name, reference):
-    prediction, target, void = CASES[name]()
-    np.testing.assert_allclose(region_similarity(prediction, target, void), reference[name]["j"], rtol=0, atol=1e-12)
-    np.testing.assert_allclose(boundary_accuracy(prediction, target, void), reference[name]["f"], rtol=0, atol=1e-12)
+    prediction, target, void = CASES[name]
+    j, f = region_similarity(prediction, target, void), boundary_accuracy(prediction, target, void)
+    np.testing.assert_allclose(j, reference["davis_frames"][name]["j"], rtol=0, atol=1e-12)
+    np.testing.assert_allclose(f, reference["davis_frames"][name]["f"], rtol=0, atol=1e-12)
+    both = frame_scores(prediction, target, void)
+    assert np.array_equal(both[0], j) and np.array_equal(both[1], f)
 
 
 def test_every_reference_case_is_still_made(reference):
-    assert set(reference) == set(CASES)
+    assert set(reference["davis_frames"]) == set(CASES)
+
+
+@pytest.mark.parametrize("name", ["leaving", "patterns", "along_every_border", "65 x 65", "5 x 700", "huge"])
+def test_run_lengths_score_as_their_masks(name):
+    prediction, target, _ = CASES[name]
+    rles = [[encode_rle(mask) if mask.any() else None for mask in masks] for masks in (prediction, target)]
+    assert j_and_f_of_rles(iter(rles[0]), iter(rles[1])) == pytest.approx(j_and_f(prediction, target), abs=1e-15)
+
+
+def test_run_lengths_of_wrong_sizes_and_numbers():
+    small, large = encode_rle(np.ones((4, 5), bool)), encode_rle(np.ones((5, 4), bool))
+    with pytest.raises(ValueError, match=r"\(1, 5, 4\) and target \(1, 4, 5\)"):
+        j_and_f_of_rles([small], [large])
+    with pytest.raises(ValueError, match="longer than"):
+        j_and_f_of_rles([small], [small, small])
+    with pytest.raises(ValueError, match="no frames"):
+        j_and_f_of_rles([], [])
+
+
+def test_no_frames_have_no_score():
+    with pytest.raises(ValueError, match="no frames to score"):
+        j_and_f(np.zeros((0, 4, 5), bool), np.zeros((0, 4, 5), bool))
+
+
+def test_means_over_samples_are_the_same_in_any_grouping():
+    whole, parts = JFAccumulator(), [JFAccumulator(), JFAccumulator()]
+    names = [name for name in CASES if name.startswith("random")]
+    for index, name in enumerate(names):
+        prediction, target, _ = CASES[name]
+        whole.add(prediction, target)
+        parts[index % 2].add(prediction, target)
+    assert JFAccumulator.merged(reversed(parts)) == whole and len(whole) == len(names)
+    values = np.array([j_and_f(*CASES[name][:2]) for name in names]).mean(axis=0) * 100
+    summary = whole.summary()
+    assert [summary[key] for key in ("j", "f", "j&f")] == pytest.approx(list(values), abs=1e-9)
+    assert JFAccumulator().summary() == {}
 
 
 def test_two_empty_masks_score_one():

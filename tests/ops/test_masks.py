@@ -43,6 +43,17 @@ def test_wrong_run_lengths_are_refused(rle):
         masks.decode_rle(rle)
 
 
+def test_packing_gives_what_pycocotools_computes_with():
+    mask = np.random.default_rng(4).random((41, 33)) < 0.3
+    rle = masks.encode_rle(mask)
+    packed = masks.pack_rle(rle)
+    assert packed == {"size": [41, 33], "counts": rle["counts"].encode()} == masks.pack_rle(packed)
+    runs = masks._unpack_counts(packed["counts"]).tolist()
+    assert masks.pack_rle({"size": [41, 33], "counts": runs}) == packed
+    with pytest.raises(ValueError, match="run lengths add up to 3 pixels"):
+        masks.pack_rle({"size": [2, 2], "counts": [1, 2]})
+
+
 def test_counts_cut_short_are_refused():
     rle = masks.encode_rle(np.random.default_rng(0).random((64, 64)) < 0.5)
     for cut in (1, 5, 40):

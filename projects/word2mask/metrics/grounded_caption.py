@@ -7,8 +7,10 @@ e74865f, ``eval/gcg/evaluate.py``):
       :func:`matched_ious` also serves the stricter mean over all reference objects (``miou_all`` of the benchmark).
     * Recall: share of the reference objects that have a partner with IoU ≥ 0.5 and a similar phrase.
     * AP50: COCO's average precision at IoU 0.5 with one class and every score 1.
-GLaMM compares phrases by BERT embeddings, and stops its loop at the first pair that fails; here the similarity is an
-argument (word overlap by default, which needs no downloaded model) and a pair that fails is passed over.
+    * METEOR and CIDEr of the caption itself: :mod:`word2mask.metrics.captions`.
+GLaMM compares phrases by BERT embeddings (:mod:`word2mask.metrics.similarity`), and stops its loop at the first pair
+that fails; here the similarity is an argument (word overlap by default, which needs no downloaded model), and a pair
+that fails is passed over unless ``stops_at_failure``.
 """
 
 from __future__ import annotations
@@ -17,8 +19,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from pycocotools import mask as coco
 
+from word2mask.metrics.iou import RLE
 from word2mask.metrics.text import word_overlap
+from word2mask.ops.masks import pack_rle
 
 #: COCO's limit of detections an image counts (``Params.maxDets``).
 MAX_DETECTIONS = 100
@@ -45,6 +50,21 @@ def iou_matrix(predictions: np.ndarray, targets: np.ndarray) -> np.ndarray:
     return intersection / np.maximum(union, 1)
 
 
+def iou_matrix_of_rles(predictions: Sequence[RLE], targets: Sequence[RLE]) -> np.ndarray:
+    """:func:`iou_matrix` of run lengths of one size, without decoding them.
+
+    Raises:
+        ValueError: if the sizes differ, or run lengths don't cover the picture.
+    """
+    packed = [[pack_rle(rle) for rle in rles] for rles in (predictions, targets)]
+    sizes = {tuple(rle["size"]) for rles in packed for rle in rles}
+    if len(sizes) > 1:
+        raise ValueError(f"the masks of a picture must have one size, got {sorted(sizes)}")
+    if not predictions or not targets:
+        return np.zeros((len(predictions), len(targets)))
+    return np.asarray(coco.iou(*packed, [0] * len(targets)), dtype=np.float64)
+
+
 def match_greedily(ious: np.ndarray) -> list[tuple[int, int]]:
     """Pairs (row, column) with IoU > 0, best first, each row and column at most once."""
     remaining, pairs = ious.copy(), []
@@ -68,25 +88,39 @@ def count_recalled(
     iou_threshold: float = 0.5,
     similarity: Callable[[str, str], float] = word_overlap,
     similarity_threshold: float = 0.5,
+    stops_at_failure: bool = False,
 ) -> int:
-    """How many of the N targets have a partner that overlaps enough and is called alike.
+    """How many of the N targets have a partner that overlaps enough and is called alike; best IoU first, one to one.
 
     Args:
         ious: float ``[P,N]``.
         phrases: ``[P]`` what the answer calls each mask.
         target_phrases: ``[N]`` what the reference calls each object.
         iou_threshold: least IoU of a partner.
-        similarity: of two phrases, in 0…1.
+        similarity: of two phrases, 1 where they are alike.
         similarity_threshold: least similarity of a partner.
+        stops_at_failure: GLaMM's rule: once the best pair left is called differently, no other pair counts.
+
+    Raises:
+        ValueError: if there isn't one phrase a mask.
     """
     if ious.shape != (len(phrases), len(target_phrases)):
         raise ValueError(f"ious {ious.shape} but {len(phrases)} phrases and {len(target_phrases)} target phrases")
-    admissible = ious.copy()
-    for row, column in np.argwhere(ious >= iou_threshold):
-        if similarity(phrases[row], target_phrases[column]) < similarity_threshold:
-            admissible[row, column] = 0
-    admissible[ious < iou_threshold] = 0
-    return len(match_greedily(admissible))
+    # By target, as GLaMM has it, which decides among equal ones.
+    remaining, recalled = ious.T.copy(), 0
+    while remaining.size:
+        target, row = (int(index) for index in np.unravel_index(remaining.argmax(), remaining.shape))
+        if remaining[target, row] <= 0 or remaining[target, row] < iou_threshold:
+            break
+        if similarity(target_phrases[target], phrases[row]) >= similarity_threshold:
+            recalled += 1
+            remaining[target, :] = 0
+            remaining[:, row] = 0
+        elif stops_at_failure:
+            break
+        else:
+            remaining[target, row] = 0
+    return recalled
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import cv2
@@ -25,7 +25,7 @@ def encode_rle(mask: np.ndarray) -> dict[str, Any]:
     return {"size": [int(side) for side in rle["size"]], "counts": rle["counts"].decode("ascii")}
 
 
-def decode_rle(rle: dict[str, Any]) -> np.ndarray:
+def decode_rle(rle: Mapping[str, Any]) -> np.ndarray:
     """The mask of COCO run lengths, compressed (``counts`` is a string) or not (a list of run lengths).
 
     Args:
@@ -37,7 +37,34 @@ def decode_rle(rle: dict[str, Any]) -> np.ndarray:
     Raises:
         ValueError: when the run lengths don't add up to ``H * W``, or there are none.
     """
-    if not isinstance(rle, dict) or "size" not in rle or "counts" not in rle:
+    height, width, counts = _checked(rle)
+    if isinstance(counts, bytes):
+        return coco.decode({"size": [height, width], "counts": counts}).astype(bool)
+    values = np.arange(counts.size) % 2 == 1
+    return np.repeat(values, counts).reshape(width, height).T
+
+
+def pack_rle(rle: Mapping[str, Any]) -> dict[str, Any]:
+    """COCO run lengths as pycocotools computes with them, checked: it reads past the end of wrong ones.
+
+    Args:
+        rle: as :func:`decode_rle` takes it.
+
+    Returns:
+        ``{"size": [H, W], "counts": bytes}``, the compressed form.
+
+    Raises:
+        ValueError: as :func:`decode_rle`.
+    """
+    height, width, counts = _checked(rle)
+    if isinstance(counts, bytes):
+        return {"size": [height, width], "counts": counts}
+    return coco.frPyObjects({"size": [height, width], "counts": counts.tolist()}, height, width)
+
+
+def _checked(rle: Mapping[str, Any]) -> tuple[int, int, bytes | np.ndarray]:
+    """Height, width, and the counts that cover the picture exactly: compressed, or int64 run lengths."""
+    if not isinstance(rle, Mapping) or "size" not in rle or "counts" not in rle:
         raise ValueError(f"expected run lengths {{'size': [H, W], 'counts': …}}, got {str(rle)[:80]}")
     size, counts = rle["size"], rle["counts"]
     if not isinstance(size, (list, tuple)) or len(size) != 2 or any(int(side) <= 0 for side in size):
@@ -46,13 +73,11 @@ def decode_rle(rle: dict[str, Any]) -> np.ndarray:
     if isinstance(counts, (list, tuple)):
         runs = np.asarray(counts, dtype=np.int64)
         _check_runs(runs, height, width)
-        values = np.arange(runs.size) % 2 == 1
-        return np.repeat(values, runs).reshape(width, height).T
+        return height, width, runs
     packed = counts.encode("ascii") if isinstance(counts, str) else counts
-    runs = _unpack_counts(packed)
     # Checked before pycocotools sees them, whose buffer they would overrun.
-    _check_runs(runs, height, width)
-    return coco.decode({"size": [height, width], "counts": packed}).astype(bool)
+    _check_runs(_unpack_counts(packed), height, width)
+    return height, width, packed
 
 
 def _check_runs(runs: np.ndarray, height: int, width: int) -> None:
