@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from word2mask.data import files
 from word2mask.errors import UserError
 from word2mask.ops.masks import segmentation_to_mask
 
@@ -46,7 +47,7 @@ def load_pickle(path: Path) -> Any:
     """
     _require_file(path)
     try:
-        with path.open("rb") as file:
+        with files.open_file(path) as file:
             return _PlainUnpickler(file, encoding="latin1").load()
     except _Refused as error:
         raise UserError(
@@ -60,10 +61,11 @@ def load_pickle(path: Path) -> Any:
 
 
 class CocoInstances:
-    """A COCO ``instances.json``: pictures and object masks by id.
+    """A COCO ``instances.json``: pictures, object masks and, where the file has them, categories by id.
 
     Args:
-        path: the file, ``{"images": [{id, file_name, height, width}], "annotations": [{id, image_id, segmentation}]}``.
+        path: the file, ``{"images": [{id, file_name, height, width}], "annotations": [{id, image_id, segmentation}],
+            "categories": [{id, name}]}``.
     """
 
     def __init__(self, path: Path) -> None:
@@ -72,6 +74,7 @@ class CocoInstances:
         try:
             self.images: dict[Any, dict] = {image["id"]: image for image in content["images"]}
             self.annotations: dict[Any, dict] = {entry["id"]: entry for entry in content["annotations"]}
+            self.categories: dict[Any, dict] = {entry["id"]: entry for entry in content.get("categories", ())}
         except (KeyError, TypeError) as error:
             raise UserError(
                 f"{path}: not a COCO instances file: {_describe(error)}; expected images and annotations with ids"
@@ -98,7 +101,7 @@ def require_folder(path: Path, what: str) -> Path:
     Raises:
         UserError: naming ``what`` was to be there.
     """
-    if not path.is_dir():
+    if not files.is_folder(path):
         raise UserError(f"{path}: no such folder; expected {what} there")
     return path
 
@@ -118,13 +121,13 @@ _JSON_NAMES = {list: "array", dict: "object"}
 
 
 def _require_file(path: Path) -> None:
-    if not path.is_file():
+    if not files.is_file(path):
         raise UserError(f"{path}: no such annotation file; check the data set's folder")
 
 
 def _read_bytes(path: Path) -> bytes:
     _require_file(path)
-    return path.read_bytes()
+    return files.read_bytes(path)
 
 
 def _describe(error: BaseException) -> str:

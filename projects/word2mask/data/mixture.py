@@ -8,7 +8,7 @@ machines without changing what it trains on.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 
@@ -19,6 +19,8 @@ from word2mask.errors import UserError
 UNSEGMENTED = ("chat", "region", "video_chat")
 #: Groups that are sorted by length together: xtuner's sampler sorts as many (``length_grouped.py`` of InternLM/xtuner).
 STRETCH = 50
+
+Entry = TypeVar("Entry")
 
 
 class Mixture:
@@ -102,6 +104,12 @@ class Mixture:
         self._prepare(epoch)
         sources = np.searchsorted(self._ends, self._order[:stop], side="right")
         return tuple(np.bincount(sources, minlength=len(self.sources)).tolist())
+
+    def first_visits(self, source: int, count: int) -> list[int]:
+        """The first positions of epoch 0, ``count`` at most, at which a source is seen."""
+        self._prepare(0)
+        sources = np.searchsorted(self._ends, self._order, side="right")
+        return np.flatnonzero(sources == source)[:count].tolist()
 
     def table(self, counts: Sequence[int] | None = None) -> str:
         """Who is seen how often, one line a source, for the log.
@@ -197,6 +205,32 @@ class Mixture:
             rng = np.random.default_rng([self.seed, self._epoch or 0, source])
             self._tails[source] = rng.permutation(len(self.sources[source]))
         return self._tails[source]
+
+
+def nested_rates(kinds: Sequence[tuple[float, Sequence[tuple[Entry, float]]]]) -> list[tuple[Entry, float]]:
+    """Rates of sources that come in kinds: each kind has a rate, which its sources share out by their own weights.
+
+    Args:
+        kinds: rate, and the sources (or nodes of a config) with their weights, of each.
+
+    Returns:
+        each source with its rate, in order, for ``Mixture(sources, length=…)``.
+
+    Raises:
+        UserError: when a kind has no source, or a number isn't positive.
+    """
+    rates: list[tuple[Entry, float]] = []
+    for number, (rate, entries) in enumerate(kinds, start=1):
+        if not entries:
+            raise UserError(f"mixture: kind {number} of {len(kinds)} has no source; leave it out")
+        for what, value in (("rate", rate), *(("weight", weight) for _, weight in entries)):
+            if not value > 0:
+                raise UserError(
+                    f"mixture: kind {number} of {len(kinds)} has {what} {value}; give a number above 0 or leave it out"
+                )
+        total = sum(weight for _, weight in entries)
+        rates += [(entry, rate * weight / total) for entry, weight in entries]
+    return rates
 
 
 def _check(pairs: Sequence[tuple], length: int | None, group: int | None, visits: str) -> None:

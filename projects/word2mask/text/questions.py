@@ -25,6 +25,13 @@ MASK_SUFFIXES = (
     "Please segment it.",
 )
 
+#: The same where the answer is to give its reasons.
+EXPLANATION_SUFFIXES = (
+    "Please answer with a mask and say why.",
+    "Answer with its mask and give your reasons.",
+    "Please segment it and explain your choice.",
+)
+
 SEGMENTATION_ANSWERS = ("{}.", "It is {}.", "Sure, {}.", "Sure, it is {}.", "Here it is: {}.")
 SEVERAL_ANSWERS = ("{}.", "They are {}.", "Sure, {}.", "Sure, they are {}.", "Here they are: {}.")
 
@@ -64,8 +71,23 @@ SHORT_ANSWER = "Answer the question using a single word or phrase."
 def segmentation_question(expression: str, rng: np.random.Generator, medium: str = "picture") -> str:
     """Asks for the mask of ``expression``; a text that is a question itself is kept, with a request for the mask."""
     if expression.rstrip().endswith("?"):
-        return f"{expression.strip()} {_draw(MASK_SUFFIXES, rng)}"
+        return sentence_question(expression, rng)
     return _draw(SEGMENTATION_QUESTIONS, rng).format(expression, medium=medium)
+
+
+def sentence_question(sentence: str, rng: np.random.Generator, explained: bool = False) -> str:
+    """Keeps a whole sentence, with a request for the mask after it, and for the reasons where they are wanted."""
+    return f"{sentence.strip()} {_draw(EXPLANATION_SUFFIXES if explained else MASK_SUFFIXES, rng)}"
+
+
+def named_class(name: str) -> str:
+    """The expression for all of a class, ``the chair``."""
+    return f"the {name}"
+
+
+def named_part(whole: str, part: str, rng: np.random.Generator) -> str:
+    """The expression for a part of an object, ``the cat ear`` or ``the ear of the cat``."""
+    return named_class(f"{whole} {part}" if rng.random() < 0.5 else f"{part} of the {whole}")
 
 
 def video_segmentation_question(expression: str, rng: np.random.Generator) -> str:
@@ -108,7 +130,7 @@ def region_question(region: str, rng: np.random.Generator) -> str:
 
 
 def wordings() -> list[str]:
-    """Every template once, with a word in its place: for training a tokenizer."""
+    """The templates that shapes world uses, each once with a word in its place: for training its tokenizer."""
     groups = (
         SEGMENTATION_QUESTIONS,
         MASK_SUFFIXES,
