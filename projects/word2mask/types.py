@@ -59,7 +59,7 @@ class Sample:
         source: name of the source, e.g. ``"refcoco"``; with ``id`` it names the record in every error message.
         id: the record within its source.
         task: what is asked: ``"refer"``, ``"generalized_refer"``, ``"reason"``, ``"grounded_caption"``, ``"chat"``,
-            ``"region"``, ``"video_refer"`` or ``"video_chat"``.
+            ``"region"``, ``"semantic"``, ``"video_refer"`` or ``"video_chat"``.
         turns: user and assistant in turn, the user first. The number of ``[SEG]`` over all assistant turns is N.
         media: the picture or the frames; ``None`` for a text-only record.
         masks: bool ``[N,T,H,W]``, in the order of the ``[SEG]`` tokens; ``None`` where there is no ``[SEG]``.
@@ -99,6 +99,7 @@ class Example:
         void: bool ``[T,H,W]`` or ``None``.
         region_cells: bool ``[R,h,w]``, the regions on the MLLM's grid of visual tokens; ``None`` without.
         original_size: ``(H, W)`` of the media, ``None`` for text only.
+        num_frames: of the media, 1 for a picture; 0 for text only.
     """
 
     name: str
@@ -112,6 +113,7 @@ class Example:
     void: torch.Tensor | None = None
     region_cells: torch.Tensor | None = None
     original_size: tuple[int, int] | None = None
+    num_frames: int = 0
 
 
 @dataclass
@@ -130,6 +132,7 @@ class Batch:
         masks: ``[B]`` of bool ``[N_b,T_b,H_b,W_b]`` or ``None``.
         void: ``[B]`` of bool ``[T_b,H_b,W_b]`` or ``None``.
         region_cells: ``[B]`` of bool ``[R_b,h,w]`` or ``None``.
+        num_frames: ``[B]``, frames of each example's media; empty where nobody counted.
     """
 
     names: list[str]
@@ -143,6 +146,7 @@ class Batch:
     masks: list[torch.Tensor | None]
     void: list[torch.Tensor | None]
     region_cells: list[torch.Tensor | None]
+    num_frames: list[int] = field(default_factory=list)
 
     def to(self, device: torch.device | str) -> Batch:
         """The same batch with every tensor on ``device``."""
@@ -169,12 +173,15 @@ class Request:
             that frames are decoded on demand.
         regions: bool ``[R,H,W]`` visual prompts, or ``None``.
         max_new_tokens: upper limit of the answer's length.
+        answer: what the model is made to answer, markup as in an assistant's turn; ``None`` lets it write. For
+            evaluations that were published with given answers; it says nothing about what the model would have said.
     """
 
     turns: tuple[Turn, ...]
     media: Any | None = None
     regions: np.ndarray | None = None
     max_new_tokens: int = 256
+    answer: str | None = None
 
 
 @dataclass

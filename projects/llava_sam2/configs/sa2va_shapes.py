@@ -63,16 +63,34 @@ data = dict(
                         type=GroundedCaption,
                         annotations=f"{_root}/grounded_caption/train.json",
                         image_folder=f"{_root}/grounded_caption/images",
+                        name="grounded_caption",
                     ),
                     1,
                 ),
-                (dict(type=LLaVA, annotations=f"{_root}/llava/train.json", image_folder=f"{_root}/llava/images"), 1),
-                (dict(type=Osprey, annotations=f"{_root}/osprey/train.json", image_folder=f"{_root}/osprey/images"), 1),
+                (
+                    dict(
+                        type=LLaVA,
+                        annotations=f"{_root}/llava/train.json",
+                        image_folder=f"{_root}/llava/images",
+                        name="llava",
+                    ),
+                    1,
+                ),
+                (
+                    dict(
+                        type=Osprey,
+                        annotations=f"{_root}/osprey/train.json",
+                        image_folder=f"{_root}/osprey/images",
+                        name="osprey",
+                    ),
+                    1,
+                ),
                 (
                     dict(
                         type=VideoChat,
                         annotations=f"{_root}/video_chat/train.json",
                         video_folder=f"{_root}/video_chat/videos",
+                        name="video_chat",
                     ),
                     2,
                 ),
@@ -92,7 +110,7 @@ data = dict(
 optimizer.update(dict(lr=7e-4))
 # The projector is the one part that starts from nothing; three times the rate is what steers a frozen decoder soonest.
 parameter_groups = dict(lr_multipliers={"projector.": 3.0})
-schedule.update(dict(max_iters=500))
+schedule.update(dict(max_iters=650))
 checkpoint.update(dict(interval=125))
 log.update(dict(interval=20))
 
