@@ -39,10 +39,10 @@ setup(
         "log": ["tensorboard==2.21.0", "wandb==0.25.1"],
         # METEOR and CIDEr; it brings their Java programs (104 MB) and wants a Java runtime on the PATH.
         "captions": ["pycocoevalcap==1.2"],
-        # Benchmarks of chat; lmms-eval brings torchvision and OpenCV's other wheel, so only beside a CUDA build of torch.
+        # Benchmarks of chat. It brings torchvision and OpenCV's other wheel: only beside a CUDA build of torch.
         "chat-benchmarks": ["lmms-eval==0.7.3"],
         # Only beside a CUDA build of torch; flash-attn wants CUDA_HOME and pip's --no-build-isolation.
-        "gpu": ["torchvision==0.28.0", "flash-attn==2.8.3.post2", "deepspeed==0.19.6"],
+        "gpu": ["torchvision==0.28.0", "flash-attn==2.8.3.post2", "deepspeed==0.19.6", "bitsandbytes==0.50.2"],
         "dev": [
             "pytest==9.2.0",
             "pytest-xdist==3.8.0",

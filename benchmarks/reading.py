@@ -29,7 +29,8 @@ sys.path.insert(0, str(REPOSITORY / "projects"))
 import cv2  # noqa: E402
 import numpy as np  # noqa: E402
 
-from word2mask.data.media import VideoFile, _OpenCVReader  # noqa: E402
+from word2mask.data.media import VideoFile  # noqa: E402
+from word2mask.data.video_readers import OpenCVReader  # noqa: E402
 from word2mask.ops.masks import decode_rle, encode_rle  # noqa: E402
 
 FRAMES, SIZE, OBJECTS, TAKEN = 300, (720, 1280), 5, 5
@@ -166,7 +167,7 @@ def with_decord(path: Path, taken: Frames) -> np.ndarray:
 
 def with_opencv(path: Path, taken: Frames) -> np.ndarray:
     """OpenCV: seek, then grab."""
-    return _OpenCVReader(path).read(taken)
+    return OpenCVReader(path).read(taken)
 
 
 def with_pyav(path: Path, taken: Frames, skip: bool = False) -> np.ndarray:

@@ -3,7 +3,9 @@
     python tools/report.py RUN_DIR [OTHER_RUN_DIR …] --out page.html [--labels "model" "language-blind twin"]
 
 RUN_DIR is what ``tools/test.py`` wrote with ``--out``; the other runs stand beside it, column by column, and the second
-one's answers also picture by picture. ``--json FILE`` writes the table of scores. Exit code 2: something to put right.
+one's answers also picture by picture. ``--compare`` says how much the first two differ, with an interval from a paired
+bootstrap, and shows the samples in which they differ most. ``--json FILE`` writes the table of scores, and the
+comparison. Exit code 2: something to put right.
 """
 
 from __future__ import annotations
@@ -17,8 +19,9 @@ from pathlib import Path
 REPOSITORY = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPOSITORY / "projects"))
 
+from word2mask.apps.report.differences import differences_text  # noqa: E402
 from word2mask.apps.report.files import write_whole  # noqa: E402
-from word2mask.apps.report.page import Run, build_page, score_table  # noqa: E402
+from word2mask.apps.report.page import Run, build_page, compare_runs, score_table  # noqa: E402
 from word2mask.errors import UserError  # noqa: E402
 
 
@@ -36,6 +39,8 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         "--root", type=Path, default=REPOSITORY, help="where relative paths of the benchmarks' data start"
     )
     parser.add_argument("--json", type=Path, help="also write the table of scores there")
+    parser.add_argument("--compare", action="store_true", help="compare the first two runs sample by sample")
+    parser.add_argument("--resamples", type=int, help="how often samples are drawn for an interval (default: 1000)")
     return parser.parse_args(arguments)
 
 
@@ -51,10 +56,17 @@ def run(arguments: argparse.Namespace) -> None:
     runs = [Run.load(folder.absolute(), label) for folder, label in zip(arguments.runs, labels, strict=True)]
     out, table = arguments.out.absolute(), arguments.json and arguments.json.absolute()
     os.chdir(arguments.root)
-    page = build_page(runs, arguments.samples, arguments.seed)
+    compared = compare_runs(runs, arguments.resamples, arguments.seed) if arguments.compare else {}
+    page = build_page(runs, arguments.samples, arguments.seed, comparisons=compared)
     write_whole(out, page)
     if table:
-        write_whole(table, json.dumps(score_table(runs), indent=1, ensure_ascii=False) + "\n")
+        content = score_table(runs)
+        if compared:
+            differences = [comparison.to_json() for comparison in compared.values()]
+            content = {"runs": labels, "scores": content, "differences": differences}
+        write_whole(table, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+    if compared:
+        sys.stdout.write(differences_text(list(compared.values()), labels[0], labels[1]))
     sys.stdout.write(f"{arguments.out} ({len(page) / 1e6:.1f} MB)\n")
 
 

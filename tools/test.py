@@ -1,11 +1,13 @@
 """Evaluate a trained model, or an exported folder, on benchmarks.
 
     python tools/test.py CONFIG [--checkpoint PTH] [--benchmarks refcoco:val mevis:valid_u …] [--out DIR]
-    python tools/test.py HF_FOLDER --benchmarks refcoco:val … --data-root DIR
+    python tools/test.py HF_FOLDER --benchmarks refcoco:val reason_seg:val@lisa … --data-root DIR
 
 Without ``--checkpoint``, the newest one of the config's work directory is taken; without ``--benchmarks``, the config's
 own list (``evaluation = dict(benchmarks=[dict(type=RefCOCO.build, root=…, split=…), …], targets={…})``). What is
 answered is kept in DIR: a run that was killed goes on where it was when the same command is given again.
+``NAME:SPLIT@PROTOCOL`` asks and scores as a published evaluation does (``lisa``, ``sa2va``, ``unipixel``; ``strict``
+without); ``--switches`` sets single switches otherwise. A split without published masks becomes a ``submission.zip``.
 Several processes: ``tools/dist.sh test CONFIG PROCESSES``. Exit codes: 0 done, 2 something to put right, 130 stopped.
 """
 
@@ -35,8 +37,10 @@ from word2mask.engine.checkpoint import find_checkpoint, load_trained  # noqa: E
 from word2mask.engine.config import check_settings, load_config  # noqa: E402
 from word2mask.engine.distributed import choose_device, gather_objects, leave_processes, rank_and_size, start_processes  # noqa: E402
 from word2mask.errors import UserError  # noqa: E402
-from word2mask.evaluation.interface import Benchmark, find_benchmark  # noqa: E402
-from word2mask.evaluation.runner import Ranks, evaluate  # noqa: E402
+from word2mask.evaluation.interface import Benchmark  # noqa: E402
+from word2mask.evaluation.names import find_benchmark, folder_of, split_label  # noqa: E402
+from word2mask.evaluation.runner import Ranks, Score, evaluate  # noqa: E402
+from word2mask.evaluation.submission import write_submission  # noqa: E402
 from word2mask.evaluation.summary import (  # noqa: E402
     HEADINGS,
     RunInfo,
@@ -63,7 +67,11 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         "--checkpoint", type=Path, help="weights of a config (default: the newest of its work directory)"
     )
     parser.add_argument("--work-dir", type=Path, help="of the training (default: work_dirs/<config name>)")
-    parser.add_argument("--benchmarks", nargs="+", metavar="NAME:SPLIT", help="default: the config's list")
+    parser.add_argument("--benchmarks", nargs="+", metavar="NAME:SPLIT[@PROTOCOL]", help="default: the config's list")
+    parser.add_argument("--protocol", help="of the benchmarks that name none: lisa, sa2va, unipixel or strict")
+    parser.add_argument(
+        "--switches", nargs="+", default=[], metavar="SWITCH=VALUE", help="set otherwise than the protocol has them"
+    )
     parser.add_argument(
         "--data-root", type=Path, help=f"where benchmarks that no config lists lie (default: {DEFAULT_DATA_ROOT})"
     )
@@ -125,6 +133,7 @@ def choose_benchmarks(arguments: argparse.Namespace, evaluation: Mapping[str, An
     by_label: dict[str, dict[str, Any]] = {}
     for node in nodes:
         label = f"{_class_of(node).name}:{node.get('split')}"
+        label += f"@{node['protocol']}" if node.get("protocol") else ""
         if label in by_label:
             raise UserError(f"evaluation.benchmarks lists {label} twice; its records would lie in one folder")
         by_label[label] = node
@@ -134,20 +143,49 @@ def choose_benchmarks(arguments: argparse.Namespace, evaluation: Mapping[str, An
         labels = list(by_label)
     else:
         labels = arguments.benchmarks
-    if arguments.data_root and all(label in by_label for label in labels):
+    switches = read_switches(arguments.switches)
+    wanted = []
+    for label in labels:
+        if label in by_label:
+            node = by_label[label]
+            wanted.append((_class_of(node), node["split"], arguments.protocol, node))
+            continue
+        plain, protocol = split_label(label)
+        kind, split = find_benchmark(plain)
+        wanted.append((kind, split, protocol or arguments.protocol, by_label.get(f"{kind.name}:{split}")))
+    if arguments.data_root and all(node for *_, node in wanted):
         raise UserError(
             f"--data-root {arguments.data_root} would change nothing: {arguments.model.name} says itself where its "
             "benchmarks lie; leave it out, or change their roots in the config"
         )
     data_root = arguments.data_root or DEFAULT_DATA_ROOT
-    chosen = []
-    for label in labels:
-        if label in by_label:
-            chosen.append(build(by_label[label], path=f"evaluation.{label}"))
-            continue
-        benchmark, split = find_benchmark(label)
-        chosen.append(benchmark.build(data_root / benchmark.folder, split, arguments.limit))
+    chosen: list[Benchmark] = []
+    for kind, split, protocol, node in wanted:
+        asked = {key: value for key, value in (("protocol", protocol), ("switches", switches)) if value}
+        if node:
+            chosen.append(build({**node, **asked}, path=f"evaluation.{kind.name}:{split}"))
+        else:
+            chosen.append(kind.build(kind.place(data_root), split, arguments.limit, **asked))
+    seen = [benchmark.label for benchmark in chosen]
+    twice = next((label for label in seen if seen.count(label) > 1), None)
+    if twice:
+        raise UserError(f"--benchmarks names {twice} twice; its records would lie in one folder")
     return chosen
+
+
+def read_switches(words: list[str]) -> dict[str, str]:
+    """``["texts=first"]`` → ``{"texts": "first"}``.
+
+    Raises:
+        UserError: a word isn't ``SWITCH=VALUE``.
+    """
+    switches = {}
+    for word in words:
+        switch, equals, value = word.partition("=")
+        if not (switch and equals and value):
+            raise UserError(f"--switches takes SWITCH=VALUE, e.g. texts=first; got {word!r}")
+        switches[switch] = value
+    return switches
 
 
 def _class_of(node: Mapping[str, Any]) -> type[Benchmark]:
@@ -171,13 +209,13 @@ class ProgressBar:
             now = time.monotonic()
             if done == total or now - self._printed > 10:
                 self._printed = now
-                logger.info("%-24s %5d/%d  %s %.1f", label, done, total, metric, value)
+                logger.info("%-24s %5d/%d  %s", label, done, total, _running(metric, value))
             return
         if self._label != label:
             self.close()
             self._bar, self._label = tqdm(total=total, desc=f"{label:24}", unit="sample"), label
         self._bar.n = done
-        self._bar.set_postfix_str(f"{metric} {value:.1f}")
+        self._bar.set_postfix_str(_running(metric, value))
         if done == total:
             self.close()
 
@@ -186,6 +224,11 @@ class ProgressBar:
         if self._bar is not None:
             self._bar.close()
         self._bar, self._label = None, ""
+
+
+def _running(metric: str, value: float) -> str:
+    """The score so far; nothing where nothing is scored."""
+    return f"{metric} {value:.1f}" if metric else ""
 
 
 def show(results: Mapping[str, Any], out: Path) -> None:
@@ -198,6 +241,8 @@ def show(results: Mapping[str, Any], out: Path) -> None:
     lines = [f"{one['label']}: {one['protocol']}." for one in results["benchmarks"]]
     for one in results["benchmarks"]:
         lines += [f"failed {one['label']} {failure['id']}: {failure['message']}" for failure in one["failures"]]
+        lines += [f"{one['label']}: {one['note']}"] if one["note"] else []
+        lines += [f"submission {one['submission']}"] if one["submission"] else []
     lines += [
         f"checkpoint {results['checkpoint']} ({results['checkpoint_hash']})",
         f"command    {results['command']}",
@@ -242,14 +287,19 @@ def run(arguments: argparse.Namespace) -> None:
         targets=evaluation.get("targets", {}),
     )
     progress = ProgressBar()
-    scores = []
+    scores: list[Score] = []
+    sessions: dict[str, dict[str, Any]] = {}
+    submissions: dict[str, str] = {}
     for benchmark in benchmarks:
+        answerer = session_for(benchmark, session, evaluation.get("session", {}))
+        folder = out / folder_of(benchmark.label)
+        sessions[benchmark.label] = session_settings(answerer)
         scores.append(
             evaluate(
                 benchmark,
-                session,
-                out / benchmark.label.replace(":", "_"),
-                {"checkpoint_hash": info.checkpoint_hash, "session": session_settings(session)},
+                answerer,
+                folder,
+                {"checkpoint_hash": info.checkpoint_hash, "session": sessions[benchmark.label]},
                 batch_size=info.batch_size,
                 max_failures=arguments.max_failures,
                 fresh=arguments.fresh,
@@ -257,16 +307,26 @@ def run(arguments: argparse.Namespace) -> None:
                 progress=progress,
             )
         )
+        is_whole = len(benchmark) == benchmark.num_usable
+        if rank == 0 and benchmark.submission is not None and not benchmark.is_scored and is_whole:
+            submissions[benchmark.label] = str(write_submission(benchmark, scores[-1].records, folder))
     if rank == 0:
-        results = results_to_json(info, scores)
+        results = results_to_json(info, scores, sessions, submissions)
         write_results(out, results)
         show(results, out)
+
+
+def session_for(benchmark: Benchmark, session: Session, settings: Mapping[str, Any]) -> Session:
+    """The session with what the benchmark's protocol fixes of it, on the same model."""
+    fixed = benchmark.switches.session
+    return Session(session.model, session.encoder, **{**settings, **fixed}) if fixed else session
 
 
 def session_settings(session: Session) -> dict[str, Any]:
     """What else an answer depends on."""
     names = ("key_frames", "key_frame_choice", "threshold", "propagate_with")
-    return {name: getattr(session, name) for name in names if getattr(session, name) is not None}
+    settings = {name: getattr(session, name) for name in names if getattr(session, name) is not None}
+    return settings if session.procedure == "sa2va-i" else {**settings, "procedure": session.procedure}
 
 
 def main() -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import copy
 import importlib.util
 import io
 import json
@@ -16,11 +17,13 @@ import pytest
 from PIL import Image
 
 from word2mask.apps.report.cards import answer_html
-from word2mask.apps.report.page import Run, build_page, score_table
+from word2mask.apps.report.differences import differences_text
+from word2mask.apps.report.page import Run, build_page, compare_runs, score_table
 from word2mask.apps.report.pictures import colour_of, data_url, frames_shown, spotlight
 from word2mask.apps.report.samples import choose
 from word2mask.errors import UserError
 from word2mask.evaluation.chat import ImageChat
+from word2mask.evaluation.interface import mask_shape
 from word2mask.evaluation.mevis import MeViS
 from word2mask.evaluation.refcoco import RefCOCO
 from word2mask.evaluation.runner import evaluate
@@ -115,6 +118,65 @@ class Tags(HTMLParser):
 
     def handle_endtag(self, tag):
         assert self.open.pop() == tag, f"</{tag}>"
+
+
+def test_comparison_of_two_runs(runs):
+    comparisons = compare_runs(runs, resamples=50)
+    assert list(comparisons) == ["refcoco:val", "mevis:valid_u", "image_chat:val"]
+    # Each run has the other half of ten pictures right.
+    assert comparisons["refcoco:val"].counts() == (5, 5, 0)
+    plain, compared = build_page(runs, 4), build_page(runs, 4, comparisons=comparisons)
+    assert "Furthest ahead" not in plain
+    assert "interval" not in plain
+    for words in ("model against language-blind twin", "95% interval", "50 times", "5 / 5 / 0"):
+        assert words in compared
+    parser = Tags()
+    parser.feed(compared)
+    assert parser.open == []
+    assert "script" not in parser.seen
+    # Two samples ahead and two behind in each of three benchmarks, each group with its heading.
+    assert compared.count("Furthest ahead of the other run") == compared.count("Furthest behind the other run") == 3
+    assert compared.count("<article") == plain.count("<article") + 3 * 4
+    table = differences_text(list(comparisons.values()), "model", "twin")
+    assert "| refcoco:val | cIoU | 50.0 | 50.0 | +0.0 | " in table
+
+
+def test_comparison_needs_two_runs_asked_the_same(runs):
+    with pytest.raises(UserError, match="--compare needs two runs"):
+        compare_runs(runs[:1])
+    other = copy.deepcopy(dict(runs[1].results))
+    other["benchmarks"][0]["protocol"] = "otherwise"
+    with pytest.raises(
+        UserError, match="refcoco:val: the runs were evaluated differently .* only numbers of one protocol"
+    ):
+        compare_runs([runs[0], Run(runs[1].folder, "other", other)])
+    for entry in other["benchmarks"]:
+        entry["label"] += "x"
+    with pytest.raises(UserError, match="model and other have no benchmark in common"):
+        compare_runs([runs[0], Run(runs[1].folder, "other", other)])
+
+
+def test_a_split_for_a_server_has_no_scores(tmp_path):
+    benchmark = MeViS.fixture(tmp_path / "data", split="valid")
+    shapes = [mask_shape(benchmark.sample(position)) for position in range(len(benchmark))]
+
+    class Everything:
+        def batch(self, requests):
+            return [
+                Result("", "[SEG]", [Segment("", None, np.ones(shape, bool), np.ones(shape[0]))], shape[1:], shape[0])
+                for shape in shapes[: len(requests)]
+            ]
+
+    score = evaluate(benchmark, Everything(), tmp_path / "run/mevis_valid", {})
+    info = RunInfo("toy.py", "iter_1.pth", "0123abcd", "python tools/test.py toy.py", "0.1", "cpu", 16)
+    write_results(tmp_path / "run", results_to_json(info, [score], submissions={"mevis:valid": "submission.zip"}))
+    page = build_page([Run.load(tmp_path / "run", "model")])
+    assert "not scored here: the masks aren't published" in page.replace("&#x27;", "'")
+    assert page.count("<article") == 3
+    assert "truth" not in re.sub(r"<style>.*?</style>", "", page, flags=re.DOTALL)
+    text = (tmp_path / "run/results.md").read_text()
+    assert "| mevis:valid | not scored here: the masks aren't published |  | 3 | 0 |" in text
+    assert "* mevis:valid: submission `submission.zip`." in text
 
 
 def test_page_is_whole_and_self_contained(runs):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import word2mask.data.sources
+from word2mask.data import shards
 from word2mask.data.media import VideoFile
 from word2mask.data.sources.interface import Source
 from word2mask.errors import UserError
@@ -107,3 +108,33 @@ def test_a_missing_file_is_said_in_one_sentence(cls, tmp_path):
         for index in range(2):
             source.read(index, np.random.default_rng(0))
     assert "\n" not in str(caught.value) and str(caught.value).startswith(f"{source.name}[")
+
+
+@pytest.mark.parametrize("cls", EVALUATED)
+@pytest.mark.parametrize("options", [{}, {"per_expression": True}], ids=["training", "evaluation"])
+def test_media_may_lie_in_shards(cls, options, tmp_path):
+    """A shard folder in the place of every media folder gives the same samples, byte for byte."""
+    source = cls.fixture(tmp_path / "set", **options)
+    before = [contents(source.read(index, np.random.default_rng(index))) for index in range(len(source))]
+    folders = source.media_folders()
+    assert folders
+    for number, folder in enumerate(folders):
+        plan = shards.plan_shards(folder, tmp_path / f"shards_{number}", 2000)
+        plan.out.mkdir()
+        for shard in plan.shards:
+            shards.write_shard(plan, shard)
+        shards.finish(plan)
+        folder.rename(tmp_path / f"plain_{number}")
+        plan.out.rename(folder)
+    after = [contents(source.read(index, np.random.default_rng(index))) for index in range(len(source))]
+    assert before == after
+
+
+def contents(sample):
+    """All of a sample, for comparison; a video's frames in full."""
+    arrays = [sample.masks, sample.void, sample.regions]
+    if sample.media is not None:
+        arrays.append(sample.media.frames)
+    elif "video" in sample.extra:
+        arrays += [sample.extra["video"].read(range(len(sample.extra["video"])))]
+    return sample.id, sample.turns, [None if array is None else (array.shape, array.tobytes()) for array in arrays]

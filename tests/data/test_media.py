@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from word2mask.data import media
+from word2mask.data import media, pictures, video_readers
 from word2mask.errors import UserError
 
 
@@ -37,7 +37,7 @@ def test_image_is_rgb_and_upright(tmp_path):
     found = media.open_image(tmp_path / "a.png")
     assert found.kind == "image" and found.frames.shape == (1, 6, 4, 3) and found.frame_indices == (0,)
     assert found.frames[0, 0, 3].tolist() == [255, 0, 0]
-    assert media._image_size(tmp_path / "a.png") == (6, 4)
+    assert pictures.image_size(tmp_path / "a.png") == (6, 4)
 
 
 @pytest.mark.parametrize("mode", ["L", "RGBA", "P", "CMYK", "1", "I;16"])
@@ -64,7 +64,7 @@ def test_bad_pictures_are_refused_in_one_sentence(tmp_path, monkeypatch):
     (tmp_path / "empty.png").write_bytes(b"")
     with pytest.raises(UserError, match="not a picture"):
         media.open_media(tmp_path / "empty.png")
-    monkeypatch.setattr(media, "MAX_PIXELS", 4000)
+    monkeypatch.setattr(pictures, "MAX_PIXELS", 4000)
     with pytest.raises(UserError, match="64 × 64 pixels"):
         media.open_image(tmp_path / "whole.jpg")
 
@@ -107,9 +107,9 @@ def test_encoded_video(tmp_path, suffix, codec):
 
 def test_opencv_reader_gives_the_same_frames(tmp_path):
     path = write_video(tmp_path / "v.mp4", range(0, 200, 10), size=(64, 128), codec="mp4v")
-    ours, other = media._DecordReader(path), media._OpenCVReader(path)
+    ours, other = video_readers.DecordReader(path), video_readers.OpenCVReader(path)
     assert (ours.num_frames, ours.size, ours.fps) == (other.num_frames, other.size, other.fps)
-    assert isinstance(media.VideoFile(path)._open(), media._DecordReader)
+    assert isinstance(media.VideoFile(path)._open(), video_readers.DecordReader)
     for indices in ([1, 5, 19], [0, 2]):
         difference = ours.read(indices).astype(int) - other.read(indices)
         assert np.abs(difference).max() <= 3

@@ -6,7 +6,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from word2mask.data.mixture import Mixture
+from word2mask.data.mixture import Mixture, nested_rates
 from word2mask.data.sources.interface import Source
 from word2mask.errors import UserError
 
@@ -192,3 +192,34 @@ def test_wrong_settings_are_refused():
         Mixture(pairs[:1], group=0)
     with pytest.raises(UserError, match="'all' or 'published', got 'some'"):
         Mixture(pairs[:1], visits="some")
+
+
+def test_first_visits_are_where_a_source_is_seen():
+    mixture = Mixture([(Numbers("a", 5), 2), Numbers("b", 3)], seed=4)
+    mixture.locate(3, 0)
+    found = mixture.first_visits(1, 2)
+    expected = [position for position in range(len(mixture)) if mixture.locate(0, position)[0] == 1]
+    assert found == expected[:2] and mixture.first_visits(1, 9) == expected and len(expected) == 3
+
+
+def test_kinds_share_an_epoch_by_rates_and_their_sources_by_weights():
+    many, few, talk = Numbers("many", 500), Numbers("few", 5), Numbers("talk", 50)
+    rates = nested_rates([(9, [(many, 2), (few, 1)]), (3, [(talk, 7)])])
+    assert rates == [(many, 6.0), (few, 3.0), (talk, 3.0)]
+    mixture = Mixture(rates, seed=4, length=120)
+    assert mixture.counts == (60, 30, 30)
+    found, counter = visits(mixture, 0)
+    # Sixty of the many, none twice; each of the few six times; thirty of the talks.
+    assert max(counter[0, record] for record in range(500)) == 1
+    assert [counter[1, record] for record in range(5)] == [6] * 5
+    assert found == visits(Mixture(rates, seed=4, length=120), 0)[0] != visits(mixture, 1)[0]
+
+
+def test_nested_rates_that_cannot_be_meant_are_refused():
+    source = Numbers("a", 1)
+    with pytest.raises(UserError, match="kind 2 of 2 has no source; leave it out"):
+        nested_rates([(1, [(source, 1)]), (1, [])])
+    with pytest.raises(UserError, match="kind 1 of 1 has rate 0; give a number above 0"):
+        nested_rates([(0, [(source, 1)])])
+    with pytest.raises(UserError, match="kind 1 of 1 has weight -1; give a number above 0"):
+        nested_rates([(1, [(source, 1), (source, -1)])])

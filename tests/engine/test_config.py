@@ -173,3 +173,31 @@ def test_a_run_is_as_long_as_steps_or_epochs_say(files, schedule, message):
     config["schedule"] = schedule
     with pytest.raises(UserError, match=message):
         check_settings(config)
+
+
+@pytest.mark.parametrize(
+    ("log", "message"),
+    [
+        ({"by": ["tasks"]}, r"log.by: expected a list of 'task' and 'source', got \['tasks'\]"),
+        ({"by": "task"}, "log.by: expected a list of 'task' and 'source', got 'task'"),
+        ({"peak_tflops": 0}, "log.peak_tflops: expected TFLOP/s above 0, or None, got 0"),
+        ({"wandb": True}, "log.wandb: expected the arguments of wandb.init, .* got True"),
+        ({"pictures": [0, -1]}, r"log.pictures: expected how many, or a list of indices from 0 up, got \[0, -1\]"),
+        ({"pictures": True}, "log.pictures: expected how many, or a list of indices from 0 up, got True"),
+        ({"flops_interval": -1}, "log.flops_interval: expected a whole number from 0 up, got -1"),
+        ({"tensorbord": True}, "log.tensorbord: unknown setting, did you mean tensorboard"),
+    ],
+)
+def test_mistakes_in_what_is_logged_are_named(files, log, message):
+    config = load_config(files())
+    config["log"] = {
+        "by": [],
+        "peak_tflops": 312.0,
+        "wandb": {"project": "words"},
+        "pictures": [3],
+        "flops_interval": 0,
+    }
+    check_settings(config)
+    config["log"] = log
+    with pytest.raises(UserError, match=message):
+        check_settings(config)

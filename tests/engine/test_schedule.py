@@ -30,6 +30,15 @@ def test_warm_up_then_cosine() -> None:
     assert seen[-1] < 0.01
 
 
+def test_warm_up_then_a_straight_line() -> None:
+    """LISA's: up in 100 steps, then down to 0 by the same amount each step."""
+    seen = rates(ScheduleSettings(max_iters=600, warmup_ratio=100 / 600, decay="linear"))
+    assert max(seen) == pytest.approx(1.0) and seen.index(max(seen)) in (99, 100)
+    falls = [before - after for before, after in zip(seen[101:], seen[102:], strict=False)]
+    assert min(falls) == pytest.approx(max(falls), abs=1e-6) and falls[0] == pytest.approx(1 / 500, rel=0.01)
+    assert seen[-1] < 0.01
+
+
 @pytest.mark.parametrize("max_iters", [1, 2, 10, 12])
 def test_short_runs_start_at_the_full_rate(max_iters: int) -> None:
     # 5 % of 10 or 12 steps are a single step or none: no warm-up.

@@ -40,6 +40,10 @@ class Referring(ReferringBenchmark):
     def open(cls, root, split):
         return Boxes(20)
 
+    @classmethod
+    def fixture(cls, folder, **options):
+        return cls(Boxes(20), "val", **options)
+
     def question(self, sample):
         return sample.extra["expression"]
 
@@ -180,6 +184,39 @@ def test_ranks_share_the_samples_and_agree_on_the_score(tmp_path, num_ranks):
     later = Answerer()
     assert run(tmp_path, later).records == alone.records
     assert later.asked == []
+
+
+class Neighbours(Referring):
+    """Each sample's score also needs its neighbour's answer."""
+
+    def complete(self, records, part=0, parts=1):
+        areas = [record.scores["union"] for record in records]
+        return {n: {"both": areas[n] + areas[n - 1]} for n in range(len(areas))[part::parts]}
+
+    def summarise(self, scores):
+        return {"giou": sum(one["both"] for one in scores)} if all("both" in one for one in scores) else {}
+
+
+def test_scores_that_need_several_answers(tmp_path):
+    def go(folder, answerer, ranks=None):
+        return evaluate(Neighbours(Boxes(20), "val"), answerer, tmp_path / folder, IDENTITY, batch_size=4, ranks=ranks)
+
+    alone = go("alone", Answerer())
+    assert alone.metrics["giou"] == 2 * sum(record.scores["union"] for record in alone.records)
+    exchange = _Exchange(2)
+    with ThreadPoolExecutor(2) as pool:
+        futures = [pool.submit(go, "two", Answerer(), Ranks(rank, 2, exchange.of(rank))) for rank in range(2)]
+        scores = [future.result(timeout=60) for future in futures]
+    assert [score.records for score in scores] == [alone.records, alone.records]
+    # They are read again, and made again when an answer is.
+    store = RecordFolder(tmp_path / "two")
+    assert len(store.load_completed()) == 20
+    kept = [one.rsplit(b"\n", 2)[0] + b"\n" for one in [(tmp_path / "two/records.rank0.jsonl").read_bytes()]]
+    (tmp_path / "two/records.rank0.jsonl").write_bytes(kept[0])
+    store.write_completed({0: {"both": -1}})
+    answerer = Answerer()
+    assert go("two", answerer).records == alone.records
+    assert len(answerer.asked) == 1
 
 
 def test_folder_that_cannot_be_written(tmp_path):

@@ -61,6 +61,24 @@ def test_markdown_says_everything():
         assert words in text
 
 
+def test_markdown_says_switches_notes_and_submissions():
+    one = RESULTS["benchmarks"][0] | {
+        "preset": "lisa",
+        "switches": {"answer": "forced", "texts": "all"},
+        "session": {"key_frames": 5},
+        "note": "METEOR needs Java",
+        "submission": "out/submission.zip",
+    }
+    text = to_markdown(RESULTS | {"benchmarks": [one]})
+    for words in (
+        "| refcoco:val | lisa | answer=forced, texts=all | key_frames=5 |",
+        "* refcoco:val: METEOR needs Java.",
+        "* refcoco:val: submission `out/submission.zip`.",
+    ):
+        assert words in text
+        assert words not in to_markdown(RESULTS)
+
+
 def test_targets():
     assert limit_of(85) == ("≥", 85.0)
     assert limit_of({"at_most": 40}) == ("≤", 40.0)

@@ -12,10 +12,10 @@ from word2mask.types import Turn
 def test_round_trip(name):
     template = chat_template(name)
     turns = (Turn("user", "Where?"), Turn("assistant", "[SEG]."), Turn("user", "And\nnow?"), Turn("assistant", "Here."))
-    text = template.system
+    text = ""
     for turn in turns:
         if turn.role == "user":
-            text += template.user_prefix + turn.text + template.user_suffix
+            text += (template.user_prefix if text else template.opening) + turn.text + template.user_suffix
         else:
             text += template.assistant_prefix + turn.text + template.assistant_suffix + template.separator
     assert parse_transcript(text, template) == turns

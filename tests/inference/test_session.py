@@ -5,6 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
+from word2mask.data.collate import collate
 from word2mask.data.media import VideoFile
 from word2mask.errors import UserError
 from word2mask.inference.session import Session
@@ -14,7 +15,7 @@ from word2mask.models.grounded import GroundedMLLM
 from word2mask.segmenters.sam2 import SAM2Segmenter
 from word2mask.segmenters.tracker import Tracker
 from word2mask.text.conversation import answer_ids
-from word2mask.types import Media, Request, Turn
+from word2mask.types import Media, Request, Sample, Turn
 
 
 @pytest.fixture(scope="module")
@@ -252,3 +253,41 @@ def test_the_original_decoder_must_be_there(model):
         Session(model, propagate_with="both")
     with pytest.raises(UserError, match='procedure must be "sa2va-i" or "sa2va"'):
         Session(model, procedure="sa2va-ii")
+
+
+def test_a_given_answer_is_read_not_written(model, monkeypatch):
+    """As training sees it: the states at ``[SEG]`` of the whole conversation."""
+    session = Session(model)
+    media, answer = picture(5), "It is [SEG], and [SEG]."
+    sample = Sample(
+        "s", "1", "refer", (Turn("user", "Where?"), Turn("assistant", answer)), media, np.ones((2, 1, 24, 20), bool)
+    )
+    batch = collate([session.encoder(sample)], model.mllm.tokenizer.pad_token_id)
+    with torch.no_grad():
+        hidden = model.mllm(batch.input_ids, batch.attention_mask, batch.mllm_media).hidden[0]
+    seen = []
+    monkeypatch.setattr(model, "prompts", lambda states: seen.extend(states) or GroundedMLLM.prompts(model, states))
+    monkeypatch.setattr(model.mllm, "generate", None)
+    other = ask("Which is it, then?", picture(6), answer="[SEG].")
+    # Beside another of other length, which pads it.
+    result, short = session.batch([ask(media=media, answer=answer), other])
+    torch.testing.assert_close(seen[0], hidden[batch.seg_positions[0]], atol=1e-5, rtol=1e-5)
+    assert (result.raw_text, result.text) == (answer, "It is, and.")
+    assert [len(result.segments), len(short.segments)] == [2, 1]
+    (alone,) = session.batch([ask(media=media, answer=answer)])
+    for one, both in zip(alone.segments, result.segments, strict=True):
+        np.testing.assert_array_equal(one.masks, both.masks)
+
+
+def test_given_and_written_answers_side_by_side(model, speaks):
+    speaks("It is [SEG].", "Nothing.")
+    requests = [ask(media=picture(1)), ask(media=picture(2), answer="[SEG]."), ask(media=picture(3))]
+    results = Session(model).batch(requests)
+    assert [result.raw_text for result in results] == ["It is [SEG].", "[SEG].", "Nothing."]
+    assert [len(result.segments) for result in results] == [1, 1, 0]
+
+
+def test_a_given_answer_of_an_earlier_turn_keeps_its_own_seg(model):
+    turns = (Turn("user", "Where?"), Turn("assistant", "It is [SEG]."), Turn("user", "And the other?"))
+    result = Session(model).ask(Request(turns, picture(), answer="[SEG]."))
+    assert len(result.segments) == 1

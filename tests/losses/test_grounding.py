@@ -36,6 +36,15 @@ def test_dense_masks_by_hand():
     torch.testing.assert_close(losses["loss_dice"], torch.tensor(0.5 * (1 - 33 / 65)))
 
 
+def test_dice_with_another_epsilon():
+    """LISA's: sums divided by 1000, then 1e-6 added, which is 1e-3 added to the sums."""
+    sample = one_sample()
+    sample["masks"][0][..., :4] = True
+    loss = GroundingLoss(num_points=None, dice_eps=1e-3).masks(**sample)["loss_dice"]
+    expected = 0.5 * (1 - (32 / 1000 + 1e-6) / (64 / 1000 + 1e-6))
+    torch.testing.assert_close(loss, torch.tensor(expected), rtol=1e-6, atol=0)
+
+
 def test_points_agree_with_dense_on_a_flat_prediction():
     sample = one_sample(size=(16, 16))
     sample["masks"][0][..., :8] = True
@@ -97,3 +106,20 @@ def test_coarse_truth_is_cut_down_by_the_nearest_pixel(monkeypatch):
 def test_coarse_truth_needs_points():
     with pytest.raises(ValueError, match="coarse_truth goes with sampled points"):
         GroundingLoss(num_points=None, coarse_truth=True)
+
+
+def test_parts_say_what_each_sample_adds():
+    """Logits of 0 over 4 words: log 4 a token. Mask logits of 0: log 2 a pair; samples of 2 and 3 pairs."""
+    rows = torch.tensor([0, 2, 2])
+    text = GroundingLoss(text_weight=3.0).text(
+        torch.zeros(3, 4), torch.tensor([0, 1, 2]), ["a[0]", "b[0]", "c[0]"], rows
+    )
+    expected = torch.tensor([[1.0, 1.0], [0.0, 0.0], [2.0, 2.0]]) * torch.tensor([3 * math.log(4), 1.0])
+    torch.testing.assert_close(text["parts_text"], expected)
+    two, three = one_sample(1, 2), one_sample(3, 1)
+    losses = GroundingLoss(num_points=None, mask_weight=2.0).masks(
+        *([*two[key], *three[key]] for key in ("mask_logits", "masks", "void", "names"))
+    )
+    torch.testing.assert_close(losses["parts_mask"], torch.tensor([[4 * math.log(2), 2.0], [6 * math.log(2), 3.0]]))
+    assert losses["parts_dice"][:, 1].tolist() == [2, 3]
+    assert not losses["parts_mask"].requires_grad

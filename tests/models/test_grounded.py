@@ -62,10 +62,17 @@ MIXED = [("Yes.", 0), ("It is [SEG].", 1), ("[SEG] and [SEG].", 3), ("None.", 1)
 
 def test_mixed_batch_gives_three_losses_and_gradients(model):
     losses = model(batch_of(model, MIXED))
-    assert set(losses) == {f"{kind}_{name}" for kind in ("loss", "count") for name in ("text", "mask", "dice")}
+    kinds, names = ("loss", "count", "parts"), ("text", "mask", "dice")
+    assert set(losses) == {f"{kind}_{name}" for kind in kinds for name in names}
     assert losses["count_mask"] == losses["count_dice"] == 1 + 2 * 3 + 3
-    assert all(loss.ndim == 0 and loss.isfinite() for loss in losses.values())
-    sum(losses.values()).backward()
+    assert losses["parts_mask"][:, 1].tolist() == losses["parts_dice"][:, 1].tolist() == [0, 1, 2 * 3, 0, 3]
+    for name in names:
+        total, count = losses[f"parts_{name}"].sum(dim=0)
+        assert count == losses[f"count_{name}"]
+        torch.testing.assert_close(total / count, losses[f"loss_{name}"].detach())
+    terms = [losses[f"loss_{name}"] for name in names]
+    assert all(loss.ndim == 0 and loss.isfinite() for loss in terms)
+    sum(terms).backward()
     reached = {name for name, p in model.named_parameters() if p.grad is not None and p.grad.abs().sum() > 0}
     assert any(name.startswith("projector.") for name in reached)
     assert any("lora_B" in name for name in reached) and any("lm_head" in name for name in reached)
@@ -74,7 +81,7 @@ def test_mixed_batch_gives_three_losses_and_gradients(model):
 
 
 def test_text_only_batch_has_no_mask_loss(model):
-    assert set(model(batch_of(model, [("Yes.", 0), ("No.", 0)]))) == {"loss_text", "count_text"}
+    assert set(model(batch_of(model, [("Yes.", 0), ("No.", 0)]))) == {"loss_text", "count_text", "parts_text"}
 
 
 @torch.no_grad()
@@ -109,9 +116,9 @@ def test_losses_of_a_batch_are_the_weighted_means_of_its_samples(model):
 def test_state_at_or_before_seg(model):
     hidden = torch.arange(12.0)[:, None]
     positions = torch.tensor([3, 7])
-    assert model._seg_states(hidden, positions).flatten().tolist() == [3, 7]
+    assert model.seg_states(hidden, positions).flatten().tolist() == [3, 7]
     model.seg_state = "before"
-    assert model._seg_states(hidden, positions).flatten().tolist() == [2, 6]
+    assert model.seg_states(hidden, positions).flatten().tolist() == [2, 6]
     model.seg_state = "at"
 
 

@@ -36,6 +36,21 @@ def test_rank_0_injects_nothing():
     assert {name.split(".")[0] for name, p in model.named_parameters() if p.requires_grad} == {"projector"}
 
 
+def test_adapters_on_some_layers_only():
+    model = grounded(lora_rank=2, lora_layers=("q_proj", "v_proj"), train=("projector",))
+    adapted = {name.split(".lora_")[0].rpartition(".")[2] for name, _ in model.named_parameters() if "lora_" in name}
+    assert adapted == {"q_proj", "v_proj"}
+    assert grounded(lora_rank=2, lora_layers=None).trainable.lora_layers is None
+
+
+@pytest.mark.parametrize(
+    ("layers", "message"), [(("q_proj", "qkv"), "names qkv; this model has"), ((), "names nothing")]
+)
+def test_unknown_layers_name_the_known_ones(layers, message):
+    with pytest.raises(ValueError, match=f"lora_layers {message}"):
+        grounded(lora_rank=2, lora_layers=layers)
+
+
 def test_unknown_group_names_the_known_ones():
     with pytest.raises(ValueError, match=r"names heads; this model has connector, embeddings, .*vision"):
         grounded(train=("heads",))

@@ -23,12 +23,13 @@ def main() -> None:
     package = types.ModuleType("llava")
     package.__path__ = [str(Path(sys.argv[1]) / "llava")]
     sys.modules["llava"] = package
-    from llava.conversation import conv_llava_v1, conv_vicuna_v1
+    from llava.conversation import conv_llava_llama_2, conv_llava_v1, conv_vicuna_v1
     from llava.mm_utils import tokenizer_image_token
 
     tokenizer = llama_tokenizer()
     found: dict[str, dict[str, list[int]]] = {}
-    for template, empty in (("vicuna_v1", conv_vicuna_v1), ("llava_v1", conv_llava_v1)):
+    templates = {"vicuna_v1": conv_vicuna_v1, "llava_v1": conv_llava_v1, "llava_llama_2": conv_llava_llama_2}
+    for template, empty in templates.items():
         found[template] = {}
         for name, turns in CONVERSATIONS.items():
             conversation = empty.copy()

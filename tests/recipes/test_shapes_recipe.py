@@ -4,13 +4,17 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from word2mask.data.shapes_world.writers import Sizes, write_shapes_world
 from word2mask.engine.checkpoint import read_checkpoint
 from word2mask.engine.config import check_settings, load_config
 from word2mask.engine.runner import train
+from word2mask.errors import UserError
+from word2mask.inference.render import GAP, SIDE
 
 CONFIG = Path(__file__).with_name("configs") / "shapes_tiny.py"
 SIZES = Sizes(train_images=12, val_images=2, combo_images=2, train_videos=3, val_videos=1, combo_videos=1)
@@ -66,3 +70,45 @@ def test_two_processes_equal_one(whole, root, run_train):
     )
     for name in ("loss_text", "loss_mask", "loss_dice"):
         assert [line[name] for line in first] == pytest.approx([line[name] for line in second], rel=1e-4)
+    of_groups = [name for name in first[0] if name.startswith(("task/", "source/"))]
+    assert {"task/refer/loss", "source/refcoco/loss_mask", "source/refcoco/samples"} <= set().union(*first)
+    assert len(of_groups) > 10
+    for one, other in zip(first, second, strict=True):
+        named = {name: value for name, value in one.items() if "/" in name}
+        assert named == pytest.approx({name: other[name] for name in other if "/" in name}, rel=1e-4)
+
+
+def test_what_is_logged_and_drawn_leaves_training_alone(whole, root, monkeypatch):
+    """The same weights with operations counted or not, and with answers drawn on the way; the grid has all rows."""
+    monkeypatch.chdir(root)
+    settings = check_settings(
+        load_config(CONFIG, ["log.flops_interval=0", "log.pictures=9", "log.pictures_interval=2"])
+    )
+    train(settings, root / "drawn")
+    first, second = weights(whole / "iter_4.pth"), weights(root / "drawn" / "iter_4.pth")
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert sorted(path.name for path in (root / "drawn" / "pictures").iterdir()) == [
+        "iter_000002.png",
+        "iter_000004.png",
+    ]
+    with Image.open(root / "drawn" / "pictures" / "iter_000004.png") as picture:
+        pixels = np.asarray(picture)
+    assert pixels.shape[1] == 3 * SIDE + 2 * GAP
+    # Rows are parted by a grey line; 9 samples of 8 sources.
+    assert (pixels == 220).all(axis=(1, 2)).sum() == 8
+    drawn, counted = (
+        [json.loads(line) for line in (f / "history.jsonl").read_text().splitlines()] for f in (root / "drawn", whole)
+    )
+    assert all("tflops" not in line for line in drawn)
+    assert all(line["tflops"] > 0 and "mfu" not in line for line in counted)
+    assert all(0 <= line["data_share"] <= 1 and line["tokens_per_second"] > 0 for line in counted)
+
+
+def test_pictures_need_a_mixture_and_indices_within_it(root, monkeypatch):
+    monkeypatch.chdir(root)
+    settings = check_settings(load_config(CONFIG, ["log.pictures=[0, 100000]"]))
+    with pytest.raises(UserError, match="log.pictures: sample 100000 of a dataset of"):
+        train(settings, root / "beyond")
+    toy = check_settings(load_config(CONFIG.with_name("toy.py"), ["log.pictures=2"]))
+    with pytest.raises(UserError, match="log.pictures asks a GroundedMLLM .* this run has a ToyModel and a ToyDataset"):
+        train(toy, root / "toy")

@@ -69,8 +69,7 @@ def test_loss_on_answers_and_suffix_only(tokenizer, name):
     kept = encoded.input_ids[encoded.labels != IGNORE_INDEX]
     assert tokenizer.decode(kept) == f"A1 {SEG}{template.assistant_suffix}A2{template.assistant_suffix}"
     whole = (
-        template.system
-        + template.user_prefix
+        template.opening
         + "Q1 [SEG]"
         + template.user_suffix
         + template.assistant_prefix

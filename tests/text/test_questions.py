@@ -6,10 +6,15 @@ import numpy as np
 import pytest
 
 from word2mask.text.questions import (
+    EXPLANATION_SUFFIXES,
+    MASK_SUFFIXES,
     grounded_phrase,
+    named_class,
+    named_part,
     no_target_answer,
     segmentation_answer,
     segmentation_question,
+    sentence_question,
     video_segmentation_question,
     wordings,
 )
@@ -24,6 +29,19 @@ def test_expression_stands_in_the_question():
 def test_a_question_is_kept():
     asked = segmentation_question("What would roll away?", np.random.default_rng(0))
     assert asked.startswith("What would roll away? ")
+
+
+def test_a_sentence_is_kept_and_its_reasons_are_asked_for():
+    rng = np.random.default_rng(0)
+    for explained, suffixes in ((False, MASK_SUFFIXES), (True, EXPLANATION_SUFFIXES)):
+        asked = {sentence_question(" One is open. ", rng, explained) for _ in range(30)}
+        assert asked == {f"One is open. {suffix}" for suffix in suffixes}
+
+
+def test_classes_and_parts_have_names():
+    rng = np.random.default_rng(0)
+    assert named_class("chair") == "the chair"
+    assert {named_part("cat", "ear", rng) for _ in range(20)} == {"the cat ear", "the ear of the cat"}
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])

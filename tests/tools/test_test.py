@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ import torch
 
 from word2mask.data.shapes_world.writers import Sizes, write_shapes_world
 from word2mask.engine.checkpoint import trained_state, write_checkpoint
+from word2mask.evaluation.mevis import MeViS
 from word2mask.export.folder import save_hf
 from word2mask.mllms.internvl import InternVL
 from word2mask.models.grounded import GroundedMLLM
@@ -136,9 +138,66 @@ def test_two_processes_give_the_numbers_of_one(program, repository, root, tmp_pa
     assert metrics(tmp_path / "one") == metrics(tmp_path / "two")
 
 
+def test_protocols_stand_side_by_side(program, root, tmp_path):
+    arguments = ["--benchmarks", "RefCOCO:val", "refcoco:val@lisa", "reasonseg:val@unipixel", "--limit", 2]
+    code, out, err = program("exported", "--data-root", "shapes", *arguments, "--out", tmp_path)
+    assert code == 0, err
+    results = json.loads((tmp_path / "results.json").read_text())["benchmarks"]
+    assert [one["label"] for one in results] == ["refcoco:val", "refcoco:val@lisa", "reason_seg:val@unipixel"]
+    assert [one["switches"]["answer"] for one in results] == ["generated", "forced", "generated"]
+    assert results[0]["session"] == {"key_frames": 5, "key_frame_choice": "uniform", "threshold": 0.5}
+    assert "preset lisa (dvlab-research/LISA 6f95195): wording=lisa, answer=forced" in out
+    records = (tmp_path / "refcoco_val@lisa/records.rank0.jsonl").read_text().splitlines()
+    assert [json.loads(line)["answer"] for line in records] == ["[SEG].", "[SEG]."]
+
+
+def test_a_protocol_fixes_the_session(program, root, tmp_path):
+    arguments = ["--benchmarks", "mevis:valid_u", "--protocol", "sa2va", "--limit", 1]
+    code, _, err = program("toy.py", "--root", root, *arguments, "--out", tmp_path)
+    assert code == 0, err
+    (one,) = json.loads((tmp_path / "results.json").read_text())["benchmarks"]
+    # The config's session has two key frames; the published evaluation has the first five.
+    fixed = {"key_frames": 5, "key_frame_choice": "first", "procedure": "sa2va"}
+    assert one["session"] == {"threshold": 0.5, **fixed}
+    assert one["label"] == "mevis:valid_u@sa2va"
+    assert one["targets"] == {}
+
+
+def test_switches_and_a_submission(program, root, tmp_path):
+    MeViS.fixture(tmp_path / "data/video_datas/mevis", split="valid")
+    arguments = ["--benchmarks", "mevis:valid", "--switches", "segments=first", "--data-root", tmp_path / "data"]
+    code, out, err = program("exported", *arguments, "--out", tmp_path / "out")
+    assert code == 0, err
+    (one,) = json.loads((tmp_path / "out/results.json").read_text())["benchmarks"]
+    assert (one["label"], one["metrics"]) == ("mevis:valid@strict,segments=first", {})
+    with zipfile.ZipFile(one["submission"]) as archive:
+        assert len(archive.namelist()) == 15
+    assert f"submission {one['submission']}" in out
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (
+            ["exported", "--benchmarks", "refcoco:val@liza", "--data-root", "shapes"],
+            "no protocol 'liza' is published for it; did you mean lisa?",
+        ),
+        (
+            ["exported", "--benchmarks", "mevis:valid_u@lisa", "--data-root", "shapes"],
+            "mevis:valid_u: no protocol 'lisa' is published for it",
+        ),
+        (
+            ["exported", "--benchmarks", "refcoco:val", "--switches", "texts", "--data-root", "shapes"],
+            "--switches takes SWITCH=VALUE",
+        ),
+        (
+            ["exported", "--benchmarks", "refcoco:val", "--switches", "texts=last", "--data-root", "shapes"],
+            "texts is all or first or merged",
+        ),
+        (
+            ["exported", "--benchmarks", "refcoco:val", "refcoco:val", "--data-root", "shapes"],
+            "--benchmarks names refcoco:val twice",
+        ),
         (["nowhere.py"], "nowhere.py is neither a config nor a folder of an exported model"),
         (["toy.py", "--checkpoint", "none.pth"], "none.pth does not exist"),
         (["toy.py", "--work-dir", "empty"], "holds no checkpoint; train first, or name one with --checkpoint"),

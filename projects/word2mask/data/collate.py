@@ -41,4 +41,5 @@ def collate(examples: Sequence[Example], pad_id: int) -> Batch:
         masks=[example.masks for example in examples],
         void=[example.void for example in examples],
         region_cells=[example.region_cells for example in examples],
+        num_frames=[example.num_frames for example in examples],
     )

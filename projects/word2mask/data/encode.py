@@ -16,6 +16,15 @@ from word2mask.types import Example, Media, Request, Sample, Turn
 Overlong = Literal["error", "drop_turns"]
 
 
+def source_of(name: str) -> str:
+    """The source of an example, from its name.
+
+    >>> source_of("refcoco[1042]")
+    'refcoco'
+    """
+    return name.partition("[")[0]
+
+
 class MediaPreparation(Protocol):
     """What :class:`Encoder` needs of an MLLM; see :class:`word2mask.mllms.interface.MediaProcessor`."""
 
@@ -96,7 +105,9 @@ class Encoder:
         return example
 
     def encode_request(self, request: Request, name: str = "request") -> Example:
-        """Encodes a question; the sequence ends with the assistant's prefix.
+        """Encodes a question; the sequence ends with the assistant's prefix, or with the answer that the request gives.
+
+        ``seg_positions`` of the example are then those of that answer.
 
         Args:
             request: whose ``media`` holds decoded frames (:class:`word2mask.types.Media`).
@@ -110,10 +121,15 @@ class Encoder:
             raise UserError(f"{name}: the last turn must be the user's question")
         if not turns[-1].text.strip():
             raise UserError(f"{name}: the question is empty; say what to find or ask")
-        example, encoded = self._encode(name, "request", turns, request.media, request.regions)
-        if len(encoded.input_ids) + request.max_new_tokens > self.max_length:
+        given = [] if request.answer is None else [Turn("assistant", request.answer)]
+        example, encoded = self._encode(name, "request", [*turns, *given], request.media, request.regions)
+        if given:
+            count = request.answer.count(SEG)
+            example.seg_positions = encoded.seg_positions[len(encoded.seg_positions) - count :]
+        num_new = 0 if given else request.max_new_tokens
+        if len(encoded.input_ids) + num_new > self.max_length:
             raise UserError(
-                f"{name}: {len(encoded.input_ids)} tokens and up to {request.max_new_tokens} new ones are more than "
+                f"{name}: {len(encoded.input_ids)} tokens and up to {num_new} new ones are more than "
                 f"{self.max_length}; shorten the conversation, take fewer frames or lower max_new_tokens"
             )
         example.segmenter_frames = self._segmenter_frames(request.media)
@@ -148,6 +164,7 @@ class Encoder:
             mllm_media=tensors,
             region_cells=cells,
             original_size=size,
+            num_frames=0 if media is None else len(media.frames),
         )
         return example, encoded
 

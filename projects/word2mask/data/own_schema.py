@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from word2mask.data import files
 from word2mask.data.media import IMAGE_SUFFIXES
 from word2mask.ops.masks import box_to_mask, decode_rle, polygons_to_mask
 from word2mask.text.special_tokens import SEG, SPECIAL_TOKENS
@@ -313,10 +314,10 @@ def _show(value: Any) -> str:
 
 def _png_mask(path: Path, value: int | None, size: tuple[int, int]) -> np.ndarray:
     """Where a PNG has ``value``; without one, where it isn't 0, and then it must be binary. bool ``[H,W]``."""
-    if not path.is_file():
+    if not files.is_file(path):
         raise ValueError(f"{path}: no such mask; check the path, relative ones start at the JSONL's folder")
     try:
-        with Image.open(path) as image:
+        with files.open_file(path) as file, Image.open(file) as image:
             if (image.height, image.width) != size:
                 raise ValueError(
                     f"{path}: a mask of {[image.height, image.width]} for a picture of {list(size)} (height, width)"
@@ -340,13 +341,13 @@ def _png_mask(path: Path, value: int | None, size: tuple[int, int]) -> np.ndarra
 def _png_frames(value: Any, num_frames: int, root: Path) -> dict[int, Any]:
     """The masks of a folder with a PNG for every frame, in the order of their names."""
     folder = root / (value if isinstance(value, str) else value["png"])
-    if not folder.is_dir():
+    if not files.is_folder(folder):
         raise ValueError(f"{folder}: no such folder of masks; a video needs {_VIDEO_FORMS}")
-    files = sorted(file for file in folder.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES)
-    if len(files) != num_frames:
-        raise ValueError(f"{folder}: {len(files)} masks for a video of {num_frames} frames; expected one PNG a frame")
+    masks = sorted(file for file in files.list_folder(folder) if file.suffix.lower() in IMAGE_SUFFIXES)
+    if len(masks) != num_frames:
+        raise ValueError(f"{folder}: {len(masks)} masks for a video of {num_frames} frames; expected one PNG a frame")
     # A folder of masks is of one kind: where no value is given, all that isn't 0 is the object.
     given = None if isinstance(value, str) else value["value"]
     return {
-        index: str(file) if given is None else {"png": str(file), "value": given} for index, file in enumerate(files)
+        index: str(file) if given is None else {"png": str(file), "value": given} for index, file in enumerate(masks)
     }

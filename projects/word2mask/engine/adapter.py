@@ -13,6 +13,9 @@ from mmengine.optim import OptimWrapper
 from torch import nn
 
 from word2mask.engine.distributed import gather_objects, rank_and_size, tie_unused_parameters
+from word2mask.engine.operations import OperationCount
+from word2mask.engine.tally import PARTS, Step
+from word2mask.types import Batch
 
 
 def move(batch: Any, device: torch.device) -> Any:
@@ -35,8 +38,11 @@ class ModelAdapter(nn.Module):
     batch, as one process would compute it.
     Without a count the mean over processes is the plain mean. Over accumulated passes it is always the plain mean.
 
+    What each sample of the batch adds to a loss may come as ``parts_<name>``, float32 ``[B,2]``: the sum of its items'
+    losses and their number. It goes to the log as it is.
+
     Args:
-        model: ``model(batch)`` returns scalars.
+        model: ``model(batch)`` returns scalars, and parts.
 
     Attributes:
         around: makes the context in which the model is called.
@@ -56,7 +62,8 @@ class ModelAdapter(nn.Module):
         """One forward pass.
 
         Returns:
-            the scalar to differentiate, and detached scalars to log (all losses as weighted, their sum as ``loss``).
+            the scalar to differentiate, and what to log, detached: scalars (all losses as weighted, their sum as
+            ``loss``) and parts.
 
         Raises:
             TypeError: the model returned something other than a dict with a loss in it.
@@ -94,8 +101,12 @@ class ModelAdapter(nn.Module):
 
 
 def train_step(
-    model: nn.Module, batches: list[Any], optim_wrapper: OptimWrapper, device: torch.device
-) -> dict[str, float]:
+    model: nn.Module,
+    batches: list[Any],
+    optim_wrapper: OptimWrapper,
+    device: torch.device,
+    count: OperationCount | None = None,
+) -> Step:
     """One optimizer step over the accumulated forward passes.
 
     Args:
@@ -103,23 +114,33 @@ def train_step(
         batches: one per forward pass.
         optim_wrapper: takes ``len(batches)`` losses per step.
         device: where the batches go.
+        count: is told where the forward passes are.
 
     Returns:
-        means over the passes of what the model logged.
+        means over the passes of what the model logged; where a batch is a :class:`~word2mask.types.Batch` also its
+        tokens and frames, and its losses by task and source.
 
     Raises:
         FloatingPointError: a loss is not finite; the message names the samples.
     """
-    totals: dict[str, list[float]] = {}
+    step = Step()
+    passes: dict[str, list[float]] = {}
     for batch in batches:
+        is_known = isinstance(batch, Batch)
+        if is_known:
+            step.add_work(batch)
         batch = move(batch, device)
-        with optim_wrapper.optim_context(model):
+        with optim_wrapper.optim_context(model), count.forward() if count else contextlib.nullcontext():
             loss, log = model(batch)
-        numbers = {name: value.item() for name, value in log.items()}
+        numbers = {name: value.item() for name, value in log.items() if not name.startswith(PARTS)}
         if not math.isfinite(numbers["loss"]):
             names = getattr(batch, "names", None)
             raise FloatingPointError(f"loss is not finite: {numbers}" + (f"; samples {names}" if names else ""))
         optim_wrapper.update_params(loss)
         for name, value in numbers.items():
-            totals.setdefault(name, []).append(value)
-    return {name: sum(values) / len(values) for name, values in totals.items()}
+            passes.setdefault(name, []).append(value)
+        if is_known:
+            parts = {name.removeprefix(PARTS): value for name, value in log.items() if name.startswith(PARTS)}
+            step.add_parts(batch, {name: value.tolist() for name, value in parts.items()})
+    step.numbers = {name: sum(values) / len(values) for name, values in passes.items()}
+    return step

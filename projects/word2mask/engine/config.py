@@ -24,7 +24,7 @@ from mmengine.config.lazy import LazyAttr, LazyObject
 
 from word2mask.engine.build import arguments_of, check, is_node, suggest, type_name, walk
 from word2mask.engine.config_source import check_source
-from word2mask.engine.settings import PRECISIONS, SECTIONS, STRATEGIES, TrainSettings
+from word2mask.engine.settings import DECAYS, GROUPINGS, PRECISIONS, SECTIONS, STRATEGIES, TrainSettings
 from word2mask.errors import UserError
 
 #: Starts of a string that make it a path on disk, to be checked before anything is built.
@@ -203,6 +203,8 @@ _SMALLEST = {
     "checkpoint.interval": 1,
     "checkpoint.keep": 0,
     "log.interval": 1,
+    "log.flops_interval": 0,
+    "log.pictures_interval": 1,
     "validation.interval": 1,
     "sharding.bucket_size": 1,
     "sharding.prefetch_size": 0,
@@ -234,11 +236,33 @@ def _check_values(config: Mapping[str, Any], name: str) -> list[str]:
             errors.append(f"{name}.schedule: expected either max_iters or epochs, got {got} (None stands for absent)")
         elif epochs is not None and (isinstance(epochs, bool) or not isinstance(epochs, (int, float)) or epochs <= 0):
             errors.append(f"{name}.schedule.epochs: expected a number above 0, got {epochs!r}")
+        if schedule.get("decay", "cosine") not in DECAYS:
+            known = ", ".join(DECAYS)
+            errors.append(f"{name}.schedule.decay: expected one of {known}, got {schedule['decay']!r}")
+    errors += _check_log(config.get("log"), f"{name}.log")
     if config.get("precision", "fp32") not in PRECISIONS:
         errors.append(f"{name}.precision: expected one of {', '.join(PRECISIONS)}, got {config['precision']!r}")
     strategy = config.get("strategy", "ddp")
     if strategy not in STRATEGIES:
         errors.append(f"{name}.strategy: unknown {strategy!r}{suggest(str(strategy), list(STRATEGIES))}")
+    return errors
+
+
+def _check_log(log: Any, name: str) -> list[str]:
+    """Errors in the literals of ``log`` that count nothing."""
+    if not isinstance(log, Mapping):
+        return []
+    by, peak, wandb, pictures = (log.get(key) for key in ("by", "peak_tflops", "wandb", "pictures"))
+    errors = []
+    if by is not None and (isinstance(by, str) or not set(by) <= set(GROUPINGS)):
+        errors.append(f"{name}.by: expected a list of {' and '.join(map(repr, GROUPINGS))}, got {by!r}")
+    if peak is not None and (isinstance(peak, bool) or not isinstance(peak, (int, float)) or peak <= 0):
+        errors.append(f"{name}.peak_tflops: expected TFLOP/s above 0, or None, got {peak!r}")
+    if wandb is not None and not isinstance(wandb, Mapping):
+        errors.append(f'{name}.wandb: expected the arguments of wandb.init, e.g. dict(project="words"), got {wandb!r}')
+    chosen = pictures if isinstance(pictures, (list, tuple)) else [pictures or 0]
+    if not all(isinstance(index, int) and not isinstance(index, bool) and index >= 0 for index in chosen):
+        errors.append(f"{name}.pictures: expected how many, or a list of indices from 0 up, got {pictures!r}")
     return errors
 
 

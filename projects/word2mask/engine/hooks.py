@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import json
 import resource
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,38 +15,46 @@ import torch
 from mmengine.hooks import Hook
 
 from word2mask.data.dataset import MixtureDataset
+from word2mask.engine.display import Display
 from word2mask.engine.distributed import barrier, gather_objects, rank_and_size
 from word2mask.engine.optimizer import autocast
 from word2mask.engine.sampler import isolated_random_state
 from word2mask.engine.settings import LogSettings
 from word2mask.engine.strategies import unwrap
-from word2mask.errors import UserError
+from word2mask.engine.tally import Step, Tally
 
 
 class TrainLog(Hook):
-    """One line with a progress bar every ``interval`` steps, the same numbers in ``history.jsonl`` and TensorBoard.
+    """One line with a progress bar every ``interval`` steps, and all numbers in ``history.jsonl`` and on the display.
 
-    ``history.jsonl`` holds one JSON object a line: ``iter``, every loss and other number of the model (means since
-    the line before, over all processes), ``grad_norm``, ``lr``, ``time`` and ``data_time`` [s per step], ``memory``
-    [MiB]. A resumed run cuts the lines after its checkpoint and goes on.
+    ``history.jsonl`` holds one JSON object a line, over all processes since the line before: ``iter``; every loss and
+    other number of the model, ``grad_norm``, ``time`` and ``data_time`` [s per step], means; ``data_share`` [0…1];
+    ``samples_per_second``, ``tokens_per_second`` and ``frames_per_second``; ``task/<task>/…`` and
+    ``source/<source>/…``: each ``loss_…`` as its mean over the items of that task or source, their sum ``loss``, and
+    the number of ``samples``; ``lr``; ``memory`` [MiB], the peak of the process that took most; ``tflops``, of one
+    device, and ``mfu`` [0…1] (:mod:`word2mask.engine.operations`). What isn't known isn't there. A resumed run cuts the
+    lines after its checkpoint and goes on.
 
     Args:
-        settings: interval and TensorBoard.
+        settings: what is logged and how often.
         folder: the work directory.
+        display: shows the numbers elsewhere.
+        peak: TFLOP/s of one device, or ``None``.
     """
 
     priority = "BELOW_NORMAL"
 
-    def __init__(self, settings: LogSettings, folder: Path):
+    def __init__(self, settings: LogSettings, folder: Path, display: Display, peak: float | None = None):
         self.settings = settings
         self.path = folder / "history.jsonl"
-        self.tensorboard = _tensorboard(folder) if settings.tensorboard and rank_and_size()[0] == 0 else None
-        self.pending: dict[str, list[float]] = {}
+        self.display = display
+        self.peak = peak
+        self.tally = Tally(settings.by)
 
     def before_train(self, runner: Any) -> None:
         """Cut the history to what the run has done already."""
         self.start = runner.iter
-        self.clock = time.perf_counter()
+        self.restart_clock()
         if rank_and_size()[0] == 0:
             kept = []
             if self.start and self.path.is_file():
@@ -53,49 +62,50 @@ class TrainLog(Hook):
                 kept = [line for line in lines if line.endswith("}") and json.loads(line)["iter"] <= self.start]
             self.path.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
 
+    def restart_clock(self) -> None:
+        """Whatever was done since the last step isn't part of the next."""
+        self.clock = time.perf_counter()
+
     def after_train_iter(
-        self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: dict[str, float] | None = None
+        self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Step | None = None
     ) -> None:
         """Gather the step's numbers; write them when the interval is full."""
         now = time.perf_counter()
-        numbers = {**(outputs or {}), "time": now - self.clock}
+        step = outputs or Step()
+        step.numbers["time"] = now - self.clock
         self.clock = now
-        for name, value in numbers.items():
-            self.pending.setdefault(name, []).append(value)
+        self.tally.add(step)
         iteration = runner.iter + 1
         if iteration % self.settings.interval == 0 or iteration == runner.max_iters:
             self._write(runner, iteration)
 
     def _write(self, runner: Any, iteration: int) -> None:
-        sums = gather_objects({name: (sum(values), len(values)) for name, values in self.pending.items()})
-        names = sorted({name for theirs in sums for name in theirs})
-        entry: dict[str, float] = {"iter": iteration}
-        for name in names:
-            pairs = [theirs[name] for theirs in sums if name in theirs]
-            entry[name] = sum(total for total, _ in pairs) / sum(number for _, number in pairs)
+        entry: dict[str, float] = {"iter": iteration, **self.tally.take()}
         entry["lr"] = max(group["lr"] for group in runner.optim_wrapper.optimizer.param_groups)
-        entry["memory"] = _memory(runner.strategy.device)
-        self.pending = {}
+        of_processes = gather_objects((_memory(runner.strategy.device), runner.train_loop.meter.per_step()))
+        entry["memory"] = max(memory for memory, _ in of_processes)
+        operations = [number for _, number in of_processes if number is not None]
+        if operations and entry["time"]:
+            entry["tflops"] = sum(operations) / len(operations) / entry["time"] / 1e12
+            if self.peak is not None:
+                entry["mfu"] = entry["tflops"] / self.peak
         if rank_and_size()[0] != 0:
             return
-        with open(self.path, "a", encoding="utf-8") as file:
-            file.write(json.dumps(entry) + "\n")
-        if self.tensorboard is not None:
-            for name, value in entry.items():
-                self.tensorboard.add_scalar(f"train/{name}", value, iteration)
+        self._show("train", entry, entry, iteration)
         runner.logger.info(progress_line(entry, runner.max_iters))
 
     def write_validation(self, runner: Any, iteration: int, numbers: dict[str, float]) -> None:
         """Append the numbers of a validation, each under ``val_<name>``."""
         entry = {"iter": iteration, **{f"val_{name}": float(value) for name, value in numbers.items()}}
         if rank_and_size()[0] == 0:
-            with open(self.path, "a", encoding="utf-8") as file:
-                file.write(json.dumps(entry) + "\n")
-            if self.tensorboard is not None:
-                for name, value in numbers.items():
-                    self.tensorboard.add_scalar(f"val/{name}", float(value), iteration)
+            self._show("val", entry, numbers, iteration)
             runner.logger.info("validation at %d: %s", iteration, "  ".join(f"{k} {v:.4f}" for k, v in numbers.items()))
-        self.clock = time.perf_counter()
+        self.restart_clock()
+
+    def _show(self, kind: str, entry: dict[str, float], numbers: dict[str, float], iteration: int) -> None:
+        with open(self.path, "a", encoding="utf-8") as file:
+            file.write(json.dumps(entry) + "\n")
+        self.display.numbers(kind, numbers, iteration)
 
 
 class LogVisits(Hook):
@@ -146,27 +156,37 @@ class LogVisits(Hook):
 
 
 def progress_line(entry: dict[str, float], max_iters: int, width: int = 16) -> str:
-    """One console line: bar, losses, learning rate, times, memory.
+    """One console line: bar, losses, learning rate, times, throughput, memory.
 
     >>> entry = {"iter": 5, "loss": 0.25, "lr": 1e-3, "time": 2.0, "data_time": 0.5, "memory": 7, "grad_norm": 1.0}
     >>> progress_line(entry, 10, 4)
     ' 5/10 [##..]  50% | loss 0.2500 | lr 1.00e-03 grad 1.000 | 2.000 s (data 0.500) eta 0:00:10 | 7 MiB'
+    >>> rates = {"samples_per_second": 8.0, "tokens_per_second": 900.0, "tflops": 98.9, "mfu": 0.1}
+    >>> progress_line({**entry, **rates, "task/refer/loss": 0.2}, 10, 4)[-58:]
+    '(data 0.500) eta 0:00:10 8.0/s | 98.9 TFLOP/s 10 % | 7 MiB'
     """
     done = int(entry["iter"])
-    elsewhere = {"iter", "loss", "lr", "time", "data_time", "memory", "grad_norm"}
 
     def is_shown(name: str) -> bool:
-        return name not in elsewhere and not name.startswith("count_")
+        return not ("/" in name or name in _ELSEWHERE or name.startswith("count_") or name.endswith("_per_second"))
 
     parts = "  ".join(f"{name} {value:.4f}" for name, value in entry.items() if is_shown(name))
     filled = width * done // max_iters
     left = datetime.timedelta(seconds=round(entry["time"] * (max_iters - done)))
     counter = f"{done:>{len(str(max_iters))}}/{max_iters}"
     bar = f"[{'#' * filled}{'.' * (width - filled)}] {100 * done // max_iters:>3}%"
-    losses = f"loss {entry['loss']:.4f}" + (f"  {parts}" if parts else "")
-    step = f"lr {entry['lr']:.2e} grad {entry['grad_norm']:.3f}"
-    times = f"{entry['time']:.3f} s (data {entry['data_time']:.3f}) eta {left}"
-    return f"{counter} {bar} | {losses} | {step} | {times} | {entry['memory']:.0f} MiB"
+    columns = [f"{counter} {bar}", f"loss {entry['loss']:.4f}" + (f"  {parts}" if parts else "")]
+    columns.append(f"lr {entry['lr']:.2e} grad {entry['grad_norm']:.3f}")
+    rate = f" {entry['samples_per_second']:.1f}/s" if "samples_per_second" in entry else ""
+    columns.append(f"{entry['time']:.3f} s (data {entry['data_time']:.3f}) eta {left}{rate}")
+    if "tflops" in entry:
+        share = f" {100 * entry['mfu']:.0f} %" if "mfu" in entry else ""
+        columns.append(f"{entry['tflops']:.3g} TFLOP/s{share}")
+    return " | ".join([*columns, f"{entry['memory']:.0f} MiB"])
+
+
+#: Numbers with a place of their own in a line, or none.
+_ELSEWHERE = {"iter", "loss", "lr", "time", "data_time", "data_share", "memory", "grad_norm", "tflops", "mfu"}
 
 
 def _memory(device: torch.device) -> float:
@@ -174,14 +194,6 @@ def _memory(device: torch.device) -> float:
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
-
-
-def _tensorboard(folder: Path) -> Any:
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError as error:
-        raise UserError("log.tensorboard is on, but the package tensorboard is not installed") from error
-    return SummaryWriter(str(folder / "tensorboard"))
 
 
 class SaveCheckpoint(Hook):
@@ -237,17 +249,24 @@ class Validate(Hook):
         iteration = runner.iter + 1
         if iteration % self.interval and iteration != runner.max_iters:
             return
-        model = unwrap(runner.model)
-        training = model.training
-        model.eval()
-        settings, device = runner.settings, runner.strategy.device
-        with (
-            torch.no_grad(),
-            isolated_random_state(),
-            runner.strategy.gathered(),
-            autocast(settings.precision, device),
-        ):
+        with aside(runner) as model:
             numbers = self.run(model, iteration)
-        model.train(training)
-        barrier()
         self.log.write_validation(runner, iteration, numbers)
+
+
+@contextlib.contextmanager
+def aside(runner: Any) -> Iterator[torch.nn.Module]:
+    """The model for a look at it between two steps: in eval mode, without gradients, whole on every process, and with
+    random numbers that training won't miss. Processes wait for each other at the end."""
+    model = unwrap(runner.model)
+    training = model.training
+    model.eval()
+    with (
+        torch.no_grad(),
+        isolated_random_state(),
+        runner.strategy.gathered(),
+        autocast(runner.settings.precision, runner.strategy.device),
+    ):
+        yield model
+    model.train(training)
+    barrier()

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import random
-import signal
-import time
 import uuid
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,23 +10,26 @@ from typing import Any
 
 import numpy as np
 import torch
+from mmengine.hooks import Hook
 from mmengine.optim import CosineAnnealingLR, LinearLR
 from mmengine.runner import FlexibleRunner
-from mmengine.runner.base_loop import BaseLoop
 from torch import nn
 from torch.utils.data import DataLoader
 
 from word2mask.data.dataset import MixtureDataset
 from word2mask.engine import checkpoint as checkpoints
-from word2mask.engine.adapter import ModelAdapter, train_step
+from word2mask.engine.adapter import ModelAdapter
 from word2mask.engine.build import build
 from word2mask.engine.config import config_text
+from word2mask.engine.display import Display
 from word2mask.engine.distributed import barrier, choose_device, gather_objects, rank_and_size, start_processes
 from word2mask.engine.hooks import LogVisits, SaveCheckpoint, TrainLog, Validate
 from word2mask.engine.inspection import parameter_table
-from word2mask.engine.interruption import Interrupted, Interruption
+from word2mask.engine.loading import build_dataloader
+from word2mask.engine.loop import TrainLoop
+from word2mask.engine.operations import peak_tflops
 from word2mask.engine.optimizer import set_precision
-from word2mask.engine.sampler import EpochView, GlobalBatchSampler
+from word2mask.engine.picture_log import picture_log
 from word2mask.engine.settings import (
     CheckpointSettings,
     DataSettings,
@@ -39,57 +40,6 @@ from word2mask.engine.settings import (
 )
 from word2mask.engine.strategies import strategy_class, unwrap
 from word2mask.errors import UserError
-
-
-class TrainLoop(BaseLoop):
-    """Optimizer steps ``iter … max_iters``, each over ``accumulate`` forward passes.
-
-    Args:
-        runner: mmengine's.
-        dataloader: endless, over a :class:`GlobalBatchSampler`.
-        max_iters: optimizer steps.
-        accumulate: forward passes per step.
-    """
-
-    max_epochs = 1
-    epoch = 0
-
-    def __init__(self, runner: Any, dataloader: DataLoader, max_iters: int, accumulate: int):
-        super().__init__(runner, dataloader)
-        self.max_iters = max_iters
-        self.accumulate = accumulate
-        self.iter = 0
-        self.samples_seen = 0
-
-    def run(self) -> nn.Module:
-        """Train to the end.
-
-        Raises:
-            Interrupted: a signal came; the state has been saved.
-        """
-        sampler = self.dataloader.batch_sampler
-        sampler.set_start(self.samples_seen)
-        per_step = sampler.batch_size * sampler.world_size * self.accumulate
-        device = self.runner.strategy.device
-        interruption = Interruption()
-        with interruption.catching():
-            self.runner.call_hook("before_train")
-            batches = iter(self.dataloader)
-            self.runner.model.train()
-            while self.iter < self.max_iters:
-                start = time.perf_counter()
-                step_batches = [next(batches) for _ in range(self.accumulate)]
-                data_time = time.perf_counter() - start
-                numbers = train_step(self.runner.model, step_batches, self.runner.optim_wrapper, device)
-                numbers |= {"data_time": data_time, "grad_norm": self.runner.optim_wrapper.grad_norm}
-                self.samples_seen += per_step
-                self.runner.call_hook("after_train_iter", batch_idx=self.iter, data_batch=None, outputs=numbers)
-                self.iter += 1
-                stop = interruption.agreed(device)
-                if stop and self.iter < self.max_iters:
-                    raise Interrupted(stop, self.iter, self.runner.save_now(self.iter))
-            self.runner.call_hook("after_train")
-        return self.runner.model
 
 
 class TrainRunner(FlexibleRunner):
@@ -114,7 +64,7 @@ class TrainRunner(FlexibleRunner):
             (self.folder / "config.txt").write_text(self.text, encoding="utf-8")
 
     def build_visualizer(self, visualizer: Any = None) -> None:
-        """None: numbers go through :class:`TrainLog`."""
+        """None: numbers go through :class:`~word2mask.engine.display.Display`."""
 
     def get_hooks_info(self) -> str:
         """The hooks in the order in which they run."""
@@ -143,9 +93,17 @@ class TrainRunner(FlexibleRunner):
         if content is not None:
             self.go_on(content)
         self.call_hook("before_run")
-        model = loop.run()
+        try:
+            model = loop.run()
+        finally:
+            self.train_log.display.close()
         self.call_hook("after_run")
         return model
+
+    @property
+    def train_log(self) -> TrainLog:
+        """The hook that logs."""
+        return next(hook for hook in self.hooks if isinstance(hook, TrainLog))
 
     def save_now(self, iteration: int) -> Path:
         """Save through the checkpoint hook, so that it counts towards ``keep``."""
@@ -153,8 +111,7 @@ class TrainRunner(FlexibleRunner):
 
     def save(self, iteration: int) -> Path:
         """Write the state after ``iteration`` steps; called on all ranks, which together make it, and rank 0 writes."""
-        log = next(hook for hook in self.hooks if isinstance(hook, TrainLog))
-        states = gather_objects({**checkpoints.random_state(), "pending_log": log.pending})
+        states = gather_objects({**checkpoints.random_state(), "pending_log": self.train_log.tally.state()})
         full = CheckpointSettings(**self.settings.checkpoint).full
         state = checkpoints.trained_state(unwrap(self.model), full, self._saved_value)
         optimizer = self.strategy.optimizer_state()
@@ -225,7 +182,7 @@ class TrainRunner(FlexibleRunner):
         if len(content["random"]) == self.world_size:
             state = content["random"][self.rank]
             checkpoints.restore_random_state(state)
-            next(hook for hook in self.hooks if isinstance(hook, TrainLog)).pending = state["pending_log"]
+            self.train_log.tally.load(state["pending_log"])
         else:
             self.logger.warning(
                 "%s has %d processes, this run %d: dropout differs from here on",
@@ -245,7 +202,7 @@ def seed_everything(seed: int) -> None:
 
 
 def schedulers(settings: ScheduleSettings) -> list[dict[str, Any]]:
-    """mmengine scheduler nodes: linear warm-up, then cosine, both by optimizer step."""
+    """mmengine scheduler nodes: linear warm-up, then cosine or straight line, both by optimizer step."""
     warmup = round(settings.max_iters * settings.warmup_ratio)
     nodes: list[dict[str, Any]] = []
     # The warm-up reaches the full rate at its last step; of a single step it would never get there.
@@ -254,44 +211,11 @@ def schedulers(settings: ScheduleSettings) -> list[dict[str, Any]]:
         nodes.append(
             {"type": LinearLR, "start_factor": settings.warmup_start, "by_epoch": False, "begin": 0, "end": warmup}
         )
-    cosine = {"type": CosineAnnealingLR, "eta_min_ratio": settings.final_ratio, "by_epoch": False}
-    return [*nodes, {**cosine, "begin": warmup, "end": max(settings.max_iters, warmup + 1)}]
-
-
-def build_dataloader(settings: DataSettings, seed: int, context: dict[str, Any]) -> DataLoader:
-    """The endless loader of this process.
-
-    Raises:
-        UserError: the dataset is empty.
-    """
-    dataset = build(settings.dataset, context, "config.data.dataset")
-    collate = build(settings.collate, context, "config.data.collate")
-    if len(dataset) == 0:
-        raise UserError(f"config.data.dataset: {type(dataset).__name__} is empty")
-    rank, size = rank_and_size()
-    workers: dict[str, Any] = {}
-    if settings.num_workers:
-        workers = {"prefetch_factor": settings.prefetch, "worker_init_fn": start_worker}
-    return DataLoader(
-        EpochView(dataset, seed),
-        batch_sampler=GlobalBatchSampler(len(dataset), settings.batch_size, rank, size, seed, settings.shuffle),
-        collate_fn=collate,
-        num_workers=settings.num_workers,
-        pin_memory=settings.pin_memory,
-        # An own generator: drawing the workers' base seed must not touch the model's random state.
-        generator=torch.Generator().manual_seed(seed),
-        **workers,
-    )
-
-
-def start_worker(worker_id: int) -> None:
-    """Loader workers compute with one thread each, and leave signals to the training process.
-
-    They are forked while its handlers are set: without this, SIGTERM would not end them and Ctrl-C would reach them.
-    """
-    torch.set_num_threads(1)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    decay = {
+        "cosine": {"type": CosineAnnealingLR, "eta_min_ratio": settings.final_ratio},
+        "linear": {"type": LinearLR, "start_factor": 1.0, "end_factor": settings.final_ratio},
+    }[settings.decay]
+    return [*nodes, {**decay, "by_epoch": False, "begin": warmup, "end": max(settings.max_iters, warmup + 1)}]
 
 
 @dataclass(frozen=True)
@@ -347,6 +271,46 @@ def resolve_resume(resume: str | None, folder: Path) -> Path | None:
     return Path(resume)
 
 
+def training_hooks(
+    settings: TrainSettings, folder: Path, device: torch.device, model: nn.Module, loader: DataLoader, validates: bool
+) -> list[Hook]:
+    """What happens around the steps.
+
+    Args:
+        settings: the run's.
+        folder: the work directory.
+        device: of this process.
+        model: not wrapped.
+        loader: of this process.
+        validates: whether the strategy can use the model between steps.
+
+    Raises:
+        UserError: something is asked for that can't be had.
+    """
+    settings_of_log = LogSettings(**settings.log)
+    saving = CheckpointSettings(**settings.checkpoint)
+    display = Display(settings_of_log, folder, config_text(settings))
+    peak = peak_tflops(device, settings.precision, settings_of_log.peak_tflops)
+    log = TrainLog(settings_of_log, folder, display, peak)
+    hooks: list[Hook] = [log, SaveCheckpoint(saving.interval, saving.keep)]
+    dataset = loader.dataset.dataset
+    if isinstance(dataset, MixtureDataset) and not loader.batch_sampler.shuffle:
+        hooks.append(LogVisits(dataset))
+    if not validates and (settings.validation is not None or settings_of_log.pictures):
+        what = "validation" if settings.validation is not None else "log.pictures"
+        raise UserError(
+            f"strategy {settings.strategy!r} has no {what} while it trains; train with another, or without it and "
+            "evaluate the checkpoints (tools/dist.sh test)"
+        )
+    if settings.validation is not None:
+        validation = ValidationSettings(**settings.validation)
+        run = build(validation.run, {"model": model}, "config.validation.run")
+        hooks.append(Validate(run, validation.interval, log))
+    if settings_of_log.pictures:
+        hooks.append(picture_log(settings_of_log, model, dataset, folder, log))
+    return hooks
+
+
 def train(settings: TrainSettings, folder: str | Path, resume: str | None = None, launcher: str = "auto") -> Outcome:
     """Run a training to its end.
 
@@ -381,20 +345,7 @@ def train(settings: TrainSettings, folder: str | Path, resume: str | None = None
     schedule = ScheduleSettings(**settings.schedule)
     sampler = loader.batch_sampler
     max_iters = schedule.steps(sampler.length, sampler.batch_size * sampler.world_size * settings.accumulate)
-    saving = CheckpointSettings(**settings.checkpoint)
-    log = TrainLog(LogSettings(**settings.log), folder)
-    hooks: list[Any] = [log, SaveCheckpoint(saving.interval, saving.keep)]
-    if isinstance(loader.dataset.dataset, MixtureDataset) and not sampler.shuffle:
-        hooks.append(LogVisits(loader.dataset.dataset))
-    if settings.validation is not None:
-        validation = ValidationSettings(**settings.validation)
-        if not make_strategy.validates:
-            raise UserError(
-                f"strategy {settings.strategy!r} has no validation while it trains; train with another, or with "
-                "validation=None and evaluate the checkpoints (tools/dist.sh test)"
-            )
-        run = build(validation.run, {"model": model}, "config.validation.run")
-        hooks.append(Validate(run, validation.interval, log))
+    hooks = training_hooks(settings, folder, device, model, loader, make_strategy.validates)
     randomness = {"seed": settings.seed, "diff_rank_seed": True, "deterministic": settings.deterministic}
     strategy = make_strategy(
         settings=settings,
@@ -414,7 +365,12 @@ def train(settings: TrainSettings, folder: str | Path, resume: str | None = None
         train_dataloader=loader,
         optim_wrapper={},
         param_scheduler=schedulers(replace(schedule, max_iters=max_iters)),
-        train_cfg={"type": TrainLoop, "max_iters": max_iters, "accumulate": settings.accumulate},
+        train_cfg={
+            "type": TrainLoop,
+            "max_iters": max_iters,
+            "accumulate": settings.accumulate,
+            "flops_interval": LogSettings(**settings.log).flops_interval,
+        },
         default_hooks={"runtime_info": None, "timer": None, "sampler_seed": None, "logger": None, "checkpoint": None},
         custom_hooks=hooks,
         launcher=launcher,

@@ -38,7 +38,7 @@ class DataSettings:
 
 @dataclass(frozen=True)
 class ScheduleSettings:
-    """How long, and the learning rate on the way: linear warm-up, then a cosine.
+    """How long, and the learning rate on the way: linear warm-up, then a cosine or a straight line.
 
     Attributes:
         max_iters: optimizer steps of the whole run; ``None`` where ``epochs`` says how long.
@@ -46,6 +46,7 @@ class ScheduleSettings:
         warmup_ratio: share of the steps spent on the warm-up.
         warmup_start: factor of the learning rate at step 0.
         final_ratio: factor of the learning rate at the last step.
+        decay: how it gets there, ``"cosine"`` or ``"linear"`` (LISA).
     """
 
     max_iters: int | None = None
@@ -53,6 +54,7 @@ class ScheduleSettings:
     warmup_ratio: float = 0.05
     warmup_start: float = 1e-5
     final_ratio: float = 0.0
+    decay: str = "cosine"
 
     def steps(self, samples: int, samples_per_step: int) -> int:
         """Optimizer steps of the whole run.
@@ -100,16 +102,34 @@ class CheckpointSettings:
 
 @dataclass(frozen=True)
 class LogSettings:
-    """Where numbers go.
+    """What is written down, and where. ``history.jsonl`` holds every number; the console a few of them.
 
     Attributes:
         interval: optimizer steps between lines on the console and in ``history.jsonl``; values are means over that
             interval.
-        tensorboard: also write TensorBoard events (needs the package ``tensorboard``).
+        by: what losses are told apart by besides: ``"task"``, ``"source"``, both or nothing.
+        flops_interval: optimizer steps from one whose floating-point operations are counted to the next
+            (:mod:`word2mask.engine.operations`), the first one included; the mean of those counted gives ``tflops``,
+            of one device. More often is closer to the truth where steps differ, and a counted step is slower. 0 counts
+            none.
+        peak_tflops: dense TFLOP/s of one device at this precision, for ``mfu``; ``None`` takes it from the data sheets
+            of the devices that :data:`word2mask.engine.operations.PEAK_TFLOPS` names, and others have no ``mfu``.
+        tensorboard: also write TensorBoard events, to ``tensorboard`` in the work directory.
+        wandb: also write to Weights & Biases: the arguments of ``wandb.init``, e.g. ``dict(project="words")``, with
+            ``mode="offline"`` where there is no network.
+        pictures: samples whose question, truth and prediction are drawn side by side, to ``pictures`` in the work
+            directory: a number of them, spread over the sources, or their indices in the dataset.
+        pictures_interval: optimizer steps between such grids; the last step always gets one.
     """
 
     interval: int = 10
+    by: Sequence[str] = ("task", "source")
+    flops_interval: int = 50
+    peak_tflops: float | None = None
     tensorboard: bool = False
+    wandb: Mapping[str, Any] | None = None
+    pictures: int | Sequence[int] = 0
+    pictures_interval: int = 500
 
 
 @dataclass(frozen=True)
@@ -201,5 +221,8 @@ SECTIONS: dict[str, type] = {
     "validation": ValidationSettings,
     "sharding": ShardingSettings,
 }
+#: How losses can be told apart, ``log.by``.
+GROUPINGS = ("task", "source")
 STRATEGIES = ("ddp", "zero1", "zero2", "zero2_offload", "zero3", "zero3_offload", "fsdp")
 PRECISIONS = ("fp32", "bf16", "fp16")
+DECAYS = ("cosine", "linear")

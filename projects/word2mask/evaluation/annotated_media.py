@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar, Self
 
 from word2mask.data.sources.annotated_media import AnnotatedMedia
 from word2mask.data.sources.interface import Source
@@ -22,3 +22,9 @@ class AnnotatedMediaBenchmark(Benchmark):
         """Paths below ``root``; ``{split}`` is replaced."""
         places = (root / name.replace("{split}", split) for name in (annotations, pictures))
         return cls.reader(*places, per_expression=True)
+
+    @classmethod
+    def fixture(cls, folder: Path, **options: Any) -> Self:
+        cls.reader.fixture(folder)
+        (file,) = folder.glob("*.json")
+        return cls.build(folder, options.pop("split", cls.splits[0]), annotations=file.name, **options)

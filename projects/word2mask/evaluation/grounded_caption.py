@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import ClassVar
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
 from word2mask.data.sources.grounded_caption import GroundedCaption as GroundedCaptionSource
 from word2mask.evaluation.annotated_media import AnnotatedMediaBenchmark
-from word2mask.evaluation.interface import Scores, mean
+from word2mask.evaluation.interface import Benchmark, Scores, mean
 from word2mask.metrics.grounded_caption import (
     Detections,
     average_precision,
@@ -18,16 +18,15 @@ from word2mask.metrics.grounded_caption import (
     match_in_order,
     matched_ious,
 )
+from word2mask.metrics.similarity import EmbeddingSimilarity
+from word2mask.metrics.text import word_overlap
 from word2mask.text.questions import CAPTION_QUESTIONS
 from word2mask.types import Result, Sample
 
 
-class GroundedCaption(AnnotatedMediaBenchmark):
+class CaptionBenchmark(Benchmark):
     """One caption a picture; the masks of its phrases against the masks of the reference's phrases."""
 
-    name = "grounded_caption"
-    folder = "grounded_caption"
-    reader = GroundedCaptionSource
     metrics: ClassVar[dict[str, str]] = {
         "miou": "mIoU",
         "miou_all": "mIoU over all objects",
@@ -37,29 +36,60 @@ class GroundedCaption(AnnotatedMediaBenchmark):
     default_title = "Captions that point"
     default_prompt = CAPTION_QUESTIONS[0].format(medium="picture")
     max_new_tokens = 384
+    #: Of two phrases.
+    similarity: Callable[[str, str], float] = staticmethod(word_overlap)
+
+    @classmethod
+    def build(cls, *arguments: Any, text_model: str | None = None, **options: Any) -> Self:
+        """As :meth:`Benchmark.build`, and the phrases compared as GLaMM does.
+
+        Args:
+            *arguments: of :meth:`Benchmark.build`.
+            text_model: folder of ``bert-base-uncased``, by whose vectors phrases are compared; by words without.
+            **options: of :meth:`Benchmark.build`.
+
+        Raises:
+            UserError: as there, or no text model is in that folder.
+        """
+        benchmark = super().build(*arguments, **options)
+        if text_model:
+            benchmark.similarity = EmbeddingSimilarity.load(text_model)
+            benchmark.origin["text_model"] = text_model
+        return benchmark
 
     @property
     def rules(self) -> str:
+        alike = "words of the phrases alike (F1 ≥ 0.5, where GLaMM compares BERT embeddings)"
+        if isinstance(self.similarity, EmbeddingSimilarity):
+            alike = f"phrases alike ({self.similarity.description} ≥ 0.5)"
+        if self.switches.values.get("recall") == "until_failure":
+            alike += ", best IoU first until phrases differ"
         return (
             f"{self.shown_prompt}; a mask a phrase; mIoU: pairs matched greedily, best IoU first, mean over the pairs, "
             "then over pictures, objects without any mask not counted; mIoU over all objects counts them as 0; recall: "
-            "IoU ≥ 0.5 and words of the phrases alike (F1 ≥ 0.5, where GLaMM compares BERT embeddings); AP50: one "
+            f"IoU ≥ 0.5 and {alike}; AP50: one "
             "class, equal scores"
         )
 
     def question(self, sample: Sample) -> str:
-        return self.prompt
+        return self.prompt if self.switches.words is None else self.switches.words.phrase
 
     def score(self, result: Result, sample: Sample) -> Scores:
         targets = _single_frame(sample.masks, sample)
         masks = np.stack([segment.masks for segment in result.segments]) if result.segments else None
         ious = iou_matrix(_single_frame(masks, sample), targets)
         detections = match_in_order(ious)
-        phrases = [segment.phrase for segment in result.segments]
+        recalled = count_recalled(
+            ious,
+            [segment.phrase for segment in result.segments],
+            sample.extra["phrases"],
+            similarity=self.similarity,
+            stops_at_failure=self.switches.values.get("recall") == "until_failure",
+        )
         return {
             "matched": matched_ious(ious),
             "correct": list(detections.correct),
-            "recalled": count_recalled(ious, phrases, sample.extra["phrases"]),
+            "recalled": recalled,
             "num_targets": len(targets),
             "num_segments": len(result.segments),
         }
@@ -76,6 +106,14 @@ class GroundedCaption(AnnotatedMediaBenchmark):
             "recall": 100 * sum(one["recalled"] for one in scores) / max(num_targets, 1),
             "ap50": 100 * average_precision(images),
         }
+
+
+class GroundedCaption(CaptionBenchmark, AnnotatedMediaBenchmark):
+    """On captions of your own or of shapes world, in GranD-f's training format."""
+
+    name = "grounded_caption"
+    folder = "grounded_caption"
+    reader = GroundedCaptionSource
 
 
 def _single_frame(masks: np.ndarray | None, sample: Sample) -> np.ndarray:

@@ -2,46 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar, Self
 
 from word2mask.data.sources.interface import Source
 from word2mask.data.sources.mevis import MeViS as MeViSSource
-from word2mask.evaluation.interface import Benchmark, Scores, mean, union_of_segments, union_of_targets
-from word2mask.metrics.jf import j_and_f
-from word2mask.text.special_tokens import SEG
-from word2mask.types import Result, Sample
+from word2mask.evaluation.referring_videos import ReferringVideoBenchmark
 
 
-class MeViS(Benchmark):
-    """J and F of every expression over all frames of its video, then the mean over expressions."""
+class MeViS(ReferringVideoBenchmark):
+    """J and F on ``valid_u``; ``valid`` and ``test`` as a zip for the challenge's server.
+
+    The zip holds ``<video>/<expression>/<frame>.png`` at its top (README, "CodaLab Evaluation Submission Guideline").
+    """
 
     name = "mevis"
-    splits: ClassVar[tuple[str, ...]] = ("valid_u", "valid", "train")
+    splits: ClassVar[tuple[str, ...]] = ("valid_u", "valid", "test", "train")
     folder = "video_seg/mevis"
-    metrics: ClassVar[dict[str, str]] = {"j&f": "J&F", "j": "J", "f": "F"}
+    other_folders = ("video_datas/mevis",)
     default_title = "Objects in motion"
-    default_prompt = "Please segment {} in this video."
+    submission = ""
+    source_class = MeViSSource
 
     @classmethod
     def open(cls, root: Path, split: str) -> Source:
         return MeViSSource(root / split, per_expression=True)
 
-    @property
-    def rules(self) -> str:
-        return (
-            f"one question an expression, {self.shown_prompt}; the union of all {SEG} masks against the union of "
-            "the objects on every frame; J = mean IoU, F = boundary F with a tolerance of 0.008 of the diagonal, "
-            "two empty masks score 1; mean over frames, then over expressions"
-        )
-
-    def score(self, result: Result, sample: Sample) -> Scores:
-        j, f, _ = j_and_f(union_of_segments(result, sample), union_of_targets(sample), sample.void)
-        return {"j": j, "f": f, "num_segments": len(result.segments)}
-
-    def summarise(self, scores: Sequence[Scores]) -> dict[str, float]:
-        if not scores:
-            return {}
-        j, f = mean([one["j"] for one in scores]) * 100, mean([one["f"] for one in scores]) * 100
-        return {"j&f": (j + f) / 2, "j": j, "f": f}
+    @classmethod
+    def fixture(cls, folder: Path, **options: Any) -> Self:
+        split = options.pop("split", cls.splits[0])
+        MeViSSource.fixture(folder, split=split, per_expression=True)
+        return cls.build(folder, split, **options)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +76,7 @@ class RecordFolder:
     """
 
     HEADER = "run.json"
+    COMPLETED = "completed.json"
 
     def __init__(self, folder: Path, rank: int = 0):
         self.folder = folder
@@ -112,9 +113,30 @@ class RecordFolder:
         """Removes records and header."""
         for path in [*self.folder.glob("records.rank*.jsonl"), self.folder / self.HEADER]:
             path.unlink(missing_ok=True)
+        self.drop_completed()
+
+    def drop_completed(self) -> None:
+        """Removes what :meth:`write_completed` wrote: other answers came."""
+        (self.folder / self.COMPLETED).unlink(missing_ok=True)
+
+    def write_completed(self, scores: dict[int, dict[str, Any]]) -> None:
+        """Keeps scores that needed several samples' answers, by position, for :meth:`load_completed`."""
+        partial = self.folder / f"{self.COMPLETED}.partial"
+        partial.write_text(json.dumps(scores), encoding="utf-8")
+        partial.replace(self.folder / self.COMPLETED)
+
+    def load_completed(self) -> dict[int, dict[str, Any]] | None:
+        """What :meth:`write_completed` kept; ``None`` where it isn't there."""
+        path = self.folder / self.COMPLETED
+        if not path.is_file():
+            return None
+        return {int(position): scores for position, scores in json.loads(path.read_text(encoding="utf-8")).items()}
 
     def load(self) -> dict[int, Record]:
-        """Every complete record of all ranks' files by its position; an answer rather than an earlier failure."""
+        """Every complete record of all ranks' files by its position; an answer rather than an earlier failure.
+
+        Scores are those of each answer by itself, as it was written; see :func:`completed`.
+        """
         records: dict[int, Record] = {}
         for path in sorted(self.folder.glob("records.rank*.jsonl")):
             for line in path.read_bytes().split(b"\n")[:-1]:
@@ -137,6 +159,14 @@ class RecordFolder:
         text = "\n" * torn + "".join(record.to_line() for record in records)
         with self.path.open("ab") as file:
             file.write(text.encode("utf-8"))
+
+
+def completed(records: Sequence[Record], scores: dict[int, dict[str, Any]]) -> list[Record]:
+    """Records with scores that needed several samples' answers, by position."""
+    return [
+        replace(record, scores={**record.scores, **scores[record.position]}) if record.position in scores else record
+        for record in records
+    ]
 
 
 def failures(records: Iterable[Record]) -> list[dict[str, str]]:

@@ -1,4 +1,4 @@
-"""What the benchmarks of masks in pictures share: union of the answer's segments against union of the targets."""
+"""What the benchmarks of masks in pictures share: the answer's segments against union of the targets."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ class ReferringBenchmark(Benchmark):
     default_prompt = "Please segment {} in this picture."
 
     def score(self, result: Result, sample: Sample) -> Scores:
-        """Pixel counts of the union of all segments against the union of all targets, outside of void."""
-        prediction, target = union_of_segments(result, sample), union_of_targets(sample)
-        if sample.void is not None:
+        """Pixel counts of the segments against the union of all targets; outside of void, where the protocol has it."""
+        segments = self.switches.values.get("segments", "all")
+        prediction, target = union_of_segments(result, sample, segments), union_of_targets(sample)
+        if sample.void is not None and self.switches.values.get("ignored", "excluded") == "excluded":
             prediction, target = prediction & ~sample.void, target & ~sample.void
         intersection, union = intersection_and_union(prediction, target)
         return {

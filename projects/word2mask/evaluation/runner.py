@@ -8,6 +8,7 @@ interruptions.
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -18,14 +19,15 @@ from typing import Any
 
 from word2mask.errors import UserError
 from word2mask.evaluation.interface import Answerer, Benchmark, mask_shape, media_of
-from word2mask.evaluation.records import Record, RecordFolder, encode_segments, failures
+from word2mask.evaluation.records import Record, RecordFolder, completed, encode_segments, failures
 from word2mask.types import Request, Result, Sample
 
 logger = logging.getLogger(__name__)
 
 #: What may go wrong with one request (bad media, memory, a sequence too long); anything else is a defect and stops.
 ANSWER_ERRORS = (UserError, ValueError, RuntimeError, IndexError, MemoryError)
-#: Called after every batch: label, samples done, samples that this rank will see, headline metric, its value so far.
+#: Called after every batch: label, samples done, samples that this rank will see, headline metric, its value so far;
+#: an empty name and NaN where nothing is scored.
 Progress = Callable[[str, int, int, str, float], None]
 #: Every rank's value, in order of rank, on every rank; ``engine.distributed.gather_objects`` where there are several.
 Gather = Callable[[Any], list[Any]]
@@ -57,6 +59,7 @@ class Score:
         count: number of samples.
         failures: ``{"id", "message"}`` of every sample that could not be answered; each is scored as an empty answer.
         seconds: spent by the slowest rank in this run, resumed samples not counted.
+        note: what was left out and why; empty where nothing was.
         records: of every sample, in order.
     """
 
@@ -67,6 +70,7 @@ class Score:
     failures: list[dict[str, str]]
     seconds: float
     records: Sequence[Record]
+    note: str = ""
 
 
 def evaluate(
@@ -117,6 +121,8 @@ def evaluate(
     open_batches = [batch for batch in batches if not known.issuperset(batch)]
     if known:
         logger.info("%s: %d of %d samples are already answered", benchmark.label, len(known), len(benchmark))
+    if open_batches and ranks.rank == 0:
+        store.drop_completed()
     mine = open_batches[ranks.rank :: ranks.count]
     for position in [position for batch in open_batches for position in batch]:
         done.pop(position, None)
@@ -139,16 +145,32 @@ def evaluate(
     missing = [position for position in range(len(benchmark)) if position not in merged]
     if missing:
         raise RuntimeError(f"{benchmark.label}: no record of samples {missing[:5]} … after all ranks finished")
-    ordered = [merged[position] for position in range(len(benchmark))]
+    ordered = _complete(benchmark, [merged[position] for position in range(len(benchmark))], store, ranks)
+    scores = [record.scores for record in ordered]
+    final, note = ranks.gather(benchmark.finish(scores) if ranks.rank == 0 else None)[0]
+    metrics = {**benchmark.summarise(scores), **final}
     return Score(
         benchmark=benchmark,
-        metrics=benchmark.summarise([record.scores for record in ordered]),
+        metrics={key: metrics[key] for key in benchmark.metrics if key in metrics},
         kinds=by_kind(benchmark, ordered),
         count=len(ordered),
         failures=failures(ordered),
         seconds=max(part_seconds for _, part_seconds in gathered),
         records=ordered,
+        note=note,
     )
+
+
+def _complete(benchmark: Benchmark, records: list[Record], store: RecordFolder, ranks: Ranks) -> list[Record]:
+    """The records with the scores that need several samples' answers, each rank's share of them joined."""
+    kept = ranks.gather(store.load_completed())[0]
+    if kept is None:
+        kept = {}
+        for share in ranks.gather(benchmark.complete(records, ranks.rank, ranks.count)):
+            kept.update(share)
+        if kept and ranks.rank == 0:
+            store.write_completed(kept)
+    return completed(records, kept)
 
 
 def by_kind(benchmark: Benchmark, records: Sequence[Record]) -> dict[str, tuple[int, dict[str, float]]]:
@@ -190,7 +212,10 @@ class _Meter:
             return
         self._reported = now
         key, name = next(iter(self._benchmark.metrics.items()))
-        value = self._benchmark.summarise([record.scores for record in self._done.values()]).get(key, 0.0)
+        if self._benchmark.is_scored:
+            value = self._benchmark.summarise([record.scores for record in self._done.values()]).get(key, 0.0)
+        else:
+            name, value = "", math.nan
         self._progress(self._benchmark.label, len(self._done), self._total, name, value)
 
 

@@ -87,8 +87,21 @@ def is_reached(target: Target, value: float) -> bool:
     return value >= number if sign == "≥" else value <= number
 
 
-def results_to_json(info: RunInfo, scores: Sequence[Score]) -> dict[str, Any]:
-    """The content of results.json."""
+def results_to_json(
+    info: RunInfo,
+    scores: Sequence[Score],
+    sessions: Mapping[str, Mapping[str, Any]] | None = None,
+    submissions: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
+    """The content of results.json.
+
+    Args:
+        info: what was evaluated.
+        scores: of each benchmark.
+        sessions: label → the session's settings for it.
+        submissions: label → the zip for a challenge's server.
+    """
+    sessions, submissions = sessions or {}, submissions or {}
     return {
         "format": FORMAT,
         "model": info.model,
@@ -108,6 +121,9 @@ def results_to_json(info: RunInfo, scores: Sequence[Score]) -> dict[str, Any]:
                 "title": score.benchmark.title,
                 "origin": score.benchmark.origin,
                 "protocol": score.benchmark.protocol,
+                "preset": score.benchmark.switches.name,
+                "switches": dict(score.benchmark.switches.values),
+                "session": dict(sessions.get(score.benchmark.label, {})),
                 "names": dict(score.benchmark.metrics),
                 "metrics": score.metrics,
                 "targets": dict(info.targets.get(score.benchmark.label, {})),
@@ -115,6 +131,8 @@ def results_to_json(info: RunInfo, scores: Sequence[Score]) -> dict[str, Any]:
                 "count": score.count,
                 "failures": score.failures,
                 "seconds": round(score.seconds, 2),
+                "note": score.note,
+                "submission": submissions.get(score.benchmark.label),
             }
             for score in scores
         ],
@@ -165,6 +183,8 @@ def rows(results: Mapping[str, Any]) -> list[list[str]]:
             )
             for key, target in one["targets"].items()
         )
+        if not one["metrics"]:
+            numbers = "not scored here: the masks aren't published"
         table.append(
             [one["label"], numbers, targets, str(one["count"]), str(len(one["failures"])), f"{one['seconds']:.1f}"]
         )
@@ -194,6 +214,18 @@ def to_markdown(results: Mapping[str, Any]) -> str:
         "",
         *(f"* **{one['label']}**: {one['protocol']}." for one in results["benchmarks"]),
     ]
+    switched = [one for one in results["benchmarks"] if one.get("switches")]
+    if switched:
+        lines += ["", "## Switches", "", "| benchmark | preset | switches | session |", "|---|---|---|---|"]
+        for one in switched:
+            both = [", ".join(f"{k}={v}" for k, v in one.get(part, {}).items()) for part in ("switches", "session")]
+            lines.append(f"| {one['label']} | {one['preset']} | {both[0]} | {both[1]} |")
+    said = [f"* {one['label']}: {one['note']}." for one in results["benchmarks"] if one.get("note")]
+    said += [
+        f"* {one['label']}: submission `{one['submission']}`." for one in results["benchmarks"] if one.get("submission")
+    ]
+    if said:
+        lines += ["", "## Notes", "", *said]
     with_kinds = [one for one in results["benchmarks"] if one["kinds"]]
     if with_kinds:
         lines += ["", "## By kind of question", "", "| benchmark | kind | samples | score |", "|---|---|---|---|"]

@@ -35,8 +35,11 @@ def parse_transcript(text: str, template: ChatTemplate) -> tuple[Turn, ...]:
     """
     parts = (template.user_prefix, template.user_suffix + template.assistant_prefix, template.assistant_suffix)
     before, between, after = map(re.escape, parts)
-    rest = text.removeprefix(template.system).strip()
-    pair = re.compile(rf"\s*{before}(.*?){between}(.*?)(?:{after}|$)", re.DOTALL)
+    separator = template.separator.strip()
+    rest = text.strip().removesuffix(separator)
+    if rest.startswith(template.opening):
+        rest = template.user_prefix + rest.removeprefix(template.opening)
+    pair = re.compile(rf"\s*(?:{re.escape(separator)})?\s*{before}(.*?){between}(.*?)(?:{after}|$)", re.DOTALL)
     turns: list[Turn] = []
     position = 0
     while position < len(rest):

@@ -80,6 +80,10 @@ class Session:
             raise UserError(f"threshold must lie between 0 and 1, got {threshold}")
         if propagate_with not in (None, "original", "trained"):
             raise UserError(f'propagate_with must be "original" or "trained", got {propagate_with!r}')
+        if procedure == "sa2va" and not model.segmenter.tracks:
+            raise UserError(
+                f'procedure "sa2va" is for SAM 2, and this model has a {type(model.segmenter).__name__}; leave it out'
+            )
         has_two_decoders = getattr(model.segmenter, "original_decoder", None) is not None
         if propagate_with == "original" and not has_two_decoders:
             raise UserError(
@@ -146,13 +150,13 @@ class Session:
             self.encoder.encode_request(replace(request, media=view.seen if view else None), name=f"request {index}")
             for index, (request, view) in enumerate(zip(requests, views, strict=True))
         ]
-        generated = self._generate(examples, [request.max_new_tokens for request in requests])
-        prompts = self.model.prompts(generated.seg_hidden)
+        answers = self._answers(requests, examples)
+        prompts = self.model.prompts([states for _, states in answers])
         report("answer", len(requests), len(requests))
         return [
-            self._result(request, view, example, ids, prompt, report)
-            for request, view, example, ids, prompt in zip(
-                requests, views, examples, generated.ids, prompts, strict=True
+            self._result(request, view, example, raw_text, prompt, report)
+            for request, view, example, (raw_text, _), prompt in zip(
+                requests, views, examples, answers, prompts, strict=True
             )
         ]
 
@@ -164,11 +168,38 @@ class Session:
         if media is None:
             return None
         source = _Frames(media)
+        if source.num_frames > 1 and not self.model.segmenter.tracks:
+            raise UserError(
+                f"{source.name or 'video'}: {source.num_frames} frames, but this model's segmenter has no memory to "
+                "follow objects with; give a picture, or one frame at a time"
+            )
         if isinstance(media, Media) and media.kind == "image":
             return _View(source, (0,), media)
         choose = uniform_frames if self.key_frame_choice == "uniform" else first_frames
         indices = tuple(int(index) for index in choose(source.num_frames, self.key_frames))
         return _View(source, indices, Media("video", source.read(indices), indices, source.name))
+
+    def _answers(self, requests: Sequence[Request], examples: Sequence[Example]) -> list[tuple[str, torch.Tensor]]:
+        """Raw text and ``[SEG]`` states ``[N,D]`` of every answer: written by the model, or given by the request."""
+        written = [place for place, request in enumerate(requests) if request.answer is None]
+        given = [place for place, request in enumerate(requests) if request.answer is not None]
+        found: dict[int, tuple[str, torch.Tensor]] = {}
+        if written:
+            limits = [requests[place].max_new_tokens for place in written]
+            generated = self._generate([examples[place] for place in written], limits)
+            decode = self.model.mllm.tokenizer.decode
+            for place, ids, states in zip(written, generated.ids, generated.seg_hidden, strict=True):
+                found[place] = (decode(ids, skip_special_tokens=False), states)
+        if given:
+            for place, states in zip(given, self._read([examples[place] for place in given]), strict=True):
+                found[place] = (requests[place].answer or "", states)
+        return [found[place] for place in range(len(requests))]
+
+    def _read(self, examples: Sequence[Example]) -> list[torch.Tensor]:
+        """``[SEG]`` states ``[N,D]`` of conversations that end with an answer."""
+        batch = self._on_device(collate(examples, self.model.mllm.tokenizer.pad_token_id))
+        hidden = self.model.mllm(batch.input_ids, batch.attention_mask, batch.mllm_media, batch.region_cells).hidden
+        return [self.model.seg_states(row, found) for row, found in zip(hidden, batch.seg_positions, strict=True)]
 
     def _generate(self, examples: Sequence[Example], limits: Sequence[int]) -> Generated:
         """Answers side by side, each cut to its own limit."""
@@ -194,12 +225,11 @@ class Session:
         request: Request,
         view: _View | None,
         example: Example,
-        ids: torch.Tensor,
+        raw_text: str,
         prompts: torch.Tensor,
         report: Progress,
     ) -> Result:
         """Text and masks of one answer."""
-        raw_text = self.model.mllm.tokenizer.decode(ids, skip_special_tokens=False)
         answer = parse_answer(raw_text)
         segments: list[Segment] = []
         if view is not None and len(prompts):
@@ -289,6 +319,7 @@ class Session:
         """Logits ``[N,h,w]`` as masks bool ``[N,H,W]``: enlarged as logits, then cut at the threshold."""
         if self.procedure == "sa2va":
             mask_logits = self.model.segmenter.enlarge(mask_logits)
+        mask_logits = self.model.segmenter.without_padding(mask_logits, size)
         enlarged = functional.interpolate(mask_logits[:, None].float(), size, mode="bilinear", align_corners=False)
         return (enlarged[:, 0].sigmoid() > self.threshold).cpu().numpy()
 

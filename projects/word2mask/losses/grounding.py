@@ -33,6 +33,8 @@ class GroundingLoss:
             for small pictures.
         oversample: see :func:`sample_uncertain_points`.
         importance: see :func:`sample_uncertain_points`.
+        dice_eps: see :func:`word2mask.losses.masks.dice_loss`; 1.0 in Sa2VA's recipe, 1e-3 in LISA's, which divides
+            its sums by 1000 before it adds 1e-6.
         coarse_truth: with ``num_points``, for parity with the published loss: the true mask is first cut down to the
             logits' grid by taking the nearest pixel, and points outside its outermost pixel centres fade to 0.
     """
@@ -47,10 +49,12 @@ class GroundingLoss:
         oversample: float = 3.0,
         importance: float = 0.75,
         coarse_truth: bool = False,
+        dice_eps: float = 1.0,
     ) -> None:
         if coarse_truth and num_points is None:
             raise ValueError("coarse_truth goes with sampled points; leave it out, or set num_points")
         self.coarse_truth = coarse_truth
+        self.dice_eps = dice_eps
         self.mask_weight = mask_weight
         self.dice_weight = dice_weight
         self.text_weight = text_weight
@@ -59,16 +63,20 @@ class GroundingLoss:
         self.oversample = oversample
         self.importance = importance
 
-    def text(self, logits: torch.Tensor, labels: torch.Tensor, names: Sequence[str]) -> dict[str, torch.Tensor]:
+    def text(
+        self, logits: torch.Tensor, labels: torch.Tensor, names: Sequence[str], rows: torch.Tensor | None = None
+    ) -> dict[str, torch.Tensor]:
         """Mean cross entropy of the labelled tokens.
 
         Args:
             logits: ``[K,V]``, only of the K positions whose next token is labelled.
             labels: int64 ``[K]``, the next tokens.
-            names: samples of the batch, for messages.
+            names: the B samples of the batch, for messages.
+            rows: int64 ``[K]``, the sample that each position is in.
 
         Returns:
-            ``{"loss_text"}``, scalar.
+            ``{"loss_text"}``, scalar; with ``rows`` also ``"parts_text"``, float32 ``[B,2]``, detached: for each sample
+            the sum of its tokens' weighted losses, and their number.
 
         Raises:
             ValueError: K is 0, or the lengths differ.
@@ -77,7 +85,12 @@ class GroundingLoss:
             raise ValueError(f"{_quote(names)}: {logits.shape[0]} rows of logits but {labels.shape[0]} labels")
         if not len(labels):
             raise ValueError(f"{_quote(names)}: no token carries a label; a training batch needs at least one answer")
-        return {"loss_text": self.text_weight * functional.cross_entropy(logits.float(), labels)}
+        each = functional.cross_entropy(logits.float(), labels, reduction="none")
+        losses = {"loss_text": self.text_weight * each.mean()}
+        if rows is not None:
+            weighted = torch.stack([self.text_weight * each.detach(), torch.ones_like(each)], dim=1)
+            losses["parts_text"] = weighted.new_zeros(len(names), 2).index_add_(0, rows, weighted)
+        return losses
 
     def masks(
         self,
@@ -97,7 +110,9 @@ class GroundingLoss:
             object_logits: per sample ``[N,T]``; only read where ``object_weight`` isn't 0.
 
         Returns:
-            ``{"loss_mask", "loss_dice"}`` and, where asked for, ``"loss_object"``; scalars.
+            ``{"loss_mask", "loss_dice"}`` and, where asked for, ``"loss_object"``; scalars. For each ``loss_x`` also
+            ``parts_x``, float32 ``[samples,2]``, detached: the sum of the weighted losses of a sample's (object, frame)
+            pairs, and the number of pairs.
 
         Raises:
             ValueError: counts of objects or frames differ between prediction and truth; the message names the sample.
@@ -118,19 +133,13 @@ class GroundingLoss:
                 ignored = ignored.expand_as(target).flatten(0, 1)
             positions = self._positions(logits.flatten(0, 1), target.flatten(0, 1), ignored)
             cross_entropies.append(mask_cross_entropy(*positions))
-            dices.append(dice_loss(*positions))
+            dices.append(dice_loss(*positions, eps=self.dice_eps))
             if object_logits is not None and self.object_weight:
                 present = target.flatten(2).any(2).to(object_logits[index].dtype)
-                presences.append(
-                    functional.binary_cross_entropy_with_logits(object_logits[index], present, reduction="none")
-                )
-        losses = {
-            "loss_mask": self.mask_weight * torch.cat(cross_entropies).mean(),
-            "loss_dice": self.dice_weight * torch.cat(dices).mean(),
-        }
-        if presences:
-            losses["loss_object"] = self.object_weight * torch.cat([item.flatten() for item in presences]).mean()
-        return losses
+                presence = functional.binary_cross_entropy_with_logits(object_logits[index], present, reduction="none")
+                presences.append(presence.flatten())
+        losses = _mean("mask", self.mask_weight, cross_entropies) | _mean("dice", self.dice_weight, dices)
+        return losses | _mean("object", self.object_weight, presences) if presences else losses
 
     @property
     def _border(self) -> Border:
@@ -156,6 +165,12 @@ class GroundingLoss:
             sample_points(target, points, border=self._border),
             None if void is None else sample_points(void.float(), points, mode="nearest") > 0.5,
         )
+
+
+def _mean(name: str, weight: float, parts: Sequence[torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The weighted mean over all values of all samples, ``[M_b]`` each, and what each sample adds to it."""
+    sums = [torch.stack([weight * part.detach().sum(), part.new_full((), len(part))]) for part in parts]
+    return {f"loss_{name}": weight * torch.cat(list(parts)).mean(), f"parts_{name}": torch.stack(sums)}
 
 
 def _quote(names: Sequence[str]) -> str:

@@ -15,6 +15,7 @@ from word2mask.mllms.backbones import read_model_type
 from word2mask.mllms.geometries import CLIP_VIT_L, GEOMETRIES
 from word2mask.mllms.interface import MLLM
 from word2mask.mllms.tokenizer_files import read_tokenizer
+from word2mask.mllms.vocabulary import add_tokens
 
 __all__ = ["VocabularyOnly", "blueprint", "has_tokenizer"]
 
@@ -116,6 +117,8 @@ def blueprint(
     known = json.loads(saved.read_text()) if saved.is_file() else {}
     with torch.device("meta"):
         model = family.backbone(config).to(dtype)
+        if settings.get("image_marks"):
+            add_tokens(model, tokenizer, llava_processor.IMAGE_MARKS)
         try:
             mllm = family.assemble(model, tokenizer, {**known, **settings})
         except TypeError as error:

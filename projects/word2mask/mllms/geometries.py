@@ -43,12 +43,18 @@ class Geometry:
         model_type: transformers' name of the family.
         tokens: length of the tokenizer, before special tokens are added.
         config: transformers' configuration.
+        source: how it is made, where nobody may publish it as it is.
     """
 
     repository: str
     model_type: str
     tokens: int
     config: dict[str, Any]
+    source: str = ""
+
+    def download(self, path: str) -> str:
+        """The command that puts the model where it was looked for, or what else makes it."""
+        return self.source or f"hf download {self.repository} --local-dir {path}"
 
 
 def _language(
@@ -89,6 +95,23 @@ def _qwen3_vl(size: str, language: dict[str, Any]) -> Geometry:
     return Geometry(f"Qwen/Qwen3-VL-{size}-Instruct", "qwen3_vl", 151669, config)
 
 
+def _llava(repository: str, language: dict[str, Any], side: int, delta: str = "") -> Geometry:
+    """A LLaVA in its own layout, CLIP in a folder apart; ``delta`` names what is added to the first Llama's weights."""
+    config = dict(
+        vision_config=CLIP_VIT_L | dict(image_size=side),
+        text_config=language,
+        projector_hidden_act="linear" if side == 224 else "gelu",
+        vision_feature_layer=-2,
+        tie_word_embeddings=False,
+    )
+    source = f"merge Llama's weights and {delta} as docs/MODEL_ZOO.md of haotian-liu/LLaVA says" if delta else ""
+    return Geometry(repository, "llava", language["vocab_size"], config, source)
+
+
+#: Vicuna and Llama 2; the row beside their 32000 is for ``<image>``, which LLaVA's own tokenizer lacks.
+_LLAMA_7B = _language("llama", 4096, 32, 32, 32, 11008, 32001)
+_LLAMA_13B = _language("llama", 5120, 40, 40, 40, 13824, 32001)
+
 _QWEN_05B = _language("qwen2", 896, 24, 14, 2, 4864, 151674)
 _QWEN_15B = _language("qwen2", 1536, 28, 12, 2, 8960, 151674)
 _QWEN_3B = _language("qwen2", 2048, 36, 16, 2, 11008, 151674)
@@ -110,6 +133,10 @@ _MODELS = (
     _qwen2_5_vl("7B", _language("qwen2_5_vl_text", 3584, 28, 28, 4, 18944, 152064)),
     _qwen3_vl("2B", _language("qwen3_vl_text", 2048, 28, 16, 8, 6144, 151936)),
     _qwen3_vl("4B", _language("qwen3_vl_text", 2560, 36, 32, 8, 9728, 151936)),
+    _llava("liuhaotian/LLaVA-Lightning-7B-v1-1", _LLAMA_7B, 224, "liuhaotian/LLaVA-Lightning-7B-delta-v1-1"),
+    _llava("liuhaotian/LLaVA-13B-v1-1", _LLAMA_13B, 224, "liuhaotian/LLaVA-13b-delta-v1-1"),
+    _llava("liuhaotian/llava-llama-2-13b-chat-lightning-preview", _LLAMA_13B, 224),
+    _llava("liuhaotian/llava-v1.5-7b", _LLAMA_7B, 336),
     Geometry(
         "llava-hf/llava-1.5-7b-hf",
         "llava",

@@ -13,9 +13,10 @@ from word2mask.errors import UserError
 from word2mask.mllms.backbones import checked_attention, read_model_type, read_untied
 from word2mask.mllms.internvl_processor import square_side
 from word2mask.mllms.llava_layout import default_settings, is_original, read_original
-from word2mask.mllms.llava_processor import CONTEXT, IMAGE_END, IMAGE_START, LLaVAProcessor, LLaVASettings
+from word2mask.mllms.llava_processor import CONTEXT, IMAGE_MARKS, LLaVAProcessor, LLaVASettings
 from word2mask.mllms.squares import SETTINGS_FILE, SquaresMLLM
 from word2mask.mllms.tokenizer_files import read_tokenizer
+from word2mask.mllms.vocabulary import add_tokens
 from word2mask.text.templates import chat_template
 
 
@@ -39,7 +40,7 @@ class LLaVA(SquaresMLLM):
         self.model = model
         self.settings = settings
         known = tokenizer.get_added_vocab()
-        needed = [CONTEXT, IMAGE_START, IMAGE_END] if settings.image_marks else [CONTEXT]
+        needed = [CONTEXT, *IMAGE_MARKS] if settings.image_marks else [CONTEXT]
         lacking = [token for token in needed if token not in known]
         if lacking:
             raise UserError(f"the tokenizer lacks {', '.join(lacking)}; give the one that belongs to the LLaVA model")
@@ -88,7 +89,8 @@ class LLaVA(SquaresMLLM):
             gradient_checkpointing: whether training computes the layers' activations twice instead of keeping them.
             vision_tower: the folder of CLIP, for LLaVA's own layout; ``None`` looks for the one that ``config.json``
                 names, also beside ``folder``.
-            **settings: replace those of :class:`LLaVASettings` that the folder has.
+            **settings: replace those of :class:`LLaVASettings` that the folder has. ``image_marks=True`` adds the marks
+                to a model that lacks them, as LISA does.
 
         Raises:
             UserError: the folder isn't there or holds something else.
@@ -111,6 +113,8 @@ class LLaVA(SquaresMLLM):
                 f"{folder / 'config.json'} is of model_type {family!r}, expected {cls.model_type!r} (or LLaVA's own "
                 "layout, with mm_vision_tower)"
             )
+        if settings.get("image_marks"):
+            add_tokens(model, tokenizer, IMAGE_MARKS)
         mllm = cls(model, tokenizer, LLaVASettings(**{**known, **settings}))
         return mllm.checkpoint_gradients(gradient_checkpointing)
 

@@ -18,7 +18,7 @@ from word2mask.mllms.llava_processor import CONTEXT, LLaVASettings
 from word2mask.mllms.pickled_weights import read_tensors
 from word2mask.mllms.weights import Piece, built_from
 
-__all__ = ["default_settings", "is_original", "read_original"]
+__all__ = ["default_settings", "is_original", "original_parts", "read_original"]
 
 _VISION = "model.vision_tower."
 _CONNECTOR = "model.multi_modal_projector."
@@ -65,7 +65,28 @@ def read_original(
     Raises:
         UserError: a layout that is neither LLaVA-1's nor 1.5's, no CLIP, or weights that don't fit.
     """
-    tensors = read_tensors(folder)
+    config, pieces = original_parts(folder, raw, read_tensors(folder), vision_tower)
+    model = built_from(LlavaForConditionalGeneration, config, pieces, str(folder), dtype, attn_implementation)
+    _add_context_token(model, tokenizer)
+    return model
+
+
+def original_parts(
+    folder: Path, raw: Mapping[str, Any], tensors: Mapping[str, torch.Tensor], vision_tower: Path | None
+) -> tuple[LlavaConfig, Iterator[Piece]]:
+    """What a folder in LLaVA's own layout holds: the configuration, and every tensor of the model.
+
+    The configuration doesn't know the token ``<image>`` yet.
+
+    Args:
+        folder: of the model; CLIP is looked for beside it.
+        raw: its ``config.json``.
+        tensors: its weights.
+        vision_tower: the folder of CLIP; ``None`` looks for it where ``raw`` says.
+
+    Raises:
+        UserError: a layout that is neither LLaVA-1's nor 1.5's, or no CLIP.
+    """
     clip_folder = _find_clip(folder, raw, vision_tower)
     linear = _projector_is_linear(folder, raw)
     known = LlamaConfig().to_dict().keys() | {"rope_theta", "rope_scaling"}
@@ -82,10 +103,7 @@ def read_original(
     )
     config.image_seq_length = (config.vision_config.image_size // config.vision_config.patch_size) ** 2
     own_vision = any(".vision_tower." in name for name in tensors)
-    pieces = _pieces(tensors, linear, None if own_vision else read_tensors(clip_folder))
-    model = built_from(LlavaForConditionalGeneration, config, pieces, str(folder), dtype, attn_implementation)
-    _add_context_token(model, tokenizer)
-    return model
+    return config, _pieces(tensors, linear, None if own_vision else read_tensors(clip_folder))
 
 
 @torch.no_grad()
@@ -122,9 +140,10 @@ def _pieces(
         width = tensors["model.mm_projector.weight"].shape[0]
         yield Piece(_CONNECTOR + "linear_2.weight", torch.eye(width), "identity")
         yield Piece(_CONNECTOR + "linear_2.bias", torch.zeros(width), "identity")
-    for name in clip or ():
-        # A whole CLIP has a text tower and projections beside its vision model.
-        if name.startswith("vision_model.") and not name.endswith(_TABLES):
+    # A whole CLIP has a text tower and projections beside its vision model; one that transformers 5 wrote is bare.
+    names = list(clip or ())
+    for name in [name for name in names if name.startswith("vision_model.")] or names:
+        if clip is not None and not name.endswith(_TABLES):
             yield Piece(_vision_name(name), clip[name], name)
 
 
@@ -146,7 +165,7 @@ def _projector_is_linear(folder: Path, raw: Mapping[str, Any]) -> bool:
 
 def _find_clip(folder: Path, raw: Mapping[str, Any], given: Path | None) -> Path:
     """The folder of CLIP: the one given, the one named, or a neighbour of that name."""
-    name = str(raw.get("mm_vision_tower", "openai/clip-vit-large-patch14-336"))
+    name = str(raw.get("mm_vision_tower") or raw.get("vision_tower") or "openai/clip-vit-large-patch14-336")
     beside = folder.parent / Path(name).name
     places = [given] if given is not None else [Path(name), beside]
     found = next((place for place in places if (place / "config.json").is_file()), None)

@@ -20,6 +20,7 @@ CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 
 CONTEXT, IMAGE_START, IMAGE_END = "<image>", "<im_start>", "<im_end>"
+IMAGE_MARKS = (IMAGE_START, IMAGE_END)
 
 #: How a picture becomes a square: filled up with the mean colour (LLaVA-1.5), or its middle (CLIP, LLaVA-1).
 Squaring = Literal["pad", "crop"]

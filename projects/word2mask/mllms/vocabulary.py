@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -21,8 +22,13 @@ def add_grounding_tokens(model: PreTrainedModel, tokenizer: Any) -> None:
         model: with ``get_input_embeddings()`` and ``lm_head``.
         tokenizer: the model's.
     """
+    add_tokens(model, tokenizer, SPECIAL_TOKENS)
+
+
+def add_tokens(model: PreTrainedModel, tokenizer: Any, tokens: Sequence[str]) -> None:
+    """The same for any tokens."""
     known = tokenizer.get_added_vocab()
-    new = [token for token in SPECIAL_TOKENS if token not in known]
+    new = [token for token in tokens if token not in known]
     if not new:
         return
     used = len(tokenizer)

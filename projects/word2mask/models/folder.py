@@ -29,6 +29,7 @@ from word2mask.models.parts import GroundedWeights, PartWeights
 from word2mask.models.projector import Projector
 from word2mask.models.published import MODEL_TYPE as PUBLISHED_TYPE
 from word2mask.models.published import read_published
+from word2mask.models.published_lisa import is_lisa, read_lisa
 from word2mask.segmenters.interface import Segmenter
 
 __all__ = [
@@ -88,7 +89,7 @@ def read_configuration(folder: str | Path) -> dict[str, Any]:
     """The contents of ``config.json``.
 
     Raises:
-        UserError: no such folder, or neither one that :func:`save_grounded` wrote nor a published Sa2VA.
+        UserError: no such folder, or neither one that :func:`save_grounded` wrote nor a published Sa2VA or LISA.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -99,7 +100,7 @@ def read_configuration(folder: str | Path) -> dict[str, Any]:
         raise UserError(f"{folder}: no {CONFIG_NAME} in it; give a folder that convert_to_hf.py wrote") from None
     except (OSError, ValueError) as error:
         raise UserError(f"{folder / CONFIG_NAME}: can't be read ({error}); export the model again") from None
-    if config.get("model_type") not in (MODEL_TYPE, PUBLISHED_TYPE):
+    if config.get("model_type") not in (MODEL_TYPE, PUBLISHED_TYPE) and not is_lisa(config):
         raise UserError(
             f"{folder / CONFIG_NAME}: model_type is {config.get('model_type')!r}, expected {MODEL_TYPE!r} (or "
             f"{PUBLISHED_TYPE!r}, the published layout); give a folder that convert_to_hf.py wrote"
@@ -108,20 +109,29 @@ def read_configuration(folder: str | Path) -> dict[str, Any]:
 
 
 def load_grounded(
-    folder: str | Path, device: str | torch.device = "cpu", dtype: torch.dtype | None = None
+    folder: str | Path,
+    device: str | torch.device = "cpu",
+    dtype: torch.dtype | None = None,
+    vision_tower: str | Path | None = None,
 ) -> GroundedMLLM:
-    """Reads what :func:`save_grounded` wrote, or a Sa2VA folder in the published layout; in evaluation mode.
+    """Reads what :func:`save_grounded` wrote, or a Sa2VA or LISA folder as published; in evaluation mode.
 
     Args:
         folder: the folder.
         device: where the model is to lie.
         dtype: of its weights; ``None`` keeps the files' own.
+        vision_tower: the folder of CLIP, which a published LISA lacks; ``None`` looks for the one that its
+            ``config.json`` names, also beside ``folder``.
 
     Raises:
         UserError: a missing folder or file, or weights that don't fit the configuration.
     """
     folder = Path(folder)
     config = read_configuration(folder)
+    if is_lisa(config):
+        tower = None if vision_tower is None else Path(vision_tower)
+        config, tokenizer, weights = read_lisa(folder, config, tower)
+        return build_grounded(config, tokenizer, weights, str(folder), device, dtype)
     if config["model_type"] == PUBLISHED_TYPE:
         config, tokenizer, weights = read_published(folder, config)
         return build_grounded(config, tokenizer, weights, str(folder), device, dtype)

@@ -152,7 +152,8 @@ class GroundedMLLM(nn.Module):
         Returns:
             ``{"loss_text"}`` and, when any sample has objects, ``{"loss_mask", "loss_dice"}``; scalars, weighted. For
             each ``loss_x``, ``count_x`` is the number of items (tokens, masks) that it is the mean of, so that several
-            processes can be averaged as one would.
+            processes can be averaged as one would, and ``parts_x``, float32 ``[B,2]``, holds for each sample the sum of
+            its items' losses and their number, detached, so that losses can be told apart by what they are of.
 
         Raises:
             ValueError: a batch without labels, or objects, masks and frames that don't agree; the sample is named.
@@ -164,26 +165,36 @@ class GroundedMLLM(nn.Module):
         hidden = self.mllm(batch.input_ids, batch.attention_mask, batch.mllm_media, batch.region_cells).hidden
         labels = batch.labels[:, 1:]
         labelled = labels != IGNORE_INDEX
-        losses = self.loss.text(self.mllm.logits(hidden[:, :-1][labelled]), labels[labelled], batch.names)
+        rows = labelled.nonzero()[:, 0]
+        losses = self.loss.text(self.mllm.logits(hidden[:, :-1][labelled]), labels[labelled], batch.names, rows)
         losses["count_text"] = labelled.sum()
 
         grounded = [index for index, positions in enumerate(batch.seg_positions) if len(positions)]
         if not grounded:
             return losses
         self._check(batch, grounded)
-        prompts = self.prompts([self._seg_states(hidden[index], batch.seg_positions[index]) for index in grounded])
+        prompts = self.prompts([self.seg_states(hidden[index], batch.seg_positions[index]) for index in grounded])
         views = [self._view(batch, index) for index in grounded]
         frames, frame_index, masks, void = (list(parts) for parts in zip(*views, strict=True))
         objects = self.segment(self.encode_frames(torch.cat(frames)), prompts, frame_index, [len(f) for f in frames])
         mask_losses = self.loss.masks(
-            [item.mask_logits for item in objects],
+            [
+                self.segmenter.without_padding(item.mask_logits, target.shape[-2:])
+                for item, target in zip(objects, masks, strict=True)
+            ],
             masks,
             void,
             [batch.names[index] for index in grounded],
             [item.object_logits for item in objects],
         )
         pairs = torch.tensor(sum(item.object_logits.numel() for item in objects), device=hidden.device)
-        return losses | mask_losses | {name.replace("loss_", "count_"): pairs for name in mask_losses}
+        for name, value in mask_losses.items():
+            if name.startswith("parts_"):
+                losses[name] = value.new_zeros(len(batch.names), 2)
+                losses[name][grounded] = value
+            else:
+                losses |= {name: value, name.replace("loss_", "count_"): pairs}
+        return losses
 
     def _view(self, batch: Batch, index: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor | None]:
         """What the segmenter is asked about one sample.
@@ -199,7 +210,7 @@ class GroundedMLLM(nn.Module):
         rows = torch.arange(len(masks), device=masks.device)[:, None]
         return frames[needed], frame_index, masks[rows, chosen], None if void is None else void[chosen]
 
-    def _seg_states(self, hidden: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
+    def seg_states(self, hidden: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
         """Rows of ``hidden [L,D]`` that stand for the objects: ``[N,D]``."""
         return hidden[positions if self.seg_state == "at" else positions - 1]
 

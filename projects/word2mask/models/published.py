@@ -7,11 +7,10 @@ LayerScale, and the projector is called ``text_hidden_fcs``.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors.torch import load_file
 
 from word2mask.errors import UserError
@@ -22,7 +21,7 @@ from word2mask.mllms.qwen_processor import read_picture_statistics
 from word2mask.mllms.qwen_vl import Qwen3VL, Qwen25VL
 from word2mask.mllms.tokenizer_files import read_tokenizer
 from word2mask.mllms.weights import Piece, TensorFolder
-from word2mask.models.parts import GroundedWeights, PartWeights
+from word2mask.models.parts import GroundedWeights, NamedTensors, PartWeights, first_dtype, projector_widths
 from word2mask.segmenters.architectures import released_sam2, sam2_config
 from word2mask.segmenters.sam2_files import ORIGINAL_DECODER_FILE
 from word2mask.segmenters.sam2_keys import from_meta
@@ -38,29 +37,6 @@ PROJECTOR = "text_hidden_fcs."
 QWEN = "model."
 #: Where our own export in this layout keeps what the layout has no place for.
 EXTRA = "word2mask"
-
-
-class _Part(Mapping[str, torch.Tensor]):
-    """Some of a folder's tensors: those whose names start with a prefix, without it."""
-
-    def __init__(self, tensors: Mapping[str, torch.Tensor], prefix: str, without: tuple[str, ...] = ()) -> None:
-        self._tensors, self._prefix = tensors, prefix
-        self._names = [
-            name.removeprefix(prefix) for name in tensors if name.startswith(prefix) and not name.startswith(without)
-        ]
-
-    def __getitem__(self, name: str) -> torch.Tensor:
-        return self._tensors[self._prefix + name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._names)
-
-    def __len__(self) -> int:
-        return len(self._names)
-
-    def first_dtype(self, start: str) -> torch.dtype:
-        """Of the first floating tensor whose name has this beginning."""
-        return _first_dtype(self[name] for name in self._names if name.startswith(start))
 
 
 def read_published(folder: Path, raw: Mapping[str, Any]) -> tuple[dict[str, Any], Any, GroundedWeights]:
@@ -79,31 +55,31 @@ def read_published(folder: Path, raw: Mapping[str, Any]) -> tuple[dict[str, Any]
     source = str(folder)
     tensors = TensorFolder(folder)
     tokenizer = read_tokenizer(folder)
-    language = _Part(tensors, "", without=(SEGMENTER, PROJECTOR))
+    language = NamedTensors(tensors, "", without=(SEGMENTER, PROJECTOR))
     read = _internvl if is_original(raw) else _qwen_vl
     mllm, language_weights = read(folder, raw, tokenizer, language)
     extra = raw.get(EXTRA, {})
     mllm["settings"] |= extra.get("settings", {})
-    state = from_meta(_Part(tensors, SEGMENTER), source=source)
+    state = from_meta(NamedTensors(tensors, SEGMENTER), source=source)
     if "segmenter" in extra:
         segmenter = extra["segmenter"]
     else:
         size, version = released_sam2(state, source)
         segmenter = sam2_config(size, version=version).to_diff_dict()
-    projector = {f"layers.{name}": tensor.clone() for name, tensor in _Part(tensors, PROJECTOR).items()}
+    projector = {f"layers.{name}": tensor.clone() for name, tensor in NamedTensors(tensors, PROJECTOR).items()}
     decoder = folder / ORIGINAL_DECODER_FILE
     original_decoder = load_file(decoder) if decoder.is_file() else {}
     config = {
         "seg_state": "at",
         "prompt_frames": extra.get("prompt_frames", "all"),
-        "projector": _widths(projector, source),
+        "projector": projector_widths(projector, source, PROJECTOR),
         "mllm": mllm,
         "segmenter": {"family": "SAM2Segmenter", "config": segmenter},
     }
     weights = GroundedWeights(
         mllm=language_weights,
         segmenter=PartWeights(
-            (Piece(name, tensor, name) for name, tensor in state.items()), _first_dtype(state.values())
+            (Piece(name, tensor, name) for name, tensor in state.items()), first_dtype(state.values())
         ),
         projector=projector,
         # Copies, because tensors lie in the file at any address, and where one lies decides which kernel runs.
@@ -113,7 +89,7 @@ def read_published(folder: Path, raw: Mapping[str, Any]) -> tuple[dict[str, Any]
 
 
 def _internvl(
-    folder: Path, raw: Mapping[str, Any], tokenizer: Any, tensors: _Part
+    folder: Path, raw: Mapping[str, Any], tokenizer: Any, tensors: NamedTensors
 ) -> tuple[dict[str, Any], PartWeights]:
     """The language model of the InternVL variant: its place in the configuration, and its weights."""
     source = f"{folder}/config.json"
@@ -127,7 +103,7 @@ def _internvl(
 
 
 def _qwen_vl(
-    folder: Path, raw: Mapping[str, Any], tokenizer: Any, tensors: _Part
+    folder: Path, raw: Mapping[str, Any], tokenizer: Any, tensors: NamedTensors
 ) -> tuple[dict[str, Any], PartWeights]:
     """The same of the Qwen variant, whose configuration is transformers' with a few keys more."""
     source = f"{folder}/config.json"
@@ -167,18 +143,3 @@ def _template(raw: Mapping[str, Any], source: str) -> str:
         return chat_template(name.replace("-", "_")).name
     except UserError as error:
         raise UserError(f"{source}: {error}") from None
-
-
-def _widths(projector: Mapping[str, torch.Tensor], source: str) -> dict[str, int]:
-    """Of the projector, by its weights."""
-    known = {f"layers.{layer}.{leaf}" for layer in (0, 2) for leaf in ("weight", "bias")}
-    if different := sorted(known ^ projector.keys()):
-        state = "missing" if different[0] in known else "not understood"
-        name = different[0].replace("layers.", PROJECTOR)
-        raise UserError(f"{source}: the tensor {name} is {state}; download or export the model again")
-    prompt_dim, hidden_size = projector["layers.2.weight"].shape
-    return {"hidden_size": hidden_size, "prompt_dim": prompt_dim}
-
-
-def _first_dtype(tensors: Iterable[torch.Tensor]) -> torch.dtype:
-    return next((tensor.dtype for tensor in tensors if tensor.is_floating_point()), torch.float32)

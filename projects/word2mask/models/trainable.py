@@ -24,12 +24,15 @@ class TrainablePlan:
         lora_rank: rank of the adapters; 0 for none.
         lora_alpha: adapters are scaled by ``lora_alpha / lora_rank``.
         lora_dropout: on the adapters' input.
+        lora_layers: last part of the names of the layers that get adapters, such as ``("q_proj", "v_proj")`` (LISA);
+            ``None`` for every Linear of the language model.
         train: groups that train in full, names of ``model.parameter_groups()``.
     """
 
     lora_rank: int = 128
     lora_alpha: int = 256
     lora_dropout: float = 0.05
+    lora_layers: tuple[str, ...] | None = None
     train: tuple[str, ...] = ("embeddings", "lm_head", "connector", "projector")
 
     def apply(self, model: nn.Module) -> None:
@@ -39,7 +42,7 @@ class TrainablePlan:
             model: offers ``parameter_groups() -> {name: module}`` and ``mllm.lora_targets() -> [name]``.
 
         Raises:
-            ValueError: a group that the model doesn't have, or adapters that are already there.
+            ValueError: a group or layers that the model doesn't have, or adapters that are already there.
         """
         groups: Mapping[str, nn.Module] = model.parameter_groups()
         unknown = sorted(set(self.train) - set(groups))
@@ -55,12 +58,23 @@ class TrainablePlan:
                 r=self.lora_rank,
                 lora_alpha=self.lora_alpha,
                 lora_dropout=self.lora_dropout,
-                target_modules=list(model.mllm.lora_targets()),
+                target_modules=self._targets(model.mllm.lora_targets()),
                 bias="none",
             )
             inject_adapter_in_model(adapters, model.mllm)
         for name in self.train:
             groups[name].requires_grad_(True)
+
+    def _targets(self, names: list[str]) -> list[str]:
+        """Those of the language model's layers that get adapters."""
+        if self.lora_layers is None:
+            return list(names)
+        layers = {name.rpartition(".")[2] for name in names}
+        unknown = sorted(set(self.lora_layers) - layers)
+        if unknown or not self.lora_layers:
+            got = ", ".join(unknown) or "nothing"
+            raise ValueError(f"TrainablePlan.lora_layers names {got}; this model has {', '.join(sorted(layers))}")
+        return [name for name in names if name.rpartition(".")[2] in self.lora_layers]
 
 
 @torch.no_grad()

@@ -44,19 +44,23 @@ def resize(
     return resized.clamp_(0.0, 1.0) if mode == "bicubic" else resized
 
 
-def resize_bytes(frames: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Resizes uint8 frames as Pillow does: bicubic over the source area, rounded to bytes; aspect not kept.
+def resize_bytes(
+    frames: np.ndarray, size: tuple[int, int], mode: Literal["bilinear", "bicubic"] = "bicubic"
+) -> np.ndarray:
+    """Resizes uint8 frames as Pillow does: over the source area, rounded to bytes; aspect not kept.
 
     Args:
         frames: uint8 ``[T,H,W,3]``.
         size: ``(height, width)``.
+        mode: the filter.
 
     Returns:
         uint8 ``[T,height,width,3]``; the input itself when it has that size.
     """
     if tuple(frames.shape[1:3]) == tuple(size):
         return frames
-    resized = [Image.fromarray(frame).resize(size[::-1], Image.Resampling.BICUBIC) for frame in frames]
+    kernel = Image.Resampling[mode.upper()]
+    resized = [Image.fromarray(frame).resize(size[::-1], kernel) for frame in frames]
     return np.stack([np.asarray(frame) for frame in resized]) if resized else np.zeros((0, *size, 3), dtype=np.uint8)
 
 

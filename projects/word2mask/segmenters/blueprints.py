@@ -1,4 +1,4 @@
-"""SAM 2 without weights: its network on the meta device, as the folder or the name of Meta's file describes it."""
+"""SAM and SAM 2 without weights: networks on the meta device, as the folder or the name of Meta's file describes them."""
 
 from __future__ import annotations
 
@@ -6,39 +6,59 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from transformers import Sam2VideoConfig, Sam2VideoModel
+from transformers import PreTrainedConfig, Sam2VideoConfig, SamConfig
 
 from word2mask.errors import UserError
 from word2mask.segmenters.architectures import sam2_config
+from word2mask.segmenters.interface import Segmenter
+from word2mask.segmenters.sam import SAMSegmenter
 from word2mask.segmenters.sam2 import SAM2Segmenter
+from word2mask.segmenters.sam_files import sam_config
+from word2mask.segmenters.tensor_files import read_model_type
 
-__all__ = ["RELEASES", "blueprint"]
+__all__ = ["RELEASES", "Release", "blueprint"]
 
 
 class Release(NamedTuple):
     """One of Meta's files.
 
     Attributes:
-        architecture: of :func:`word2mask.segmenters.architectures.sam2_config`.
-        version: likewise.
-        repository: on huggingface.co, where the file lies.
+        architecture: of :func:`word2mask.segmenters.architectures.sam2_config`, or of
+            :func:`word2mask.segmenters.sam_files.sam_config`.
+        version: likewise; ``"1"`` is SAM.
+        place: on huggingface.co the repository where the file lies, else its address.
     """
 
     architecture: str
     version: str
-    repository: str
+    place: str
+
+    def download(self, path: str | Path) -> str:
+        """The command that puts the file where it was looked for."""
+        path = Path(path)
+        if self.place.startswith("https://"):
+            return f"curl -L --create-dirs -o {path} {self.place}"
+        return f"hf download {self.place} {path.name} --local-dir {path.parent}"
 
 
-#: File name → what is in it (https://github.com/facebookresearch/sam2, checkpoints/download_ckpts.sh).
+#: File name → what is in it (https://github.com/facebookresearch/sam2, checkpoints/download_ckpts.sh, and the README of
+#: https://github.com/facebookresearch/segment-anything).
 RELEASES = {
     f"{prefix}_hiera_{size}.pt": Release(size, version, f"facebook/{prefix}-hiera-{size.replace('_', '-')}")
     for prefix, version in (("sam2", "2.0"), ("sam2.1", "2.1"))
     for size in ("tiny", "small", "base_plus", "large")
+} | {
+    name: Release(size, "1", f"https://dl.fbaipublicfiles.com/segment_anything/{name}")
+    for size, name in (
+        ("vit_h", "sam_vit_h_4b8939.pth"),
+        ("vit_l", "sam_vit_l_0b3195.pth"),
+        ("vit_b", "sam_vit_b_01ec64.pth"),
+    )
 }
 
 
-def blueprint(folder: str | Path, dtype: torch.dtype = torch.float32, **settings: Any) -> SAM2Segmenter:
-    """The segmenter that ``SAM2Segmenter.from_pretrained`` would read with these arguments, on the meta device.
+def blueprint(folder: str | Path, dtype: torch.dtype = torch.float32, **settings: Any) -> Segmenter:
+    """The segmenter that ``from_pretrained`` would read with these arguments, on the meta device.
 
     Args:
         folder: a folder with ``config.json``, or a path that ends in the name of one of Meta's files.
@@ -49,15 +69,24 @@ def blueprint(folder: str | Path, dtype: torch.dtype = torch.float32, **settings
         UserError: neither a folder with ``config.json`` nor one of Meta's file names.
     """
     path = Path(folder)
+    family: type[Segmenter]
+    config: PreTrainedConfig
     if (path / "config.json").is_file():
-        config = Sam2VideoConfig.from_pretrained(path, local_files_only=True)
+        is_sam = read_model_type(path / "config.json") == SamConfig.model_type
+        family = SAMSegmenter if is_sam else SAM2Segmenter
+        config = (SamConfig if is_sam else Sam2VideoConfig).from_pretrained(path, local_files_only=True)
     elif path.name in RELEASES:
         release = RELEASES[path.name]
-        config = sam2_config(release.architecture, version=release.version)
+        family = SAMSegmenter if release.version == "1" else SAM2Segmenter
+        config = (
+            sam_config(release.architecture)
+            if release.version == "1"
+            else sam2_config(release.architecture, version=release.version)
+        )
     else:
         raise UserError(
             f"{path} isn't a folder with config.json, and none of Meta's files is called {path.name!r}; "
             f"known are {', '.join(RELEASES)}"
         )
     with torch.device("meta"):
-        return SAM2Segmenter(Sam2VideoModel(config).to(dtype)).eval()
+        return family.assemble(family.backbone(config).to(dtype)).eval()

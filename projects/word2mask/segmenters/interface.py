@@ -77,7 +77,8 @@ class Decoded:
         mask_logits: float ``[P,S/4,S/4]``; above zero means object. Never suppressed by the object score.
         iou: float ``[P]``, the IoU that the decoder predicts for its own mask, 0…1.
         object_logits: float ``[P]``; above zero means that the object is on the frame.
-        tokens: float ``[P,C]``, the decoder's output token of the mask, from which trackers make object pointers.
+        tokens: float ``[P,C]``, the decoder's output token of the mask, from which trackers make object pointers;
+            ``[P,0]`` of a segmenter that doesn't track.
     """
 
     mask_logits: torch.Tensor
@@ -105,6 +106,8 @@ class Segmenter(nn.Module, ABC):
     prompt_dim: int
     #: transformers' class of :attr:`model`.
     backbone: ClassVar[type]
+    #: Whether it has a memory, with which :class:`word2mask.segmenters.tracker.Tracker` follows objects in videos.
+    tracks: ClassVar[bool] = False
     model: Any
 
     @classmethod
@@ -116,6 +119,18 @@ class Segmenter(nn.Module, ABC):
     def processor(self) -> FrameProcessor:
         """The preprocessing that belongs to this segmenter."""
         return FrameProcessor(self.side)
+
+    def without_padding(self, mask_logits: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+        """Mask logits that show the frame and nothing else.
+
+        Args:
+            mask_logits: float ``[…,S/4,S/4]``, as :meth:`decode` gives them.
+            size: ``(H, W)`` of the frame.
+
+        Returns:
+            The input itself where frames fill the square; else ``[…,H,W]`` with what was filled up cut away.
+        """
+        return mask_logits
 
     def parameter_groups(self) -> dict[str, nn.Module]:
         """The parts a training plan may open, beside the segmenter as a whole."""
@@ -173,6 +188,10 @@ class Segmenter(nn.Module, ABC):
             mask_logits: float ``[P,S/4,S/4]``, a coarse mask to start from.
             multimask: as in :meth:`decode`.
         """
+
+    @abstractmethod
+    def encoder_values(self, num_frames: int) -> int:
+        """About how many values the image encoder holds at its peak, when nothing of it is kept for gradients."""
 
     @abstractmethod
     def prompt_statistics(self) -> tuple[torch.Tensor, torch.Tensor]:

@@ -20,6 +20,7 @@ from transformers import Sam2VideoConfig, Sam2VideoModel
 from word2mask.errors import UserError
 from word2mask.segmenters.architectures import initialise, sam2_config
 from word2mask.segmenters.interface import Decoded, FrameFeatures, FrameProcessor, Segmenter
+from word2mask.segmenters.pairs import pairs_by_frame
 from word2mask.segmenters.sam2_files import ORIGINAL_DECODER_FILE, build_sam2, read_sam2
 from word2mask.segmenters.sam2_memory import MemoryFrame, MemorySteps
 
@@ -36,21 +37,6 @@ def _chain_pointwise(features: torch.Tensor, first: nn.Conv2d, second: nn.Conv2d
     return F.conv2d(features, (outer @ inner)[:, :, None, None], bias)
 
 
-def _pairs_by_frame(frame_index: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Pairs that share a frame side by side, so that the decoder copies the frame's features once and not before.
-
-    Args:
-        frame_index: int64 ``[P]``.
-
-    Returns:
-        The frames int64 ``[F]`` and their pairs ``[F,N]`` where each frame has as many, else ``[P]`` and ``[P,1]``.
-    """
-    frames, owner, counts = frame_index.unique(return_inverse=True, return_counts=True)
-    if (counts != counts[0]).any():
-        return frame_index, torch.arange(len(frame_index), device=frame_index.device)[:, None]
-    return frames, owner.argsort(stable=True).view(len(frames), -1)
-
-
 class SAM2Segmenter(MemorySteps, Segmenter):
     """SAM 2 or 2.1 of any size.
 
@@ -60,6 +46,7 @@ class SAM2Segmenter(MemorySteps, Segmenter):
     """
 
     backbone: ClassVar[type] = Sam2VideoModel
+    tracks: ClassVar[bool] = True
 
     def __init__(self, model: Sam2VideoModel, original_decoder: nn.Module | None = None) -> None:
         super().__init__()
@@ -197,6 +184,11 @@ class SAM2Segmenter(MemorySteps, Segmenter):
         levels = levels[: self.model.num_feature_levels]
         return FrameFeatures(levels)
 
+    def encoder_values(self, num_frames: int) -> int:
+        """Eight maps of Hiera's first stage; see :meth:`Segmenter.encoder_values`."""
+        width = self.model.config.vision_config.backbone_config.hidden_size
+        return 8 * num_frames * (self.side // 4) ** 2 * width
+
     @property
     def processor(self) -> FrameProcessor:
         """The preprocessing that belongs to the weights; the configuration remembers how frames are resized."""
@@ -319,7 +311,7 @@ class SAM2Segmenter(MemorySteps, Segmenter):
         images, order = frame_index, torch.arange(len(frame_index), device=frame_index.device)[:, None]
         if conditioned is None:
             if dense is None:
-                images, order = _pairs_by_frame(frame_index)
+                images, order = pairs_by_frame(frame_index)
             conditioned = (features.levels[-1] + model.no_memory_embedding.view(1, -1, 1, 1))[images]
         height, width = conditioned.shape[-2:]
         if dense is None:

@@ -160,7 +160,7 @@ def encode_conversation(
             before = template.user_prefix
             if index == 0:
                 extend(bos)
-                before = template.system + before + shown
+                before = template.opening + shown
             else:
                 extend(marker_ids(template.separator, tokenizer))
             after = template.user_suffix + template.assistant_prefix

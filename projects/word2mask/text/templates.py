@@ -26,6 +26,7 @@ class ChatTemplate:
         separator: between an answer and the next user's turn; no loss.
         stop: strings that end an answer at generation.
         bos: where the tokenizer's BOS token goes, if it has one: before the first turn or nowhere.
+        first_user_prefix: before the first user's text, where that differs; ``None`` for ``user_prefix``.
     """
 
     name: str
@@ -37,6 +38,12 @@ class ChatTemplate:
     separator: str
     stop: tuple[str, ...]
     bos: Literal["first", "none"] = "first"
+    first_user_prefix: str | None = None
+
+    @property
+    def opening(self) -> str:
+        """Everything before the first user's text."""
+        return self.system + (self.user_prefix if self.first_user_prefix is None else self.first_user_prefix)
 
 
 _CHATML: dict[str, Any] = {
@@ -87,6 +94,22 @@ CHAT_TEMPLATES: dict[str, ChatTemplate] = {
         # No space after "ASSISTANT:": the tokenizers of this family begin an answer with one.
         ChatTemplate(name="vicuna_v1", system=_VICUNA.format("user", "user"), **_ROLES),
         ChatTemplate(name="llava_v1", system=_VICUNA.format("human", "human"), **_ROLES),
+        # Llama 2's, whose system message is inside of the first instruction.
+        ChatTemplate(
+            name="llava_llama_2",
+            system=(
+                "[INST] <<SYS>>\nYou are a helpful language and vision assistant. You are able to understand the "
+                "visual content that the user provides, and assist the user with a variety of tasks using natural "
+                "language.\n<</SYS>>\n\n"
+            ),
+            first_user_prefix="",
+            user_prefix="[INST] ",
+            user_suffix=" [/INST]",
+            assistant_prefix="",
+            assistant_suffix=" </s>",
+            separator="<s>",
+            stop=("</s>",),
+        ),
     )
 }
 

@@ -92,3 +92,23 @@ def test_wrong_input_is_refused_in_one_sentence(tmp_path):
         MeViS(folder)
     with pytest.raises(UserError, match="no such folder; expected a folder of frames"):
         MeViS(tmp_path / "valid")
+
+
+def test_valid_and_test_have_no_masks(tmp_path):
+    for split, file in (("valid", "meta_expressions.json"), ("test", "meta_expressions_release.json")):
+        source = MeViS.fixture(tmp_path, split=split, per_expression=True)
+        (tmp_path / split / "meta_expressions.json").rename(tmp_path / split / file)
+        source = MeViS(tmp_path / split, per_expression=True)
+        sample = source.read(0)
+        assert not source.is_labelled and len(source) == 3
+        assert sample.masks is None and len(sample.turns) == 1 and "no_target" not in sample.extra
+        assert sample.extra["frame_names"] == [f"{t:05d}" for t in range(6)]
+        with pytest.raises(UserError, match="aren't published; train on another split"):
+            MeViS(tmp_path / split)
+
+
+def test_a_split_with_masks_needs_them(tmp_path):
+    MeViS.fixture(tmp_path)
+    (tmp_path / "train/mask_dict.json").unlink()
+    with pytest.raises(UserError, match="mask_dict.json"):
+        MeViS(tmp_path / "train", per_expression=True)

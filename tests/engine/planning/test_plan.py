@@ -77,6 +77,12 @@ def test_what_is_missing(settings, tmp_path):
             "pretrained/sam2/sam2_hiera_large.pt",
             "hf download facebook/sam2-hiera-large sam2_hiera_large.pt --local-dir pretrained/sam2",
         ),
+        (
+            "pretrained/sam/sam_vit_h_4b8939.pth",
+            "curl -L --create-dirs -o pretrained/sam/sam_vit_h_4b8939.pth https://dl.fbaipublicfiles.com/",
+        ),
+        ("pretrained/LLaVA-Lightning-7B-v1-1", "merge Llama's weights and liuhaotian/LLaVA-Lightning-7B-delta-v1-1"),
+        ("./dataset/ade20k", "LISA's data"),
         ("data/shapes_world/llava/train.json", "python tools/make_shapes_world.py"),
         ("data/ref_seg/refcoco", "Dense-World/Sa2VA-Training"),
         ("/elsewhere/x", "check the path in the config"),

@@ -26,7 +26,7 @@ def card(benchmark: Benchmark, shown: Shown, twin_name: str = "") -> str:
         shown: the sample with its answers.
         twin_name: how to call the run that ``shown.twin`` is of.
     """
-    has_masks = "reference" not in shown.record.scores
+    has_masks = not {"reference", "references"} & shown.record.scores.keys()
     pictures = _masks(benchmark, shown, twin_name) if has_masks else _media(shown)
     talk = [f'<div class="q">{escape(shown.record.question)}</div>', _bubble(shown)]
     return (
@@ -71,6 +71,12 @@ def _verdict(shown: Shown, twin_name: str) -> str:
             badges.append(
                 f'<span class="badge">{escape(twin_name)}: {answer_html(shown.twin.answer) or "nothing"}</span>'
             )
+    if "references" in scores:
+        badges.append(f'<span class="badge">people said: {escape(" · ".join(scores["references"]))}</span>')
+        if shown.twin is not None:
+            badges.append(
+                f'<span class="badge">{escape(twin_name)}: {answer_html(shown.twin.answer) or "nothing"}</span>'
+            )
     return f'<div class="line">{"".join(badges)}</div>' if badges else ""
 
 
@@ -80,6 +86,9 @@ def _masks(benchmark: Benchmark, shown: Shown, twin_name: str) -> str:
     views = [("answer", masks_of(shown.record), score), ("truth", shown.sample.masks, "")]
     if shown.twin is not None:
         views.append((twin_name, masks_of(shown.twin), f"{shown.twin_score:.0f}"))
+    if not benchmark.is_scored:
+        # What is right, the challenge's server alone knows.
+        views = [(name, masks, "") for name, masks, _ in views if name != "truth"]
     num_frames = num_frames_of(shown.sample)
     if num_frames > 1:
         indices = frames_shown(num_frames)

@@ -10,14 +10,32 @@ from pathlib import Path
 from typing import Any
 
 from word2mask.apps.report.cards import card
+from word2mask.apps.report.differences import differences_section
 from word2mask.apps.report.pictures import data_url, spotlight
-from word2mask.apps.report.samples import Shown, choose, frames_of, masks_of, num_frames_of, rebuild, records_of
+from word2mask.apps.report.samples import (
+    Shown,
+    choose,
+    choose_changed,
+    frames_of,
+    masks_of,
+    num_frames_of,
+    rebuild,
+    records_of,
+)
 from word2mask.apps.report.style import STYLE
+from word2mask.errors import UserError
+from word2mask.evaluation.comparison import Comparison, compare
 from word2mask.evaluation.interface import Benchmark
 from word2mask.evaluation.summary import is_reached, limit_of, load_results
 
 #: Words over the three groups of samples.
-GROUPS = {"random": "Drawn at random", "best": "Among the best", "worst": "Among the worst"}
+GROUPS = {
+    "random": "Drawn at random",
+    "best": "Among the best",
+    "worst": "Among the worst",
+    "gained": "Furthest ahead of the other run",
+    "lost": "Furthest behind the other run",
+}
 
 
 @dataclass(frozen=True)
@@ -46,11 +64,12 @@ class Run:
 
 @dataclass(frozen=True)
 class Section:
-    """One benchmark of the page: its results, and the samples shown."""
+    """One benchmark of the page: its results, the samples shown, and its comparison with the second run."""
 
     entry: Mapping[str, Any]
     benchmark: Benchmark
     shown: Sequence[Shown]
+    comparison: Comparison | None = None
 
     @property
     def anchor(self) -> str:
@@ -82,7 +101,43 @@ def score_table(runs: Sequence[Run]) -> list[dict[str, Any]]:
     return table
 
 
-def build_page(runs: Sequence[Run], count: int = 6, seed: int = 0, title: str = "word2mask") -> str:
+def compare_runs(runs: Sequence[Run], resamples: int | None = None, seed: int = 0) -> dict[str, Comparison]:
+    """The first run and the second on the benchmarks that both answered, by label.
+
+    Args:
+        runs: the two.
+        resamples: how often samples are drawn.
+        seed: of the drawing.
+
+    Raises:
+        UserError: there is no second run, the two share no benchmark, or were asked differently.
+    """
+    if len(runs) < 2:
+        raise UserError("--compare needs two runs; name the other one too")
+    found = {}
+    for entry in runs[0].results["benchmarks"]:
+        other = runs[1].entry(entry["label"])
+        if other is None:
+            continue
+        if other["protocol"] != entry["protocol"]:
+            raise UserError(
+                f"{entry['label']}: the runs were evaluated differently ({runs[0].name}: {entry['protocol']!r}, "
+                f"{runs[1].name}: {other['protocol']!r}); only numbers of one protocol can be compared"
+            )
+        pair = [records_of(run.folder, one) for run, one in zip(runs, (entry, other), strict=False)]
+        found[entry["label"]] = compare(rebuild(entry), *pair, resamples=resamples, seed=seed)
+    if not found:
+        raise UserError(f"{runs[0].name} and {runs[1].name} have no benchmark in common")
+    return found
+
+
+def build_page(
+    runs: Sequence[Run],
+    count: int = 6,
+    seed: int = 0,
+    title: str = "word2mask",
+    comparisons: Mapping[str, Comparison] | None = None,
+) -> str:
     """The page of the first run, the others beside it.
 
     Args:
@@ -90,17 +145,23 @@ def build_page(runs: Sequence[Run], count: int = 6, seed: int = 0, title: str = 
         count: random samples shown of each benchmark.
         seed: of their choice.
         title: of the browser's tab.
+        comparisons: of :func:`compare_runs`: the page then says how the first two differ, and shows where most.
 
     Raises:
         UserError: records or data are no longer there.
     """
-    sections = [_read_section(runs, entry, count, seed) for entry in runs[0].results["benchmarks"]]
+    comparisons = comparisons or {}
+    sections = [
+        _read_section(runs, entry, count, seed, comparisons.get(entry["label"]))
+        for entry in runs[0].results["benchmarks"]
+    ]
     twin_name = runs[1].name if len(runs) > 1 else ""
     body = [
         "<main>",
         _header(runs, sections),
         _tiles(runs, sections),
         _table(runs),
+        *([differences_section(list(comparisons.values()), runs[0].name, twin_name)] if comparisons else []),
         *(_section(section, twin_name) for section in sections),
         _footer(runs),
         "</main>",
@@ -113,13 +174,19 @@ def build_page(runs: Sequence[Run], count: int = 6, seed: int = 0, title: str = 
     )
 
 
-def _read_section(runs: Sequence[Run], entry: Mapping[str, Any], count: int, seed: int) -> Section:
+def _read_section(
+    runs: Sequence[Run], entry: Mapping[str, Any], count: int, seed: int, comparison: Comparison | None
+) -> Section:
     benchmark = rebuild(entry)
     twin = None
     other = runs[1].entry(entry["label"]) if len(runs) > 1 else None
     if other is not None and other["origin"] == entry["origin"]:
         twin = records_of(runs[1].folder, other)
-    return Section(entry, benchmark, choose(benchmark, records_of(runs[0].folder, entry), twin, count, seed))
+    records = records_of(runs[0].folder, entry)
+    shown = choose(benchmark, records, twin, count, seed)
+    if comparison is not None and twin is not None and comparison.gains:
+        shown += choose_changed(benchmark, records, twin, comparison.gains, max(count // 2, 1))
+    return Section(entry, benchmark, shown, comparison)
 
 
 def _header(runs: Sequence[Run], sections: Sequence[Section]) -> str:
@@ -169,6 +236,8 @@ def _tiles(runs: Sequence[Run], sections: Sequence[Section]) -> str:
     tiles = []
     for section in sections:
         entry = section.entry
+        if not entry["metrics"]:
+            continue  # For a challenge's server; there is no number.
         key, value = next(iter(entry["metrics"].items()))
         target = entry["targets"].get(key)
         verdict = "<span></span>"
@@ -226,6 +295,7 @@ def _table(runs: Sequence[Run]) -> str:
 def _section(section: Section, twin_name: str) -> str:
     entry = section.entry
     numbers = " · ".join(f"{escape(entry['names'].get(k, k))} {v:.1f}" for k, v in entry["metrics"].items())
+    numbers = numbers or "not scored here: the masks aren't published"
     parts = [
         f'<section id="{section.anchor}"><h2>{escape(entry["title"])}</h2>',
         f'<p class="sub">{escape(entry["label"])} · {entry["count"]} samples · {numbers}</p>',

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from word2mask.errors import UserError
-from word2mask.evaluation.interface import Benchmark, benchmarks, media_of
-from word2mask.evaluation.records import Record, RecordFolder, decode_segments
+from word2mask.evaluation.interface import Benchmark, media_of
+from word2mask.evaluation.names import benchmarks, folder_of
+from word2mask.evaluation.records import Record, RecordFolder, completed, decode_segments
 from word2mask.types import Media, Sample
 
 
@@ -20,7 +21,7 @@ class Shown:
     """One sample of the page.
 
     Attributes:
-        why: ``"random"``, ``"best"`` or ``"worst"``.
+        why: ``"random"``, ``"best"``, ``"worst"``, ``"gained"`` or ``"lost"``.
         record: the model's answer.
         sample: read again.
         score: of this sample, 0…100.
@@ -54,11 +55,12 @@ def records_of(run: Path, entry: Mapping[str, Any]) -> list[Record]:
     Raises:
         UserError: some are missing.
     """
-    folder = run / entry["label"].replace(":", "_")
-    records = RecordFolder(folder).load()
+    folder = run / folder_of(entry["label"])
+    store = RecordFolder(folder)
+    records = store.load()
     if len(records) != entry["count"]:
         raise UserError(f"{folder} holds {len(records)} records of {entry['count']}; evaluate again")
-    return [records[position] for position in range(entry["count"])]
+    return completed([records[position] for position in range(entry["count"])], store.load_completed() or {})
 
 
 def choose(
@@ -85,23 +87,44 @@ def choose(
     kinds = [record.kind for record in records]
     drawn = _varied(order, kinds, count)
     others = sorted((position for position in order if position not in drawn), key=lambda position: scores[position])
-    half = min(count // 2, len(others) // 2)
+    half = min(count // 2, len(others) // 2) if benchmark.is_scored else 0
     # "Among" the best and worst: from the outer quarters, so that not all are of one kind.
     outer = max(len(others) // 4, half)
     best, worst = _varied(others[::-1][:outer], kinds, half), _varied(others[:outer], kinds, half)
     groups = (("random", drawn), ("best", best), ("worst", worst))
-    return [
-        Shown(
-            why,
-            records[position],
-            _sample(benchmark, records[position]),
-            scores[position],
-            twin[position] if twin else None,
-            benchmark.sample_score(twin[position].scores) if twin else 0.0,
-        )
-        for why, positions in groups
-        for position in positions
-    ]
+    return [_shown(benchmark, records, twin, position, why) for why, positions in groups for position in positions]
+
+
+def choose_changed(
+    benchmark: Benchmark, records: Sequence[Record], twin: Sequence[Record], gains: Sequence[float], count: int
+) -> list[Shown]:
+    """``count`` samples in which the first run is furthest ahead of the other, and as many in which it is behind.
+
+    Args:
+        benchmark: reads the samples again.
+        records: of all samples, in the first run.
+        twin: of the other run.
+        gains: score of the first run minus the other's, sample by sample.
+        count: of each group.
+    """
+    order = sorted(range(len(records)), key=lambda position: gains[position])
+    lost = [position for position in order[:count] if gains[position] < 0]
+    gained = [position for position in order[::-1][:count] if gains[position] > 0]
+    groups = (("gained", gained), ("lost", lost))
+    return [_shown(benchmark, records, twin, position, why) for why, positions in groups for position in positions]
+
+
+def _shown(
+    benchmark: Benchmark, records: Sequence[Record], twin: Sequence[Record] | None, position: int, why: str
+) -> Shown:
+    return Shown(
+        why,
+        records[position],
+        _sample(benchmark, records[position]),
+        benchmark.sample_score(records[position].scores),
+        twin[position] if twin else None,
+        benchmark.sample_score(twin[position].scores) if twin else 0.0,
+    )
 
 
 def _sample(benchmark: Benchmark, record: Record) -> Sample:

@@ -17,6 +17,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from word2mask.data import files
 from word2mask.data.media import IMAGE_SUFFIXES, VideoFile
 from word2mask.types import Media
 
@@ -64,7 +65,7 @@ class Match:
 def fingerprint(media: Media | VideoFile) -> Fingerprint:
     """Of a decoded picture, or of a video by its file."""
     # Which frames of a video are decoded is drawn, so that they can't be what it is recognised by.
-    if isinstance(media, VideoFile) or (media.kind == "video" and Path(media.name).exists()):
+    if isinstance(media, VideoFile) or (media.kind == "video" and files.exists(Path(media.name))):
         return Fingerprint(media.name, _video_digest(media.name))
     content = hashlib.blake2b(str(media.frames.shape).encode(), digest_size=16)
     content.update(np.ascontiguousarray(media.frames))
@@ -80,15 +81,15 @@ def fingerprint(media: Media | VideoFile) -> Fingerprint:
 @lru_cache(maxsize=256)
 def _video_digest(name: str) -> bytes:
     path = Path(name)
-    if path.is_dir():
-        pictures = sorted(entry for entry in path.iterdir() if entry.suffix.lower() in IMAGE_SUFFIXES)
+    if files.is_folder(path):
+        pictures = sorted(entry for entry in files.list_folder(path) if entry.suffix.lower() in IMAGE_SUFFIXES)
         content = hashlib.blake2b(str(len(pictures)).encode(), digest_size=16)
         for place in sorted({0, len(pictures) // 2, len(pictures) - 1}) if pictures else ():
-            content.update(hashlib.blake2b(pictures[place].read_bytes()).digest())
+            content.update(hashlib.blake2b(files.read_bytes(pictures[place])).digest())
         return content.digest()
-    size = path.stat().st_size
+    size = files.size_of(path)
     content = hashlib.blake2b(str(size).encode(), digest_size=16)
-    with path.open("rb") as file:
+    with files.open_file(path) as file:
         content.update(file.read(_END))
         file.seek(max(size - _END, 0))
         content.update(file.read(_END))

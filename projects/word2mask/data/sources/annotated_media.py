@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from word2mask.data import files
 from word2mask.data.annotations import load_json, require_folder
 from word2mask.data.media import MissingMedia
 from word2mask.data.sources.interface import Source, record
@@ -54,6 +55,9 @@ class AnnotatedMedia(Source):
                 with record(self.name, self._record_id(position, None), self._file):
                     count = self._count_questions(self._records[position])
                 self._questions += [(position, number) for number in ([None] if count is None else range(count))]
+
+    def media_folders(self) -> tuple[Path, ...]:
+        return tuple(self._folders)
 
     def __len__(self) -> int:
         return len(self._questions if self.per_expression else self._positions)
@@ -102,7 +106,7 @@ class AnnotatedMedia(Source):
             UserError: it is in none.
         """
         places = [folder / name for name in file_names for folder in self._folders]
-        found = next((place for place in places if place.exists()), None)
+        found = next((place for place in places if files.exists(place)), None)
         if found is None and len(self._folders) > 1:
             raise MissingMedia(f"{file_names[0]} lies in none of {', '.join(map(str, self._folders))}")
         # Of one folder, whoever opens the file says best what is wrong.

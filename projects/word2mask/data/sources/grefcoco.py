@@ -66,12 +66,13 @@ class GRefCOCO(ReferringImages):
     @classmethod
     def fixture(cls, folder: Path, **options: object) -> GRefCOCO:
         write_fixture_pictures(folder)
+        split = str(options.get("split", "train"))
         refs = [
             # Blue, the right one, is listed first: answers go from left to right.
-            _fixture_ref(1, [12, 11], 1, "both boxes"),
-            _fixture_ref(2, [12], 1, "the blue box"),
-            _fixture_ref(3, [-1], 1, "the green box"),
-            _fixture_ref(4, [21], 2, "the green box"),
+            _fixture_ref(1, [12, 11], 1, "both boxes", split),
+            _fixture_ref(2, [12], 1, "the blue box", split),
+            _fixture_ref(3, [-1], 1, "the green box", split),
+            _fixture_ref(4, [21], 2, "the green box", split),
         ]
         (folder / "grefs(unc).json").write_text(json.dumps(refs))
         return cls(folder, **options)
@@ -82,12 +83,12 @@ def _objects(ref: dict) -> list:
     return [] if ref.get("no_target") else [number for number in ref["ann_id"] if number != -1]
 
 
-def _fixture_ref(ref_id: int, ann_ids: list[int], image_id: int, sentence: str) -> dict[str, Any]:
+def _fixture_ref(ref_id: int, ann_ids: list[int], image_id: int, sentence: str, split: str) -> dict[str, Any]:
     return {
         "ref_id": ref_id,
         "ann_id": ann_ids,
         "image_id": image_id,
-        "split": "train",
+        "split": split,
         "no_target": ann_ids == [-1],
         "sentences": [{"sent_id": ref_id, "sent": sentence, "raw": sentence}],
     }

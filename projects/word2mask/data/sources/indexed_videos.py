@@ -9,6 +9,7 @@ from typing import ClassVar
 import numpy as np
 from PIL import Image
 
+from word2mask.data import files
 from word2mask.data.annotations import load_pickle, require_folder
 from word2mask.data.media import VideoFile
 from word2mask.data.sources.interface import check_split
@@ -72,7 +73,7 @@ class IndexedVideos(ReferringVideos):
         videos = load_videos(name, file)
         self._annotation_folder = folder / split / "Annotations"
         self._mask_file: Path | None = None
-        if split not in self.unlabelled and not self._annotation_folder.is_dir():
+        if split not in self.unlabelled and not files.is_folder(self._annotation_folder):
             self._mask_file, self._tracks = _load_tracks(
                 [folder / split / "mask_dict.pkl", folder / "mask_dict.pkl"], self._annotation_folder
             )
@@ -93,8 +94,12 @@ class IndexedVideos(ReferringVideos):
         )
 
     @property
-    def _is_labelled(self) -> bool:
+    def is_labelled(self) -> bool:
         return self.split not in self.unlabelled
+
+    def media_folders(self) -> tuple[Path, ...]:
+        masks = () if self._mask_file is not None or self.split in self.unlabelled else (self._annotation_folder,)
+        return (self._media_folder, *masks)
 
     def _select(self, videos: dict[str, dict], meta: Path) -> dict[str, dict]:
         """Those of the videos in the split's file that belong to it."""
@@ -138,10 +143,10 @@ def read_indices(path: Path, size: tuple[int, int]) -> np.ndarray:
     Raises:
         UserError: when it isn't there, isn't an indexed picture, is damaged, or isn't of ``size`` ``(H, W)``.
     """
-    if not path.is_file():
+    if not files.is_file(path):
         raise UserError(f"{path}: no such mask; each frame needs one")
     try:
-        with Image.open(path) as picture:
+        with files.open_file(path) as file, Image.open(file) as picture:
             if picture.mode not in ("P", "L"):
                 raise UserError(
                     f"{path}: a picture of mode {picture.mode}; expected an indexed one, an object a colour"

@@ -58,6 +58,10 @@ class Source(ABC):
         sizes[:, 0] = self.frames_per_sample
         return sizes
 
+    def media_folders(self) -> tuple[Path, ...]:
+        """Folders of the pictures, videos and masks that records are read from; each may be a shard folder."""
+        return ()
+
     @classmethod
     @abstractmethod
     def fixture(cls, folder: Path, **options: object) -> Source:

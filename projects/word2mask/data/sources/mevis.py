@@ -4,7 +4,9 @@ On disk::
 
     <folder>/JPEGImages/<video>/<frame>.jpg
     <folder>/meta_expressions.json         {videos: {video: {frames: […], expressions: {id: {exp, anno_id: […]}}}}}
-    <folder>/mask_dict.json                {anno_id: [run lengths | null, one a frame]}
+    <folder>/mask_dict.json                {anno_id: [run lengths | null, one a frame]}; not of valid and test
+
+The challenges publish the expressions of ``test`` as ``meta_expressions_release.json``.
 
 https://github.com/henghuiding/MeViS
 """
@@ -13,6 +15,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import ClassVar
 
 from word2mask.data.fixtures import box_track, moving_boxes, write_frames
 from word2mask.data.sources.referring_videos import TrackedVideos
@@ -20,6 +23,9 @@ from word2mask.data.sources.referring_videos import TrackedVideos
 
 class MeViS(TrackedVideos):
     """A video a record, or an expression: see :class:`~word2mask.data.sources.referring_videos.ReferringVideos`.
+
+    ``valid`` and ``test`` are there for a submission (``per_expression`` alone): a sample has its question and no
+    answer, no masks, and no ``no_target`` in ``extra``.
 
     Args:
         folder: a split's folder, e.g. ``mevis/train``.
@@ -32,6 +38,9 @@ class MeViS(TrackedVideos):
         UserError: when a file or folder is missing or damaged, or there is no expression at all.
     """
 
+    #: Splits that are published without masks.
+    unlabelled: ClassVar[tuple[str, ...]] = ("valid", "test")
+
     def __init__(
         self,
         folder: str | Path,
@@ -41,10 +50,14 @@ class MeViS(TrackedVideos):
         name: str | None = None,
     ) -> None:
         folder = Path(folder)
+        file, mask_file = folder / "meta_expressions.json", folder / "mask_dict.json"
+        if not file.exists() and (folder / "meta_expressions_release.json").exists():
+            file = folder / "meta_expressions_release.json"
+        is_unlabelled = folder.resolve().name in self.unlabelled and not mask_file.exists()
         super().__init__(
             folder / "JPEGImages",
-            folder / "meta_expressions.json",
-            folder / "mask_dict.json",
+            file,
+            None if is_unlabelled else mask_file,
             frames_per_sample,
             expressions_per_sample,
             per_expression,
@@ -53,7 +66,8 @@ class MeViS(TrackedVideos):
 
     @classmethod
     def fixture(cls, folder: Path, **options: object) -> MeViS:
-        size, folder = (32, 48), folder / "train"
+        split = str(options.pop("split", "train"))
+        size, folder = (32, 48), folder / split
         boxes = moving_boxes(6)
         expressions = {
             "0": {"exp": "the red box moving to the right", "obj_id": [0], "anno_id": [0]},
@@ -67,5 +81,6 @@ class MeViS(TrackedVideos):
         }
         masks = {"0": box_track(boxes, "red", size), "1": box_track(boxes, "blue", size)}
         (folder / "meta_expressions.json").write_text(json.dumps({"videos": videos}))
-        (folder / "mask_dict.json").write_text(json.dumps(masks))
+        if split not in cls.unlabelled:
+            (folder / "mask_dict.json").write_text(json.dumps(masks))
         return cls(folder, **options)

@@ -32,6 +32,7 @@ which becomes a disc: the language model sees a prompt as the pixels that it cov
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -41,6 +42,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from word2mask.data import files
 from word2mask.data.fixtures import box_polygon, write_picture
 from word2mask.data.media import VideoFile, open_image
 from word2mask.data.own_schema import (
@@ -106,6 +108,9 @@ class OwnData(Source):
             for position, entry in enumerate(self._records):
                 count = len(entry["expressions"]) if "expressions" in entry else len(entry["turns"]) // 2
                 self._questions += [(position, number) for number in range(count)]
+
+    def media_folders(self) -> tuple[Path, ...]:
+        return (self._root,)
 
     def __len__(self) -> int:
         return len(self._questions if self.per_expression else self._records)
@@ -243,12 +248,12 @@ class OwnData(Source):
 
     def _load(self) -> tuple[list[dict[str, Any]], list[int]]:
         """The records, checked, and the line of each."""
-        if not self._file.is_file():
+        if not files.is_file(self._file):
             raise UserError(f"{self._file}: no such JSONL file; check it, or make one by tools/convert_dataset.py")
         records: list[dict[str, Any]] = []
         lines: list[int] = []
         seen: dict[str, int] = {}
-        with self._file.open(encoding="utf-8-sig") as file:
+        with io.TextIOWrapper(files.open_file(self._file), encoding="utf-8-sig") as file:
             for number, text in enumerate(_decoded(file, self._file), start=1):
                 if not text.strip():
                     continue

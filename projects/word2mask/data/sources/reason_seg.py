@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from word2mask.data import files
 from word2mask.data.annotations import load_json, require_folder
 from word2mask.data.fixtures import box_polygon, write_picture
 from word2mask.data.media import open_image
@@ -50,9 +51,11 @@ class ReasonSeg(Source):
         folder = require_folder(Path(folder), "ReasonSeg's splits")
         self.name = name or folder.name
         self.per_expression = per_expression
-        check_split(self.name, split, [entry.name for entry in folder.iterdir() if entry.is_dir()], folder)
+        check_split(
+            self.name, split, [entry.name for entry in files.list_folder(folder) if files.is_folder(entry)], folder
+        )
         self._folder = folder / split
-        self._pictures = sorted(self._folder.glob("*.jpg"))
+        self._pictures = sorted(entry for entry in files.list_folder(self._folder) if entry.suffix == ".jpg")
         if not self._pictures:
             raise UserError(f"{self._folder}: no .jpg picture in it")
         self._texts: list[tuple[int, int]] = []
@@ -61,6 +64,9 @@ class ReasonSeg(Source):
                 with record(self.name, picture.stem, picture.with_suffix(".json")):
                     texts = load_json(picture.with_suffix(".json"), dict)["text"]
                     self._texts += [(position, number) for number in range(len(texts))]
+
+    def media_folders(self) -> tuple[Path, ...]:
+        return (self._folder,)
 
     def __len__(self) -> int:
         return len(self._texts if self.per_expression else self._pictures)
@@ -100,12 +106,19 @@ class ReasonSeg(Source):
                 extra=extra if self.per_expression else {},
             )
 
+    def rephrasings(self) -> list[list[int]]:
+        """Records of the evaluation view that ask for the same in other words: a picture's texts."""
+        groups: dict[int, list[int]] = {}
+        for index, (position, _) in enumerate(self._texts):
+            groups.setdefault(position, []).append(index)
+        return list(groups.values())
+
     @classmethod
     def fixture(cls, folder: Path, **options: object) -> ReasonSeg:
         size, red, blue = (48, 64), (4, 6, 20, 22), (30, 10, 50, 30)
         texts = {"one": ["Which box would you open first, reading from the left?", "What is warm?"], "two": ["red box"]}
         for name, text in texts.items():
-            path = folder / "train" / f"{name}.jpg"
+            path = folder / str(options.get("split", "train")) / f"{name}.jpg"
             write_picture(path, size, {"red": red, "blue": blue})
             shapes = [
                 {"label": "target", "shape_type": "polygon", "points": _outline(red)},

@@ -30,6 +30,7 @@ from typing import Any
 
 import numpy as np
 
+from word2mask.data import files
 from word2mask.data.annotations import load_json, require_folder
 from word2mask.data.fixtures import box_track, draw_boxes, moving_boxes, write_frames
 from word2mask.data.media import VideoFile
@@ -156,7 +157,7 @@ class RefSAV(ReferringVideos):
             if 0 < middle < len(parts) - 1 and parts[middle - 1] == parts[middle + 1]:
                 del parts[middle - 1]
         given = self._media_folder / path
-        return given if given.exists() else self._media_folder.joinpath(*parts)
+        return given if files.exists(given) else self._media_folder.joinpath(*parts)
 
     @classmethod
     def fixture(cls, folder: Path, **options: object) -> RefSAV:

@@ -66,12 +66,13 @@ class RefCOCO(ReferringImages):
     @classmethod
     def fixture(cls, folder: Path, **options: object) -> RefCOCO:
         write_fixture_pictures(folder)
+        split, split_by = str(options.get("split", "train")), options.get("split_by", "unc")
         refs = [
-            fixture_ref(1, 11, 1, ["the red box", "Red thing on the left."]),
-            fixture_ref(2, 12, 1, ["blue box"]),
-            fixture_ref(3, 21, 2, ["green box"]),
+            fixture_ref(1, 11, 1, ["the red box", "Red thing on the left."], split),
+            fixture_ref(2, 12, 1, ["blue box"], split),
+            fixture_ref(3, 21, 2, ["green box"], split),
         ]
-        (folder / "refs(unc).p").write_bytes(pickle.dumps(refs, protocol=2))
+        (folder / cls.references.format(split_by)).write_bytes(pickle.dumps(refs, protocol=2))
         return cls(folder, **options)
 
 

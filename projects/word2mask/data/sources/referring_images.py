@@ -73,6 +73,9 @@ class ReferringImages(Source):
             (position, number) for position, ref in enumerate(self._refs) for number in range(len(ref["sentences"]))
         ]
 
+    def media_folders(self) -> tuple[Path, ...]:
+        return (self._image_folder,)
+
     def __len__(self) -> int:
         return len(self._sentences if self.per_expression else self._images)
 
@@ -111,6 +114,13 @@ class ReferringImages(Source):
             turns = [min(len(refs), self.expressions_per_sample) for refs in self._images]
             sizes[:, 1] = np.asarray(turns) * CHARACTERS_PER_EXPRESSION
         return sizes
+
+    def rephrasings(self) -> list[list[int]]:
+        """Records of the evaluation view that ask for the same in other words: a reference's sentences."""
+        groups: dict[int, list[int]] = {}
+        for index, (position, _) in enumerate(self._sentences):
+            groups.setdefault(position, []).append(index)
+        return list(groups.values())
 
     @staticmethod
     def _is_in(split: str, of_reference: str) -> bool:

@@ -74,6 +74,9 @@ class ReferringVideos(Source):
             raise UserError(f"{file}: no expression in it; check that it is the file of this split")
         self._video_ids = list(self._videos)
 
+    def media_folders(self) -> tuple[Path, ...]:
+        return (self._media_folder,)
+
     def __len__(self) -> int:
         return len(self._expressions if self.per_expression else self._video_ids)
 
@@ -109,7 +112,7 @@ class ReferringVideos(Source):
             }
             extra |= self._describe(video_id, expression_id, file)
             masks = void = None
-            if self._is_labelled:
+            if self.is_labelled:
                 found, void = self._annotations(video_id, [expression_id], np.arange(len(file)), file)
                 turns.append(_answer(text, found[0], rng))
                 masks = _stack(found)
@@ -117,7 +120,7 @@ class ReferringVideos(Source):
             return Sample(self.name, record_id, "video_refer", tuple(turns), None, masks, void, extra=extra)
 
     @property
-    def _is_labelled(self) -> bool:
+    def is_labelled(self) -> bool:
         """Whether there are masks; without, an expression's sample has only its question, for a submission."""
         return True
 
@@ -168,7 +171,7 @@ class TrackedVideos(ReferringVideos):
     Args:
         media_folder: where the videos lie, for each a folder of ``.jpg`` frames.
         file: where the expressions stand, ``{videos: {video: {frames: […], expressions: {id: {exp, anno_id: […]}}}}}``.
-        mask_file: where the masks stand.
+        mask_file: where the masks stand; ``None`` where they aren't published, which ``per_expression`` alone can read.
         frames_per_sample: frames drawn for a training sample.
         expressions_per_sample: most turns of a training sample.
         per_expression: the view for evaluation.
@@ -182,17 +185,23 @@ class TrackedVideos(ReferringVideos):
         self,
         media_folder: Path,
         file: Path,
-        mask_file: Path,
+        mask_file: Path | None,
         frames_per_sample: int,
         expressions_per_sample: int,
         per_expression: bool,
         name: str,
     ) -> None:
         require_folder(media_folder, "a folder of frames for each video")
+        if mask_file is None and not per_expression:
+            raise UserError(f"{name}: the masks of {file} aren't published; train on another split")
         self._mask_file = mask_file
-        self._masks: dict[str, list] = load_json(mask_file, dict)
+        self._masks: dict[str, list] = {} if mask_file is None else load_json(mask_file, dict)
         videos = load_videos(name, file)
         super().__init__(name, file, videos, media_folder, frames_per_sample, expressions_per_sample, per_expression)
+
+    @property
+    def is_labelled(self) -> bool:
+        return self._mask_file is not None
 
     def _annotations(
         self, video_id: str, expression_ids: Sequence[str], frames: np.ndarray, file: VideoFile

@@ -22,6 +22,7 @@ _REMEDIES = (
     ("pretrained/sam2_shapes", "part of this repository: restore the folder"),
     ("work_dirs/", "train the config of that name first"),
     ("data/video_datas/sam_v_full", "SA-V from Meta (https://ai.meta.com/datasets/segment-anything-video)"),
+    ("dataset/", "LISA's data: docs/data.md shows the tree, and its README where they come from"),
     ("data/", "hf download --repo-type dataset Dense-World/Sa2VA-Training --local-dir data, and unpack it"),
 )
 
@@ -67,9 +68,9 @@ def remedy(path: str) -> str:
     """How to get what should lie at a path."""
     name = Path(path).name
     if name in GEOMETRIES:
-        return f"hf download {GEOMETRIES[name].repository} --local-dir {path}"
+        return GEOMETRIES[name].download(path)
     if name in RELEASES:
-        return f"hf download {RELEASES[name].repository} {name} --local-dir {Path(path).parent}"
+        return RELEASES[name].download(path)
     known = next((advice for start, advice in _REMEDIES if path.removeprefix("./").startswith(start)), None)
     return known or "check the path in the config"
 

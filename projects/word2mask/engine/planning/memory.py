@@ -82,11 +82,12 @@ def estimate(model: nn.Module, settings: TrainSettings, gpus: int) -> MemoryEsti
       residual stream per layer, and one layer in full.
     * **Logits**: of 256 labelled tokens a sample, 10 bytes a vocabulary entry (bf16, and fp32 with its gradient).
     * **Mask decoder**: 32 MB for each pair of object and frame at side 1024, measured; 47 MB where it trains.
-    * **Frozen vision**: nothing is kept of it; while it runs, about eight maps of its first stage at a time.
+    * **Frozen vision**: nothing is kept of it; while it runs, what ``Segmenter.encoder_values`` says, in bf16.
     * **Reserve**: 1.5 GB for CUDA's context and the allocator.
 
     The pass counted is the largest of the published recipe: pictures that fill every tile with 512 tokens of words, or
-    videos of five frames with five objects each, whichever is larger term by term.
+    videos of five frames with five objects each, whichever is larger term by term; where the segmenter doesn't track,
+    pictures with five objects.
 
     Args:
         model: on any device; a model without ``mllm`` gets no activations.
@@ -99,7 +100,7 @@ def estimate(model: nn.Module, settings: TrainSettings, gpus: int) -> MemoryEsti
     # Pretraining of a part alone passes other things: nothing is said of its activations.
     mllm, segmenter = getattr(model, "mllm", None), getattr(model, "segmenter", None)
     if mllm is not None:
-        load = passed_load(mllm, load.samples, segmenter is not None)
+        load = passed_load(mllm, load.samples, segmenter)
         text = mllm.model.config.get_text_config()
         lora_rank = getattr(getattr(model, "trainable", None), "lora_rank", 0)
         all_tokens, layer = load.samples * load.tokens, layer_bytes(text, lora_rank)
@@ -111,23 +112,25 @@ def estimate(model: nn.Module, settings: TrainSettings, gpus: int) -> MemoryEsti
         cells = (segmenter.side // 16) ** 2
         trains = any(p.requires_grad for name, p in segmenter.named_parameters() if "mask_decoder" in name)
         parts["mask decoder"] = load.pairs * cells * DECODER_BYTES_PER_CELL["trained" if trains else "frozen"]
-        width = segmenter.model.config.vision_config.backbone_config.hidden_size
-        parts["frozen vision, while it runs"] = load.frames * 16 * cells * width * 8 * 2
+        parts["frozen vision, while it runs"] = segmenter.encoder_values(load.frames) * 2
     parts["reserve"] = _RESERVE
     return MemoryEstimate(parts, stored, recomputed, checkpointing, load)
 
 
-def passed_load(mllm: Any, samples: int, segments: bool) -> Load:
-    """The largest pass: what the processor makes of a large picture or of a video's frames."""
+def passed_load(mllm: Any, samples: int, segmenter: Any) -> Load:
+    """The largest pass: what the processor makes of a large picture or, unless masks are wanted of a segmenter that
+    doesn't track, of a video's frames."""
     height, width = _LARGE_PICTURE
     picture = Media("image", np.zeros((1, height, width, 3), dtype=np.uint8), (0,), "")
     frames = tuple(range(_FRAMES))
     video = Media("video", np.zeros((_FRAMES, height, width, 3), dtype=np.uint8), frames, "")
-    visual = max(mllm.processor.media_token_count(picture), mllm.processor.media_token_count(video))
-    tokens = min(visual + _WORDS, mllm.max_length)
-    if not segments:
+    takes_videos = segmenter is None or segmenter.tracks
+    media = [picture, video] if takes_videos else [picture]
+    tokens = min(max(map(mllm.processor.media_token_count, media)) + _WORDS, mllm.max_length)
+    if segmenter is None:
         return Load(samples, tokens, 0, 0)
-    return Load(samples, tokens, samples * _OBJECTS * _FRAMES, samples * _FRAMES)
+    frames = _FRAMES if takes_videos else 1
+    return Load(samples, tokens, samples * _OBJECTS * frames, samples * frames)
 
 
 def layer_bytes(text: Any, lora_rank: int) -> float:

@@ -14,7 +14,7 @@ from word2mask.errors import UserError
 from word2mask.mllms.blueprints import blueprint as mllm_blueprint
 from word2mask.mllms.interface import MLLM
 from word2mask.segmenters.blueprints import blueprint as segmenter_blueprint
-from word2mask.segmenters.sam2 import SAM2Segmenter
+from word2mask.segmenters.interface import Segmenter
 
 __all__ = ["build_on_meta"]
 
@@ -22,7 +22,7 @@ __all__ = ["build_on_meta"]
 def build_on_meta(node: Mapping[str, Any], precision: str) -> nn.Module:
     """Builds a model node as training would, weights and files left out.
 
-    Where a node reads an MLLM or SAM 2 from disk, its blueprint stands in: the same network, from ``config.json`` or
+    Where a node reads an MLLM or a segmenter from disk, its blueprint stands in: the same network, from ``config.json`` or
     from the published geometry of that name.
 
     Args:
@@ -66,4 +66,4 @@ def _blueprint_of(target: Any) -> Callable[..., nn.Module] | None:
         return None
     if issubclass(owner, MLLM):
         return lambda **arguments: mllm_blueprint(owner, **arguments)
-    return segmenter_blueprint if issubclass(owner, SAM2Segmenter) else None
+    return segmenter_blueprint if issubclass(owner, Segmenter) else None

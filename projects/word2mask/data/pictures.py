@@ -1,0 +1,81 @@
+"""Pictures from disk to uint8 RGB arrays: what is refused, and in which words."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from word2mask.data import files
+from word2mask.errors import UserError
+
+#: A picture or frame with more pixels than this is refused before it is decoded.
+MAX_PIXELS = 64_000_000
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
+VIDEO_SUFFIXES = (".mp4", ".webm", ".avi", ".mov", ".mkv", ".m4v", ".gif")
+
+
+class MissingMedia(UserError):
+    """There is no such picture or video."""
+
+
+class UnreadableMedia(UserError):
+    """It is there, and can't be decoded or is too large."""
+
+
+def open_picture(path: Path) -> Image.Image:
+    """The picture with its header read and its size within the limit; nothing decoded yet."""
+    if not files.is_file(path):
+        raise MissingMedia(f"{path}: no such picture; check the path")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            image = Image.open(path if path.is_file() else files.open_file(path))
+    except Image.DecompressionBombError as error:
+        raise UnreadableMedia(
+            f"{path}: the picture is too large ({error}); scale it down to {MAX_PIXELS // 10**6} megapixels"
+        ) from error
+    except (OSError, ValueError, SyntaxError) as error:
+        raise UnreadableMedia(
+            f"{path}: not a picture that can be read ({first_line(error)}); give one of {' '.join(IMAGE_SUFFIXES)}"
+        ) from error
+    if image.width * image.height > MAX_PIXELS:
+        image.close()
+        raise UnreadableMedia(too_large(path, image.height, image.width))
+    return image
+
+
+def decode_image(path: Path) -> np.ndarray:
+    """uint8 RGB ``[H,W,3]``, upright."""
+    with open_picture(path) as image:
+        try:
+            image.load()
+            upright = ImageOps.exif_transpose(image)
+            if upright.mode.startswith("I;16"):
+                # PIL clips 16 bits at 255; the upper byte is the picture.
+                return np.repeat((np.asarray(upright) >> 8).astype(np.uint8)[:, :, None], 3, axis=2)
+            return np.asarray(upright.convert("RGB"))
+        except (OSError, ValueError, SyntaxError, EOFError) as error:
+            raise UnreadableMedia(
+                f"{path}: the picture is damaged or cut short ({first_line(error)}); copy it again from its source"
+            ) from error
+
+
+def image_size(path: Path) -> tuple[int, int]:
+    """``(H, W)`` of the upright picture, from its header alone."""
+    with open_picture(path) as image:
+        turned = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
+        return (image.width, image.height) if turned else (image.height, image.width)
+
+
+def first_line(error: BaseException) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
+
+
+def too_large(path: Path, height: int, width: int) -> str:
+    return (
+        f"{path}: {width} × {height} pixels, at most {MAX_PIXELS // 10**6} megapixels are read; "
+        "scale it down (width × height)"
+    )
