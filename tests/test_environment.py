@@ -37,7 +37,7 @@ def test_a_cpu_build_brings_no_cuda_packages() -> None:
 def test_every_import_is_a_requirement(repository: Path) -> None:
     """What the product imports from outside is in requirements.txt, or in an extra and imported where it is needed."""
     distributions = {"cv2": "opencv-python", "PIL": "pillow"}
-    optional = {"bitsandbytes", "deepspeed", "gradio", "pycocoevalcap", "tensorboard"}
+    optional = {"bitsandbytes", "deepspeed", "gradio", "lmms_eval", "pycocoevalcap", "tensorboard"}
     imported = set()
     for path in [*(repository / "projects").rglob("*.py"), *(repository / "tools").glob("*.py")]:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):

@@ -1,4 +1,4 @@
-"""SAM and SAM 2 without weights: networks on the meta device, as the folder or the name of Meta's file describes them."""
+"""SAM and SAM 2 without weights: on the meta device, as the folder or the name of Meta's file describes them."""
 
 from __future__ import annotations
 
