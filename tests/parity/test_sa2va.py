@@ -29,6 +29,7 @@ from word2mask.models.grounded import GroundedMLLM, ObjectMasks
 from word2mask.models.trainable import TrainablePlan
 from word2mask.segmenters.sam2_keys import from_meta
 from word2mask.text.conversation import encode_conversation, region_prefix
+from word2mask.text.special_tokens import IGNORE_INDEX
 from word2mask.text.templates import chat_template
 from word2mask.types import Batch, Example, Media, Request, Sample, Turn
 
@@ -140,7 +141,9 @@ def test_states_and_text_loss(model: GroundedMLLM, expected: dict[str, np.ndarra
     batch = collate([example], model.mllm.tokenizer.pad_token_id)
     with torch.no_grad():
         hidden = model.mllm(batch.input_ids, batch.attention_mask, batch.mllm_media, batch.region_cells).hidden
-        loss = model.loss.text(model.mllm.logits(hidden[0, :-1]), batch.labels[0, 1:], [name])["loss_text"]
+        labels = batch.labels[0, 1:]
+        labelled = labels != IGNORE_INDEX
+        loss = model.loss.text(model.mllm.logits(hidden[0, :-1][labelled]), labels[labelled], [name])["loss_text"]
     theirs = expected[f"hidden/{name}"]
     assert difference(hidden[0, ::7][: len(theirs)], theirs[: len(hidden[0, ::7])]) <= TOLERANCE
     assert difference(loss, expected[f"hidden/{name}/text_loss"]) <= TOLERANCE
