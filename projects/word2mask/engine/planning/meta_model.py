@@ -22,8 +22,8 @@ __all__ = ["build_on_meta"]
 def build_on_meta(node: Mapping[str, Any], precision: str) -> nn.Module:
     """Builds a model node as training would, weights and files left out.
 
-    Where a node reads an MLLM or a segmenter from disk, its blueprint stands in: the same network, from ``config.json`` or
-    from the published geometry of that name.
+    Where a node reads an MLLM or a segmenter from disk, its blueprint stands in: the same network, from ``config.json``
+    or from the published geometry of that name.
 
     Args:
         node: of the model.
