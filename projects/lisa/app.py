@@ -1,9 +1,9 @@
-"""LISA in the browser, on the web app that Sa2VA has too.
+"""LISA in the browser, once there is a web app; says so until then.
 
     python projects/lisa/app.py --version=LISA_FOLDER --precision=fp16
     python projects/lisa/app.py --version=LISA_FOLDER --load_in_4bit    (or --load_in_8bit)
 
-Exit code 2 and one sentence when something has to be put right; so it is while this repository has no web app.
+Exit code 2 and one sentence when something has to be put right; so it is while ``word2mask.apps.web`` isn't there.
 """
 
 from __future__ import annotations

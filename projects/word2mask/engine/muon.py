@@ -27,7 +27,7 @@ class MuonAdamW(torch.optim.Optimizer):
         weight_decay: decoupled, of groups that have none of their own.
 
     Raises:
-        UserError: no group is marked, a marked parameter isn't a matrix, or it is spread over ranks.
+        UserError: no group is marked, or a marked parameter is spread over ranks.
     """
 
     def __init__(

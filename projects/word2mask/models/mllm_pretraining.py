@@ -163,7 +163,8 @@ class MLLMPretraining(nn.Module):
 
     def forward(self, batch: BaseBatch) -> dict[str, torch.Tensor]:
         """``loss_text``, ``loss_box`` (1 - GIoU plus five times L1, weighted), and the share of boxes with IoU over
-        0.5 as ``box_hit``.
+        0.5 as ``box_hit``; beside them what the other heads lose and hit (:class:`LookHead`, :class:`CellHead`,
+        :class:`ShownHead`).
 
         Raises:
             ValueError: the tokens ``<box>`` and the boxes don't match in number.

@@ -23,16 +23,7 @@ class PACOLVIS(PartPictures):
     """A picture a record. Objects of a kind are labelled in some pictures only, as in LVIS: what is absent for certain
     stands in the file."""
 
-    def __init__(
-        self,
-        annotations: str | Path,
-        image_folder: str | Path,
-        classes_per_sample: int = 3,
-        negatives: float = 0.0,
-        per_expression: bool = False,
-        name: str = "paco_lvis",
-    ) -> None:
-        super().__init__(annotations, image_folder, classes_per_sample, negatives, per_expression, name)
+    usual_name = "paco_lvis"
 
     def _absent(self, image: dict[str, Any], present: Mapping[str, Sequence[Any]]) -> list[str]:
         found = {self._name_of(category_id) for category_id in image.get("neg_category_ids", ())}

@@ -44,11 +44,13 @@ class PartPictures(SemanticPictures):
         classes_per_sample: most turns of a training sample.
         negatives: how often a question asks for a class that isn't in the picture, 0…1.
         per_expression: the view for evaluation.
-        name: what to call it.
+        name: what to call it; the data set's ``usual_name`` without.
 
     Raises:
         UserError: when the file or the folder is missing or damaged, or nothing is annotated.
     """
+
+    usual_name: str
 
     def __init__(
         self,
@@ -57,8 +59,9 @@ class PartPictures(SemanticPictures):
         classes_per_sample: int = 3,
         negatives: float = 0.0,
         per_expression: bool = False,
-        name: str = "",
+        name: str | None = None,
     ) -> None:
+        name = name or self.usual_name
         self._file = Path(annotations)
         self._instances = CocoInstances(self._file)
         self._image_folder = require_folder(Path(image_folder), f"the pictures of {self._file.name}")

@@ -18,16 +18,7 @@ from word2mask.data.sources.part_pictures import SEPARATOR, PartPictures, write_
 class PASCALPart(PartPictures):
     """A picture a record. Every visible part is labelled: parts of an object of which none is are absent."""
 
-    def __init__(
-        self,
-        annotations: str | Path,
-        image_folder: str | Path,
-        classes_per_sample: int = 3,
-        negatives: float = 0.0,
-        per_expression: bool = False,
-        name: str = "pascal_part",
-    ) -> None:
-        super().__init__(annotations, image_folder, classes_per_sample, negatives, per_expression, name)
+    usual_name = "pascal_part"
 
     def _absent(self, image: dict[str, Any], present: Mapping[str, Sequence[Any]]) -> list[str]:
         wholes = {class_name.partition(SEPARATOR)[0] for class_name in present}
