@@ -44,6 +44,16 @@ def test_labels_that_do_not_fit(tmp_path):
     assert sample.turns[1].text.count(SEG) == len(sample.masks) == 2
 
 
+def test_a_label_without_a_mask_is_counted(tmp_path, caplog):
+    GCG.fixture(tmp_path)
+    assert not caplog.records
+    edit(tmp_path, "caption", lambda texts: texts[0]["labels"].extend(["a hat", "a shoe"]))
+    sample = GCG(tmp_path, tmp_path / "val_test", per_expression=True).read(0)
+    assert sample.extra["phrases"] == ["A red box", "a blue box"]
+    (warning,) = caplog.messages
+    assert "2 labels of 1 pictures have no mask" in warning and "'a hat' of sa_1" in warning
+
+
 def test_several_captions_of_a_picture(tmp_path):
     GCG.fixture(tmp_path)
     edit(tmp_path, "caption", lambda texts: texts.append({"image_id": "sa_2", "caption": "'Green'", "labels": []}))

@@ -13,6 +13,7 @@ https://github.com/mbzuai-oryx/groundingLMM (dd7ad1a, ``eval/gcg/evaluate.py``).
 from __future__ import annotations
 
 import json
+import logging
 import re
 from pathlib import Path
 from typing import Any
@@ -29,13 +30,16 @@ from word2mask.ops.masks import box_to_mask, encode_rle, segmentation_to_mask
 from word2mask.text.questions import grounded_caption_question, grounded_phrase
 from word2mask.types import Sample, Turn
 
+logger = logging.getLogger(__name__)
+
 
 class GCG(Source):
     """A picture a record: its caption, with a ``[SEG]`` for every mask.
 
     The files don't say where a label stands in the caption: it is marked where it first stands as whole words after
     the one before it; from the first label that doesn't, the rest follow the caption. A mask without a label has an
-    empty phrase; the published evaluation counts such a mask too. ``per_expression``: the same in fixed wording;
+    empty phrase; the published evaluation counts such a mask too. A label without a mask can't be compared with
+    anything: it is left out, and a warning counts them. ``per_expression``: the same in fixed wording;
     ``extra`` holds besides ``captions``, all of the picture, ``phrases``, one per mask, and ``image_id``;
     ``expression`` is empty.
 
@@ -74,6 +78,24 @@ class GCG(Source):
             self._captions = _by_picture(captions["annotations"])
         with record(self.name, split, self._mask_file):
             self._masks = _by_picture(load_json(self._mask_file, dict)["annotations"])
+        with record(self.name, split, self._file):
+            surplus = {i: self._unmasked(i) for i in self._ids if self._unmasked(i)}
+        if surplus:
+            logger.warning(
+                "%s: %d labels of %d pictures have no mask in %s and are left out; the first is %r of %s",
+                self._file,
+                sum(map(len, surplus.values())),
+                len(surplus),
+                self._mask_file.name,
+                next(iter(surplus.values()))[0],
+                next(iter(surplus)),
+            )
+
+    def _unmasked(self, image_id: str) -> list[str]:
+        """The labels behind the last mask of a picture; none where either is missing, which ``read`` reports."""
+        if image_id not in self._captions or image_id not in self._masks:
+            return []
+        return [*map(str, self._captions[image_id][0]["labels"])][len(self._masks[image_id]) :]
 
     def media_folders(self) -> tuple[Path, ...]:
         return (self._image_folder,)
