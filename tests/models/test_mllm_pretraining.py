@@ -10,14 +10,22 @@ from word2mask.data.encode import Encoder
 from word2mask.data.shapes_world.base_stream import BaseStream, collate_base, shown_frames
 from word2mask.data.shapes_world.base_talk import LONG_MIX, compose
 from word2mask.data.shapes_world.language import object_boxes
-from word2mask.data.shapes_world.scene import sample_scene
+from word2mask.data.shapes_world.scene import sample_scene, training_scene
 from word2mask.data.shapes_world.splits import scene_rng
 from word2mask.data.shapes_world.vision_stream import FIRST_INDEX, VisionStream, stack
-from word2mask.data.shapes_world.vocabulary import COLOURS, MOTIONS, SHAPES
+from word2mask.data.shapes_world.vocabulary import (
+    ALL_COLOURS,
+    ALL_SHAPES,
+    COLOURS,
+    MORE_COLOURS,
+    MORE_SHAPES,
+    MOTIONS,
+    SHAPES,
+)
 from word2mask.engine.checkpoint import trained_state
 from word2mask.errors import UserError
 from word2mask.mllms.internvl import InternVL, InternVLSettings
-from word2mask.models.mllm_pretraining import MLLMPretraining, box_overlaps, split_exchanges
+from word2mask.models.mllm_pretraining import LookHead, MLLMPretraining, box_overlaps, split_exchanges
 from word2mask.models.vision_pretraining import VisionPretraining, with_pretrained_vision
 from word2mask.text.byte_tokenizer import byte_tokenizer
 
@@ -69,7 +77,7 @@ def test_marked_regions_are_named_one_by_one(model):
         regions = len(item.example.region_cells)
         assert f"There are {regions} part regions in the picture: region1<vp>" in text
         assert text.count("<|im_start|>assistant") == regions and "<box>" not in text
-        things = sample_scene(scene_rng(0, "train", 2 * FIRST_INDEX + items.index(item)), "image", "train").objects
+        things = training_scene(scene_rng(0, "train", 2 * FIRST_INDEX + items.index(item)), "image", "train").objects
         for thing in things:
             named = f"{thing.colour} {thing.shape}."
             assert text.count(named) <= sum((t.colour, t.shape) == (thing.colour, thing.shape) for t in things)
@@ -123,7 +131,7 @@ def test_nothing_is_said_of_shapes_without_a_name(model):
 
 def test_visual_tokens_know_what_their_object_does_and_where_it_was(model):
     item = stream(model, video_every=1, unnamed_share=0.0)[0]
-    scene = sample_scene(scene_rng(0, "train", 2 * FIRST_INDEX), "video", "train")
+    scene = training_scene(scene_rng(0, "train", 2 * FIRST_INDEX), "video", "train")
     frames, masks, _ = shown_frames(scene, 5)
     cells = len(item.cell_standings)
     assert item.cell_motions.shape == (5 * cells,) and item.cell_looks.shape == (5 * cells, 4)
@@ -145,6 +153,66 @@ def test_visual_tokens_know_what_their_object_does_and_where_it_was(model):
     assert {"loss_motion", "loss_start", "loss_standing"} <= set(results)
     picture = model(collate_base([stream(model)[0]], pad_id=0))
     assert "loss_motion" not in picture and "loss_standing" in picture
+
+
+def test_more_names_are_said(model):
+    items = [stream(model, unnamed_share=0.0, more_names_share=1.0)[i] for i in range(6)]
+    text = " ".join(model.mllm.tokenizer.decode(item.example.input_ids) for item in items)
+    assert sum(f" {word} " in text for word in MORE_COLOURS) >= 5
+    assert sum(word in text for word in MORE_SHAPES) >= 3 and "unnamed" not in text
+    shapes, colours = (torch.cat([item.looks[:, place] for item in items]) for place in (0, 1))
+    assert (shapes >= len(SHAPES)).any() and (colours >= len(COLOURS)).any() and (colours >= 0).all()
+    loss = model(collate_base(items[:2], pad_id=0))
+    assert all(torch.isfinite(value) for value in loss.values())
+
+
+@pytest.mark.parametrize("video_every", [1, 1000])
+def test_visual_tokens_know_colour_and_outline_without_names(model, video_every):
+    item = stream(model, video_every=video_every, unnamed_share=1.0)[2]
+    tokens = len(item.cell_looks)
+    assert item.cell_tints.shape == (tokens, 3) and item.cell_outlines.shape == (tokens, 64)
+    objects = item.cell_outlines.any(-1)
+    assert (item.cell_looks[:, 1] == -100).all() and 0 < int(objects.sum()) < tokens
+    assert not item.cell_tints[~objects].any()
+    # The cells of an object are of one colour, which is no named one.
+    colours = {tuple(tint.tolist()) for tint in item.cell_tints[objects]}
+    assert 1 < len(colours) <= 5
+    named = {tuple(np.float32(np.array(rgb) / 255).tolist()) for rgb in COLOURS.values()}
+    assert not colours & named
+    results = model(collate_base([item], pad_id=0))
+    for place in ("connector", "seen"):
+        assert results[f"loss_{place}_tint"] > 0 and results[f"loss_{place}_outline"] > 0
+
+
+def test_what_is_behind_the_connector_decides_its_losses(model):
+    batch = collate_base([stream(model)[0]], pad_id=0)
+    head, states = model.connector_head, torch.randn(1, batch.cell_tints.shape[1], 32)
+    losses = head(states, batch)
+    states[batch.cell_outlines.any(-1)] += 1
+    assert set(losses) == {"tint", "outline"} and not torch.equal(head(states, batch)["tint"], losses["tint"])
+    again = head(states, batch)
+    states[~batch.cell_outlines.any(-1)] += 1  # the background's tokens say nothing
+    assert all(torch.equal(value, again[name]) for name, value in head(states, batch).items())
+
+
+def test_a_held_out_partner_is_no_candidate():
+    head = LookHead(4)
+    red, moon = ALL_COLOURS.index("red"), ALL_SHAPES.index("moon")
+    blue, star = ALL_COLOURS.index("blue"), ALL_SHAPES.index("star")
+    torch.nn.init.zeros_(head.layer.weight)
+    with torch.no_grad():
+        head.layer.bias.zero_()
+        head.layer.bias[len(ALL_SHAPES) + red] = 50.0  # sure of red
+    states = torch.zeros(1, 4)
+    blue_moon, _ = head(states, torch.tensor([[moon, blue, 0, 0]]))
+    blue_star, _ = head(states, torch.tensor([[star, blue, 0, 0]]))
+    without_red = np.log(len(ALL_COLOURS) - 1)
+    # Blue takes the heart from the shapes; neither the star nor the moon is held out with it.
+    shape, texture, size = np.log(len(ALL_SHAPES) - 1), np.log(3), np.log(2)
+    assert blue_moon.item() == pytest.approx(shape + without_red + texture + size, abs=1e-4)
+    assert blue_star.item() == pytest.approx(shape + 50.0 + texture + size, abs=1e-4)
+    nameless, _ = head(states, torch.tensor([[-100, blue, 0, 0]]))  # no shape is known: nothing is left out
+    assert nameless.item() == pytest.approx(50.0 + texture + size, abs=1e-4)
 
 
 def test_exchanges_are_taken_apart(model):

@@ -28,12 +28,13 @@ class ExchangeStates:
     """States of beginnings and of what follows them: after the last layer (normed) and after a middle one (not normed).
 
     Attributes:
-        prefix, middle_prefix: ``[B,P,D]``.
+        prefix, entering_prefix, middle_prefix: ``[B,P,D]``; ``entering`` is before the first layer.
         exchanges, middle_exchanges: ``[E,L,D]``, zeros after each one's own length.
     """
 
     prefix: torch.Tensor
     exchanges: torch.Tensor
+    entering_prefix: torch.Tensor
     middle_prefix: torch.Tensor
     middle_exchanges: torch.Tensor
 
@@ -118,6 +119,7 @@ class InternVL(SquaresMLLM):
         return ExchangeStates(
             prefix=prefix.last_hidden_state,
             exchanges=torch.cat(states)[places],
+            entering_prefix=prefix.hidden_states[0],
             middle_prefix=prefix.hidden_states[middle_layer],
             middle_exchanges=torch.cat(middles)[places],
         )

@@ -15,8 +15,9 @@ from torch import nn
 from torch.nn.utils.rnn import pad_sequence
 
 from word2mask.data.shapes_world.base_stream import BaseBatch
-from word2mask.data.shapes_world.vision_stream import NUM_RANKS, NUM_STANDINGS
-from word2mask.data.shapes_world.vocabulary import MOTIONS
+from word2mask.data.shapes_world.splits import HELD_OUT
+from word2mask.data.shapes_world.vision_stream import NUM_RANKS, NUM_STANDINGS, OUTLINE_SIDE
+from word2mask.data.shapes_world.vocabulary import ALL_COLOURS, ALL_SHAPES, MOTIONS, SIZES, TEXTURES
 from word2mask.mllms.interface import MLLM
 from word2mask.text.conversation import marker_ids
 from word2mask.text.special_tokens import BOX_START, IGNORE_INDEX
@@ -53,6 +54,17 @@ class CellHead(nn.Module):
         return torch.einsum("kd,kcd->kc", self.query(states), self.key(tokens)).float() / states.shape[-1] ** 0.5
 
 
+def _partners() -> tuple[torch.Tensor, torch.Tensor]:
+    """Of each colour the shapes, bool ``[colours,shapes]``, and of each shape the colours that are held out with it."""
+    shapes_of = torch.zeros(len(ALL_COLOURS), len(ALL_SHAPES), dtype=torch.bool)
+    for colour, shape in HELD_OUT:
+        shapes_of[ALL_COLOURS.index(colour), ALL_SHAPES.index(shape)] = True
+    return shapes_of, shapes_of.T.clone()
+
+
+_PARTNERS = _partners()
+
+
 class LookHead(nn.Module):
     """Shape, colour, texture and size of what a state means, states ``[K,D]``.
 
@@ -60,7 +72,7 @@ class LookHead(nn.Module):
     the same in the same way.
     """
 
-    classes = (8, 8, 3, 2)
+    classes = (len(ALL_SHAPES), len(ALL_COLOURS), len(TEXTURES), len(SIZES))
 
     def __init__(self, hidden_size: int) -> None:
         super().__init__()
@@ -68,7 +80,12 @@ class LookHead(nn.Module):
 
     def forward(self, states: torch.Tensor, looks: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Mean loss and accuracy against ``looks [K,4]`` (-100: no loss)."""
-        parts = self.layer(states).float().split(self.classes, dim=-1)
+        parts = list(self.layer(states).float().split(self.classes, dim=-1))
+        # A held-out partner is no candidate: that a moon is never red in training says nothing of red moons.
+        for part, other in ((0, 1), (1, 0)):
+            partners = _PARTNERS[part].to(states.device)
+            known = looks[:, other].clamp(min=0)
+            parts[part] = parts[part].masked_fill(partners[known] & (looks[:, other] >= 0)[:, None], -1e4)
         losses, right = [], []
         for part, target in zip(parts, looks.unbind(1), strict=True):
             named = target >= 0
@@ -117,6 +134,35 @@ class ShownHead(nn.Module):
         return results
 
 
+class SeenHead(nn.Module):
+    """Colour and outline of the object of a visual token, in numbers.
+
+    A name can be asked only of what has one. Asked for names alone, a connector of this size kept the colour of pairs
+    that training shows and lost that of all others: a linear probe on the tower told the colours of held-out pairs
+    right in 98 % of their tokens, and in 32 % behind the connector.
+    """
+
+    def __init__(self, hidden_size: int) -> None:
+        super().__init__()
+        self.layer = nn.Linear(hidden_size, 3 + OUTLINE_SIDE**2)
+
+    def forward(self, states: torch.Tensor, batch: BaseBatch) -> dict[str, torch.Tensor]:
+        """Losses.
+
+        Args:
+            states: ``[B,T*h*w,D]``.
+            batch: what they show.
+        """
+        here = batch.cell_outlines.any(-1)
+        if not here.any():
+            return {}
+        tints, outlines = self.layer(states[here]).float().split((3, OUTLINE_SIDE**2), dim=-1)
+        return {
+            "tint": (tints - batch.cell_tints[here]).abs().mean(),
+            "outline": nn.functional.binary_cross_entropy_with_logits(outlines, batch.cell_outlines[here]),
+        }
+
+
 class MLLMPretraining(nn.Module):
     """An MLLM that learns from conversations with boxes.
 
@@ -128,6 +174,7 @@ class MLLMPretraining(nn.Module):
         cell_weight: of the loss that finds the visual tokens of the object meant.
         look_weight: of the losses that name what is meant and what each visual token shows.
         shown_weights: of the losses of :class:`ShownHead`.
+        seen_weights: of the losses of :class:`SeenHead`, behind the connector and in the middle layer.
         middle_layer: number of decoder layers after which the same match is asked for once more, so that the layers
             above can build on it.
         train_vision: whether the vision tower learns too.
@@ -143,6 +190,7 @@ class MLLMPretraining(nn.Module):
         middle_layer: int = 3,
         train_vision: bool = False,
         shown_weights: Mapping[str, float] = MappingProxyType({"motion": 0.5, "start": 2.0, "standing": 0.25}),
+        seen_weights: Mapping[str, float] = MappingProxyType({"tint": 4.0, "outline": 1.0}),
     ) -> None:
         super().__init__()
         self.mllm = mllm.requires_grad_(True)
@@ -152,7 +200,8 @@ class MLLMPretraining(nn.Module):
         self.middle_head = CellHead(mllm.hidden_size)
         self.look_head, self.middle_look_head = LookHead(mllm.hidden_size), LookHead(mllm.hidden_size)
         self.shown_head = ShownHead(mllm.hidden_size)
-        self.shown_weights = dict(shown_weights)
+        self.connector_head, self.seen_head = SeenHead(mllm.hidden_size), SeenHead(mllm.hidden_size)
+        self.shown_weights, self.seen_weights = dict(shown_weights), dict(seen_weights)
         self.middle_layer = middle_layer
         self.text_weight, self.look_weight = text_weight, look_weight
         self.box_weight, self.cell_weight = box_weight, cell_weight
@@ -204,6 +253,12 @@ class MLLMPretraining(nn.Module):
                 results[f"loss_{name}"] = self.look_weight * loss
             for name, value in self.shown_head(lower_prefix[:, visual], batch).items():
                 results[name] = self.shown_weights.get(name.removeprefix("loss_"), 1.0) * value
+            for place, seen_head, prefix in (
+                ("connector", self.connector_head, _normal(found.entering_prefix)),
+                ("seen", self.seen_head, lower_prefix),
+            ):
+                for name, value in seen_head(prefix[:, visual], batch).items():
+                    results[f"loss_{place}_{name}"] = self.seen_weights[name] * value
             for name, head, prefix, state in (
                 ("cell", self.cell_head, found.prefix, states),
                 ("middle", self.middle_head, lower_prefix, lower),

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from word2mask.data.shapes_world import HELD_OUT, SPLITS, render_masks, sample_scene, scene_rng
+from word2mask.data.shapes_world.scene import training_scene
 from word2mask.data.shapes_world.vocabulary import CANVASES, COLOURS, DIRECTIONS, SHAPES
 from word2mask.errors import UserError
 
@@ -117,3 +118,20 @@ def test_bad_arguments_are_explained(arguments, message):
 def test_unknown_split_of_a_generator_is_explained():
     with pytest.raises(UserError, match="unknown split 'test'"):
         scene_rng(0, "test", 0)
+
+
+@pytest.mark.parametrize("kind", ["image", "video"])
+def test_training_scenes_are_no_evidence_against_a_held_out_pair(kind):
+    met = 0
+    for index in range(80):
+        scene = training_scene(scene_rng(4, "train", index), kind, "train", 4)
+        said = {(mine.colour, other.shape) for mine in scene.objects for other in scene.objects}
+        assert not said & HELD_OUT and not scene.speaks_of_held_out
+        met += sample_scene(scene_rng(4, "train", index), kind, "train", num_frames=4).speaks_of_held_out
+    assert met > 8  # drawn freely, they often meet
+    # The other splits are as they come.
+    for split in ("val", "combo"):
+        drawn = [training_scene(scene_rng(4, split, index), kind, split, 4) for index in range(20)]
+        plain = [sample_scene(scene_rng(4, split, index), kind, split, num_frames=4) for index in range(20)]
+        assert [[t.colour for t in s.objects] for s in drawn] == [[t.colour for t in s.objects] for s in plain]
+        assert any(scene.speaks_of_held_out for scene in drawn)

@@ -12,11 +12,12 @@ from word2mask.data.shapes_world.splits import HELD_OUT, scene_rng
 from word2mask.data.shapes_world.unnamed import (
     BACKGROUND_DISTANCE,
     UNNAMED_DISTANCE,
+    with_more_names,
     with_some_unnamed,
     with_unnamed_colours,
     with_unnamed_shapes,
 )
-from word2mask.data.shapes_world.vocabulary import COLOURS, SHAPES
+from word2mask.data.shapes_world.vocabulary import COLOURS, MORE_COLOURS, MORE_SHAPES, SHAPES, UNNAMED
 
 
 def filled(shape: str, degrees: float = 0.0) -> np.ndarray:
@@ -83,3 +84,30 @@ def test_only_the_shape_changes():
     for before, after in zip(scene.objects, with_unnamed_shapes(scene, rng).objects, strict=True):
         assert (before.colour, before.rgb, before.size_px) == (after.colour, after.rgb, after.size_px)
         assert np.array_equal(before.centre, after.centre)
+
+
+def test_more_names_never_show_a_held_out_pair_and_all_are_drawn():
+    partners = {shape: np.array(COLOURS[colour], dtype=float) for colour, shape in HELD_OUT}
+    colours, shapes = set(), set()
+    for index in range(300):
+        rng = scene_rng(5, "train", index)
+        scene = with_more_names(sample_scene(rng), rng)
+        for thing in scene.objects:
+            colours.add(thing.colour)
+            shapes.add(thing.shape)
+            assert (thing.colour, thing.shape) not in HELD_OUT and thing.colour != UNNAMED
+            if thing.colour in MORE_COLOURS:
+                rgb = np.array(MORE_COLOURS[thing.colour])
+                assert np.abs(np.array(thing.rgb) - rgb).max() <= 8
+                assert np.linalg.norm(rgb - np.array(scene.background.rgb)) >= BACKGROUND_DISTANCE
+                if thing.shape in partners:
+                    assert np.linalg.norm(rgb - partners[thing.shape]) >= UNNAMED_DISTANCE
+    assert colours == {*COLOURS, *MORE_COLOURS} and shapes == {*SHAPES, *MORE_SHAPES}
+
+
+def test_words_are_of_one_colour_each():
+    # Jitter moves a channel by at most 10 (named) or 8: no colour comes nearer to another word's than to its own.
+    everything = np.array([*COLOURS.values(), *MORE_COLOURS.values()], dtype=float)
+    distances = np.linalg.norm(everything[:, None] - everything[None], axis=-1)
+    assert distances[~np.eye(len(everything), dtype=bool)].min() > 2 * np.sqrt(3) * 10
+    assert not set(MORE_COLOURS) & set(COLOURS) and not set(MORE_SHAPES) & set(SHAPES)

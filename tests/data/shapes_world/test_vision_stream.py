@@ -17,6 +17,7 @@ from word2mask.data.shapes_world.vision_stream import (
     STANDING_AXES,
     STANDING_GROUPS,
     describe_patches,
+    silhouettes,
     standings,
 )
 from word2mask.data.shapes_world.vocabulary import BACKGROUND_PATTERNS, BACKGROUNDS, SHAPES, UNNAMED
@@ -42,6 +43,16 @@ def standing(table: torch.Tensor, thing: int, axis: str, group: str) -> list[int
     """How many are lower, and how many higher."""
     place = 2 * (STANDING_AXES.index(axis) * len(STANDING_GROUPS) + STANDING_GROUPS.index(group))
     return table[thing, place : place + 2].tolist()
+
+
+def test_silhouettes_by_hand():
+    masks = np.zeros((3, 20, 20), dtype=bool)
+    masks[0, 2:18, 3:11] = True  # a full box
+    masks[1, 4:20, 4:20] = np.tri(16, dtype=bool)  # its lower left half
+    stamps = silhouettes(masks).reshape(4, 8, 8)
+    assert (stamps[0] == 1).all() and not stamps[2:].any()
+    expected = torch.ones(8, 8).tril(-1) + 0.75 * torch.eye(8)  # 3 of the 4 pixels of a part on the diagonal
+    assert torch.equal(stamps[1], expected)
 
 
 def test_standings_by_hand(row):

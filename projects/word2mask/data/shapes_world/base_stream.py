@@ -18,7 +18,7 @@ from word2mask.data.encode import Encoder
 from word2mask.data.shapes_world.base_talk import LONG_MIX, SHORT_MIX, BaseMix, about_regions, compose
 from word2mask.data.shapes_world.language import object_boxes
 from word2mask.data.shapes_world.render import render
-from word2mask.data.shapes_world.scene import Scene, ShapeObject, sample_scene
+from word2mask.data.shapes_world.scene import Scene, ShapeObject, training_scene
 from word2mask.data.shapes_world.splits import Split, scene_rng
 from word2mask.data.shapes_world.unnamed import with_some_unnamed
 from word2mask.data.shapes_world.vision_stream import (
@@ -26,9 +26,10 @@ from word2mask.data.shapes_world.vision_stream import (
     IGNORED,
     MIN_PATCH_SHARE,
     index_of,
+    silhouettes,
     standings,
 )
-from word2mask.data.shapes_world.vocabulary import COLOURS, MOTIONS, SHAPES, SIZES, TEXTURES
+from word2mask.data.shapes_world.vocabulary import ALL_COLOURS, ALL_SHAPES, MOTIONS, SIZES, TEXTURES
 from word2mask.ops.frames import uniform_frames
 from word2mask.text.special_tokens import BOX_START
 from word2mask.types import Batch, Example, Media, Sample, Turn
@@ -52,6 +53,9 @@ class BaseItem:
         cell_starts: float32 ``[T*h*w,4]``, box of that object in the first frame.
         cell_standings: int64 ``[h*w,24]`` of the first frame
             (:func:`~word2mask.data.shapes_world.vision_stream.standings`).
+        cell_tints: float32 ``[T*h*w,3]``, main colour of the object of a visual token, RGB in 0…1.
+        cell_outlines: float32 ``[T*h*w,64]``, its silhouette
+            (:func:`~word2mask.data.shapes_world.vision_stream.silhouettes`).
     """
 
     example: Example
@@ -62,6 +66,8 @@ class BaseItem:
     cell_motions: torch.Tensor
     cell_starts: torch.Tensor
     cell_standings: torch.Tensor
+    cell_tints: torch.Tensor
+    cell_outlines: torch.Tensor
 
 
 @dataclass
@@ -79,6 +85,8 @@ class BaseBatch:
     cell_motions: torch.Tensor
     cell_starts: torch.Tensor
     cell_standings: torch.Tensor
+    cell_tints: torch.Tensor
+    cell_outlines: torch.Tensor
 
     def to(self, device: torch.device | str) -> BaseBatch:
         """The same batch on ``device``."""
@@ -96,6 +104,8 @@ def collate_base(items: Sequence[BaseItem], pad_id: int) -> BaseBatch:
         cell_motions=torch.stack([item.cell_motions for item in items]),
         cell_starts=torch.stack([item.cell_starts for item in items]),
         cell_standings=torch.stack([item.cell_standings for item in items]),
+        cell_tints=torch.stack([item.cell_tints for item in items]),
+        cell_outlines=torch.stack([item.cell_outlines for item in items]),
     )
 
 
@@ -122,6 +132,7 @@ class BaseStream(Dataset):
         unnamed_share: share of the items whose objects have colours without a name, about which nothing is said with a
             colour in it (:mod:`~word2mask.data.shapes_world.unnamed`).
         unnamed_shape_share: share of the items with shapes without a name, which no text names.
+        more_names_share: share of the items with further colours and shapes, which texts do name.
     """
 
     def __init__(
@@ -141,6 +152,7 @@ class BaseStream(Dataset):
         video_encoder: Encoder | None = None,
         unnamed_share: float = 0.25,
         unnamed_shape_share: float = 0.0,
+        more_names_share: float = 0.0,
     ) -> None:
         self.video_encoder = video_encoder or encoder
         self.encoder, self.length, self.split, self.seed = encoder, length, split, seed
@@ -148,6 +160,7 @@ class BaseStream(Dataset):
         self.long_every, self.short_mix, self.long_mix, self.start = long_every, short_mix, long_mix, start
         self.regions_every = regions_every
         self.unnamed_share, self.unnamed_shape_share = unnamed_share, unnamed_shape_share
+        self.more_names_share = more_names_share
 
     def __len__(self) -> int:
         return self.length
@@ -159,7 +172,7 @@ class BaseStream(Dataset):
         marked = block % self.regions_every == self.regions_every - 1
         is_video = not marked and block % self.video_every == self.video_every - 1
         mix = self.long_mix if block % self.long_every == self.long_every - 1 else self.short_mix
-        scene = sample_scene(rng, "video" if is_video else "image", self.split)
+        scene = training_scene(rng, "video" if is_video else "image", self.split)
         regions = None
         if not marked:
             scene, (turns, targets) = self._talk(scene, rng, mix)
@@ -186,7 +199,7 @@ class BaseStream(Dataset):
         looks = torch.tensor([_looks(thing) for thing in scene.objects])
         named = targets[:kept]
         return BaseItem(
-            example, boxes[named], share[named, 0], looks[named], *_about_cells(scene, masks[:, 0], share, boxes, looks)
+            example, boxes[named], share[named, 0], looks[named], *_about_cells(scene, masks, share, boxes, looks)
         )
 
     def _talk(
@@ -196,7 +209,7 @@ class BaseStream(Dataset):
 
         A scene of which too little can be said without the words that it lacks stays as it was.
         """
-        other = with_some_unnamed(scene, rng, self.unnamed_share, self.unnamed_shape_share)
+        other = with_some_unnamed(scene, rng, self.unnamed_share, self.unnamed_shape_share, self.more_names_share)
         if other is not scene:
             conversation = compose(other, rng, mix)
             if len(conversation[0]) >= MIN_UNNAMED_TURNS:
@@ -206,12 +219,12 @@ class BaseStream(Dataset):
 
 def _about_cells(
     scene: Scene, masks: np.ndarray, share: torch.Tensor, boxes: torch.Tensor, looks: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-    """``cell_looks``, ``cell_motions``, ``cell_starts`` and ``cell_standings`` of an item.
+) -> tuple[torch.Tensor, ...]:
+    """What a :class:`BaseItem` says of its cells, in the order of its fields.
 
     Args:
         scene: the scene.
-        masks: bool ``[N,H,W]`` of the first frame.
+        masks: bool ``[N,T,H,W]``.
         share: float32 ``[N,T,h*w]``, what each object covers of each visual token.
         boxes: float32 ``[N,4]`` of the first frame.
         looks: int64 ``[N,4]``.
@@ -220,11 +233,15 @@ def _about_cells(
     owner[most < MIN_PATCH_SHARE] = len(scene.objects)
     motions = torch.tensor([MOTIONS.index(thing.motion) for thing in scene.objects] + [IGNORED])[owner]
     motions[0] = IGNORED
+    tints = torch.tensor([thing.rgb for thing in scene.objects], dtype=torch.float32) / 255
+    outlines = torch.stack([silhouettes(masks[:, t])[owner[t]] for t in range(masks.shape[1])])
     return (
         torch.cat([looks, torch.full((1, looks.shape[1]), IGNORED)])[owner].flatten(0, 1),
         motions.flatten(),
         torch.cat([boxes, torch.zeros(1, 4)])[owner].flatten(0, 1),
-        standings(scene, masks)[owner[0]],
+        standings(scene, masks[:, 0])[owner[0]],
+        torch.cat([tints, torch.zeros(1, 3)])[owner].flatten(0, 1),
+        outlines.flatten(0, 1),
     )
 
 
@@ -242,8 +259,8 @@ def shown_frames(scene: Scene, num_frames: int) -> tuple[np.ndarray, np.ndarray,
 
 def _looks(thing: ShapeObject) -> tuple[int, int, int, int]:
     return (
-        index_of(thing.shape, SHAPES),
-        index_of(thing.colour, tuple(COLOURS)),
+        index_of(thing.shape, ALL_SHAPES),
+        index_of(thing.colour, ALL_COLOURS),
         TEXTURES.index(thing.texture),
         SIZES.index(thing.size_name),
     )

@@ -26,7 +26,7 @@ from word2mask.data.shapes_world.language import (
 from word2mask.data.shapes_world.language.words import medium, pick
 from word2mask.data.shapes_world.scene import Scene, sample_scene
 from word2mask.data.shapes_world.unnamed import is_named
-from word2mask.data.shapes_world.vocabulary import COLOURS, UNNAMED
+from word2mask.data.shapes_world.vocabulary import ALL_COLOURS, UNNAMED
 from word2mask.text.questions import no_target_answer, region_question
 from word2mask.text.special_tokens import BOX_END, BOX_START, REFERENCE_END, REFERENCE_START
 
@@ -75,12 +75,12 @@ class BaseMix:
     explained: int = 0
     captions: int = 0
     kind_weights: tuple[tuple[str, float], ...] = (
-        ("relation", 1.6),
-        ("ordinal", 2.0),
+        ("relation", 2.5),
+        ("ordinal", 2.5),
         ("position", 1.3),
-        ("motion", 2.5),
+        ("motion", 3.0),
         ("several", 1.6),
-        ("none", 1.5),
+        ("none", 0.7),
     )
 
 
@@ -105,8 +105,8 @@ def compose(scene: Scene, rng: np.random.Generator, mix: BaseMix) -> tuple[list[
         exchanges += _reason(scene, rng, boxes, mix)
     exchanges += [_caption(scene, rng, boxes) for _ in range(mix.captions)]
     unsayable = UNNAMED
-    if any(thing.colour not in COLOURS for thing in scene.objects):
-        unsayable = rf"\b({'|'.join([*COLOURS, UNNAMED])})\b"
+    if any(thing.colour == UNNAMED for thing in scene.objects):
+        unsayable = rf"\b({'|'.join([*ALL_COLOURS, UNNAMED])})\b"
     exchanges = [exchange for exchange in exchanges if not re.search(unsayable, f"{exchange[0]} {exchange[1]}")]
     order = rng.permutation(len(exchanges))
     return [exchanges[i][:2] for i in order], [target for i in order for target in exchanges[i][2]]

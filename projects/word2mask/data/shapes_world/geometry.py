@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from word2mask.data.shapes_world.vocabulary import SHAPES, UNNAMED
+from word2mask.data.shapes_world.vocabulary import MORE_SHAPES, SHAPES, UNNAMED
 
 if TYPE_CHECKING:
     from word2mask.data.shapes_world.scene import ShapeObject
@@ -111,11 +111,13 @@ def unit_outline(shape: str) -> tuple[np.ndarray, ...]:
     """Closed contours (even-odd) of a shape of nominal size 1 around the centre of its bounding box.
 
     Args:
-        shape: one of ``SHAPES``, or ``unnamed-<number>``.
+        shape: one of ``SHAPES`` or ``MORE_SHAPES``, or ``unnamed-<number>``.
 
     Returns:
         Arrays ``[K,2]``; one contour, two for the ring (outside and hole).
     """
+    if shape in MORE_SHAPES:
+        return (_unnamed(MORE_SHAPES.index(shape)),)
     if shape.startswith(UNNAMED):
         return (_unnamed(int(shape.rpartition("-")[2])),)
     if shape == "circle":

@@ -149,6 +149,15 @@ class Scene:
     noise: Noise
 
     @property
+    def speaks_of_held_out(self) -> bool:
+        """Whether colour and shape of a held-out pair are both in it, be it on different objects.
+
+        Such a scene is evidence against the pair: what is red is here, what is a moon is here, and they are never one.
+        """
+        colours, shapes = {thing.colour for thing in self.objects}, {thing.shape for thing in self.objects}
+        return any(colour in colours and shape in shapes for colour, shape in HELD_OUT)
+
+    @property
     def focus(self) -> tuple[int, ...]:
         """Indices of objects of held-out pairs: a ``combo`` scene's questions are about them; empty elsewhere."""
         return tuple(i for i, thing in enumerate(self.objects) if thing.is_held_out)
@@ -199,6 +208,23 @@ def sample_scene(
         lighting=_draw_lighting(rng, frames),
         noise=Noise(sigma=float(rng.uniform(1.5, 5.0)), seed=int(rng.integers(2**31))),
     )
+
+
+def training_scene(
+    rng: np.random.Generator, kind: Literal["image", "video"], split: Split, num_frames: int = 16
+) -> Scene:
+    """As :func:`sample_scene`; in ``train`` without scenes that are evidence against a held-out pair.
+
+    A picture with a red star and a blue moon teaches that what is red is no moon. Without such pictures nothing is
+    learnt about red moons, neither for nor against.
+
+    Args:
+        rng, kind, split, num_frames: as there.
+    """
+    while True:
+        scene = sample_scene(rng, kind, split, num_frames=num_frames)
+        if split != "train" or not scene.speaks_of_held_out:
+            return scene
 
 
 def _draw_objects(

@@ -26,6 +26,7 @@ from word2mask.data.shapes_world.vocabulary import (
     SHAPES,
     SIZES,
     TEXTURES,
+    UNNAMED,
 )
 from word2mask.text.special_tokens import IGNORE_INDEX
 from word2mask.types import Media
@@ -129,13 +130,6 @@ def describe_patches(scene: Scene, masks: np.ndarray, grid: int, sized: bool = T
         if len(rows):
             boxes[index] = columns[0] / width, rows[0] / height, (columns[-1] + 1) / width, (rows[-1] + 1) / height
 
-    outlines = torch.zeros(len(masks) + 1, OUTLINE_SIDE, OUTLINE_SIDE)
-    for index, mask in enumerate(masks):
-        x1, y1, x2, y2 = (boxes[index] * (width, height, width, height)).round().astype(int)
-        if x2 > x1 and y2 > y1:
-            crop = torch.from_numpy(mask[y1:y2, x1:x2]).float()[None, None]
-            outlines[index] = nn.functional.interpolate(crop, (OUTLINE_SIDE, OUTLINE_SIDE), mode="area")[0, 0]
-
     nothing = [IGNORED] * len(masks)
     behind = scene.background
 
@@ -153,9 +147,28 @@ def describe_patches(scene: Scene, masks: np.ndarray, grid: int, sized: bool = T
         "background": cells(nothing, background=list(BACKGROUNDS).index(behind.colour)),
         "pattern": cells(nothing, background=BACKGROUND_PATTERNS.index(behind.pattern)),
         "box": torch.from_numpy(boxes)[owner],
-        "outline": outlines.flatten(1)[owner],
+        "outline": silhouettes(masks)[owner],
         "standing": standings(scene, masks)[owner],
     }
+
+
+def silhouettes(masks: np.ndarray) -> torch.Tensor:
+    """Each object within its own box, at the size of a stamp.
+
+    Args:
+        masks: bool ``[N,H,W]``.
+
+    Returns:
+        float32 ``[N+1,64]``, row by row of 8 × 8, how much of each part is covered; zeros for an object without a pixel
+        and in the last row, which is the background's.
+    """
+    stamps = torch.zeros(len(masks) + 1, OUTLINE_SIDE, OUTLINE_SIDE)
+    for index, mask in enumerate(masks):
+        rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+        if len(rows):
+            crop = torch.from_numpy(mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]).float()[None, None]
+            stamps[index] = nn.functional.interpolate(crop, (OUTLINE_SIDE, OUTLINE_SIDE), mode="area")[0, 0]
+    return stamps.flatten(1)
 
 
 def index_of(word: str, words: Sequence[str]) -> int:
@@ -176,7 +189,7 @@ def standings(scene: Scene, masks: np.ndarray) -> torch.Tensor:
         and in the last row, which is the background's.
     """
     things = scene.objects
-    is_named = {"colour": all(thing.colour in COLOURS for thing in things)}
+    is_named = {"colour": all(thing.colour != UNNAMED for thing in things)}
     seen = masks.any(axis=(1, 2))
     centres = np.array([thing.centre[0] for thing in things])
     area = np.log([thing.area * thing.scale[0] ** 2 for thing in things])

@@ -23,6 +23,45 @@ COLOURS = MappingProxyType(
     }
 )
 
+#: Further colours and shapes with a word, for pretraining only. Eight by eight pairs can be learnt one by one, and
+#: those held out are then unlike anything; of hundreds of pairs, a model learns the words.
+MORE_COLOURS = MappingProxyType(
+    {
+        "cyan": (30, 220, 230),
+        "magenta": (235, 40, 200),
+        "lime": (150, 235, 40),
+        "navy": (16, 24, 96),
+        "maroon": (110, 10, 30),
+        "olive": (110, 110, 20),
+        "turquoise": (60, 200, 170),
+        "violet": (150, 110, 240),
+        "salmon": (250, 128, 114),
+        "mint": (160, 245, 200),
+        "lavender": (200, 180, 250),
+        "peach": (255, 200, 160),
+        "indigo": (70, 20, 150),
+        "rust": (170, 70, 20),
+        "khaki": (190, 180, 100),
+        "azure": (60, 150, 250),
+        "rose": (240, 100, 150),
+        "silver": (185, 185, 190),
+        "charcoal": (60, 60, 65),
+        "forest": (20, 80, 35),
+        "plum": (100, 40, 90),
+        "chocolate": (90, 50, 25),
+        "sky": (150, 210, 250),
+        "lemon": (250, 250, 140),
+    }
+)
+#: Made-up words for made-up shapes: the places in the tuple are the numbers of the shapes without a name.
+MORE_SHAPES = (
+    "blick", "dax", "fep", "gorp", "kiki", "lorp", "mip", "nuk",
+    "pilk", "quib", "sarn", "tov", "vash", "wug", "yim", "zav",
+)  # fmt: skip
+#: All words that a model may have been pretrained with, in the order in which heads count them.
+ALL_COLOURS = (*COLOURS, *MORE_COLOURS)
+ALL_SHAPES = (*SHAPES, *MORE_SHAPES)
+
 #: Second shade of a striped or dotted object of that colour: the same hue, darker (black: lighter).
 SHADES = MappingProxyType(
     {

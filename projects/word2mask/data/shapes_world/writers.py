@@ -38,7 +38,7 @@ import numpy as np
 from word2mask.data.shapes_world import formats, records
 from word2mask.data.shapes_world.formats import COCO_SPLITS, JSON_SPLITS, MEVIS_SPLITS
 from word2mask.data.shapes_world.render import render
-from word2mask.data.shapes_world.scene import Scene, sample_scene
+from word2mask.data.shapes_world.scene import Scene, training_scene
 from word2mask.data.shapes_world.splits import SPLITS, Split, scene_rng
 from word2mask.data.sources.video_chat import write_mp4
 from word2mask.errors import UserError
@@ -197,7 +197,7 @@ def _write_scene(root: Path, sizes: Sizes, job: tuple[str, Split, int]) -> dict[
     """Render one scene, write its media, and say everything about it."""
     kind, split, index = job
     rng = scene_rng(sizes.seed, split, index + (FIRST_VIDEO if kind == "video" else 0))
-    scene = sample_scene(rng, kind, split, num_frames=sizes.frames)
+    scene = training_scene(rng, kind, split, sizes.frames)
     frames, masks = render(scene)
     name = f"{split}_{index:06d}"
     amounts = records.TRAINING if split == "train" else records.EVALUATION
@@ -340,7 +340,7 @@ def _fingerprint(seed: int) -> str:
     for kind in ("image", "video"):
         for split in SPLITS:
             rng = scene_rng(seed, split, 0)
-            scene = sample_scene(rng, kind, split, num_frames=MIN_FRAMES)
+            scene = training_scene(rng, kind, split, MIN_FRAMES)
             frames, masks = render(scene)
             digest.update(frames.tobytes() + masks.tobytes())
             if kind == "image":
