@@ -143,6 +143,21 @@ def test_marked_regions_are_seen(model):
     assert (after[-1] - before[-1]).abs().max() > 1e-2
 
 
+def test_regions_show_the_frame_that_they_are_on(model):
+    """On a video of two equal frames it makes no difference on which of them a region is; on another video it does."""
+    shown, region = media("video", 2, 20, 30), np.zeros((1, 20, 30), bool)
+    region[0, 5:15, 10:30] = True
+    still = replace(shown, frames=shown.frames[[0, 0]])
+    encoder = Encoder(model.processor, None, model.max_length)
+
+    def last_state(video: Media, place: int) -> torch.Tensor:
+        asked = Request((Turn("user", "what is region1"),), video, region)
+        return states(model, batch_of(model, [encoder.encode_request(asked, region_frames=[place])]))[0, -1]
+
+    torch.testing.assert_close(last_state(still, 0), last_state(still, 1), **CLOSE)
+    assert (last_state(shown, 0) - last_state(shown, 1)).abs().max() > 1e-2
+
+
 @pytest.mark.parametrize("seg_state", ["at", "before"])
 def test_batched_answers_equal_single_ones(model, seg_state):
     examples = encode(model)

@@ -136,7 +136,7 @@ def test_regions_stand_in_the_question(processor):
     regions[0, 0, 0] = True
     asked = Request((Turn("user", "what is region1?"),), sample(["a", "b"]).media, regions, 8)
     example = Encoder(processor, Frames(), 500).encode_request(asked)
-    assert example.region_cells.shape == (1, 4, 4) and int(example.region_cells.sum()) == 1
+    assert example.region_cells.shape == (1, 1, 4, 4) and int(example.region_cells.sum()) == 1
     assert (
         "There are 1 part regions in the picture: region1<vp><IMG_CONTEXT></vp>.\nwhat is"
         in processor.tokenizer.decode(example.input_ids)

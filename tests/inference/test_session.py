@@ -29,9 +29,11 @@ def speaks(model, monkeypatch):
     """Makes the language model give a wanted answer, with states that depend on the sample's own prompt."""
 
     def install(*answers):
-        def generate(batch, max_new_tokens, seg_state="at"):
+        def generate(batch, max_new_tokens, seg_state="at", settings=None, on_step=None):
             ids = [torch.tensor(answer_ids(answer, model.mllm.tokenizer)) for answer in answers[: len(batch.names)]]
             generator = torch.Generator().manual_seed(3)
+            if settings:
+                ids = [own[: one.max_new_tokens] for own, one in zip(ids, settings, strict=True)]
             states = torch.randn(8, model.mllm.hidden_size, generator=generator)
             return Generated(ids, [states[: int((answer == seg).sum())] for answer in ids])
 
@@ -134,7 +136,7 @@ def test_each_object_is_tracked_from_the_first_place_where_it_is(model, speaks, 
             return super().track(frames, key_frames, num_frames)
 
     monkeypatch.setattr(model, "segment", segmented)
-    monkeypatch.setattr("word2mask.inference.session.Tracker", Spy)
+    monkeypatch.setattr("word2mask.inference.tracking.Tracker", Spy)
     result = Session(model, key_frames=3).ask(ask(media=clip(9)))
     assert keys == [{0: 1}, {4: 2}]
     assert [float(segment.scores[frame]) for segment, frame in zip(result.segments, (4, 4, 0), strict=True)] == (
@@ -242,7 +244,7 @@ def test_the_trained_decoder_finds_and_the_chosen_one_follows(two_decoders, spea
     # Frames between come out as that segmenter alone tracks them, its own image features included.
     pixels = expected.processor.prepare_frames(media.frames)
     alone = {t: masks for t, masks, _ in track(Tracker(segmenter), lambda t: pixels[t : t + 1], key_frames, 6)}
-    assert np.array_equal(result.masks[2], session._at_original_size(alone[2], (24, 20))[0])
+    assert np.array_equal(result.masks[2], session.finder.at_original_size(alone[2], (24, 20))[0])
 
 
 def test_the_original_decoder_must_be_there(model):

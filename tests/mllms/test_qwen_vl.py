@@ -164,18 +164,19 @@ def test_no_cap_under_one_token():
         QwenVLSettings(region_max_tokens=0)
 
 
-def test_regions_are_copies_of_the_first_frames_tokens(model):
+def test_regions_are_copies_of_their_own_frames_tokens(model):
     shown = media("video", 2, 20, 30)
     regions = np.zeros((2, 20, 30), bool)
     regions[0, :10], regions[1, 19, 29] = True, True
     encoder = Encoder(model.processor, None, model.max_length)
-    example = encoder.encode_request(Request((Turn("user", "what"),), shown, regions))
+    example = encoder.encode_request(Request((Turn("user", "what"),), shown, regions), region_frames=(1, 0))
     batch = collate([example], 0)
     inputs = model._inputs(batch.input_ids, batch.attention_mask, batch.mllm_media, batch.region_cells)
     features = model.visual_tokens(**batch.mllm_media)
     cells = example.region_cells.flatten(1)
     copied = torch.cat([region.nonzero().flatten() for region in cells])
-    assert cells.shape[1] == len(features.tokens) // 2 and len(copied) == cells.sum()
+    assert cells.shape[1] == len(features.tokens) and len(copied) == cells.sum()
+    assert copied[-1] < len(features.tokens) // 2 <= copied[0]
     torch.testing.assert_close(inputs.embeddings[inputs.places][len(features.tokens) :], features.tokens[copied])
     assert len(inputs.deepstack) == len(features.deepstack) == int(isinstance(model, Qwen3VL))
     for placed, feature in zip(inputs.deepstack, features.deepstack, strict=True):

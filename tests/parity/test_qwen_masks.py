@@ -18,6 +18,7 @@ from transformers import Sam2VideoModel
 from word2mask.data.collate import collate
 from word2mask.data.encode import Encoder
 from word2mask.inference.session import Session
+from word2mask.inference.tracking import ObjectFinder
 from word2mask.mllms import qwen_vl
 from word2mask.mllms.qwen_processor import (
     CONTEXT,
@@ -144,12 +145,14 @@ def test_answer(family: str, expected: dict[str, torch.Tensor], kind: str, monke
         seen["prompts"] = found[:, 0]
         return [torch.cat([found, found[:1].expand(len(states[0]) - len(found), -1, -1)])]
 
-    def at_original_size(logits: torch.Tensor, size: tuple[int, int]) -> np.ndarray:
+    enlarge = ObjectFinder.at_original_size
+
+    def at_original_size(finder: ObjectFinder, logits: torch.Tensor, size: tuple[int, int]) -> np.ndarray:
         followed.append(model.segmenter.enlarge(logits)[: masks.KEPT])
-        return Session._at_original_size(session, logits, size)
+        return enlarge(finder, logits, size)
 
     monkeypatch.setattr(model, "prompts", prompts)
-    monkeypatch.setattr(session, "_at_original_size", at_original_size)
+    monkeypatch.setattr(ObjectFinder, "at_original_size", at_original_size)
     frames = masks.shown_frames(kind)
     media = Media("image" if kind == "picture" else "video", frames, tuple(range(len(frames))))
     asked = Request((Turn("user", masks.ASKED[kind]),), media, max_new_tokens=made.NEW_TOKENS)

@@ -20,6 +20,7 @@ from transformers import PreTrainedTokenizerFast
 from word2mask.data.collate import collate
 from word2mask.data.encode import Encoder
 from word2mask.inference.session import Session
+from word2mask.inference.tracking import ObjectFinder
 from word2mask.losses import grounding
 from word2mask.losses.grounding import GroundingLoss
 from word2mask.losses.masks import sample_uncertain_points
@@ -339,12 +340,14 @@ def test_answer(
         seen["prompts"] = GroundedMLLM.prompts(answering, states)
         return seen["prompts"]
 
-    def at_original_size(masks: torch.Tensor, size: tuple[int, int]) -> np.ndarray:
+    enlarge = ObjectFinder.at_original_size
+
+    def at_original_size(finder: ObjectFinder, masks: torch.Tensor, size: tuple[int, int]) -> np.ndarray:
         logits.append(answering.segmenter.enlarge(masks))
-        return Session._at_original_size(session, masks, size)
+        return enlarge(finder, masks, size)
 
     monkeypatch.setattr(answering, "prompts", prompts)
-    monkeypatch.setattr(session, "_at_original_size", at_original_size)
+    monkeypatch.setattr(ObjectFinder, "at_original_size", at_original_size)
     result = session.ask(Request((Turn("user", made.question(name)),), Media(name, frames, tuple(range(count)))))
     assert result.raw_text + "<|im_end|>" == str(expected[f"predicted/{name}/text"])
     assert difference(seen["prompts"][0][0, 0], expected[f"predicted/{name}/prompt"]) <= TOLERANCE

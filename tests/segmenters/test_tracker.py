@@ -11,7 +11,8 @@ from transformers.models.sam2_video.modeling_sam2_video import Sam2VideoInferenc
 
 from word2mask.segmenters import Decoded, SAM2Segmenter, Tracker
 
-NUM_FRAMES = 12
+#: Twenty, so that the memory bank and the object pointers have turned over.
+NUM_FRAMES = 20
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +84,7 @@ def test_clicks_propagate_as_in_transformers(segmenter, pixels, clicks, key_fram
         compare(ours, reference(segmenter.model, pixels, give, [key_frame]), i)
 
 
-@pytest.mark.parametrize("key_frames", [[0], [2, 7], [0, 4, 11]])
+@pytest.mark.parametrize("key_frames", [[0], [2, 7], [0, 4, 19]])
 def test_given_masks_propagate_as_in_transformers(segmenter, pixels, key_frames, monkeypatch):
     # Meta's code takes the single-mask token for the pointer of a given mask; transformers 5.23 the best of three.
     model = segmenter.model
@@ -159,6 +160,16 @@ def test_encoded_frames_are_taken_as_they_are(segmenter, pixels):
     from_features = list(Tracker(segmenter).track(lambda t: features[t], {0: masks}, 3))
     for ours, theirs in zip(from_pixels, from_features, strict=True):
         torch.testing.assert_close(ours[1], theirs[1], atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("key_frame", [0, 3])
+def test_a_video_of_unknown_length_ends_when_its_frames_do(segmenter, pixels, key_frame):
+    masks = torch.rand(2, 64, 64, generator=torch.Generator().manual_seed(9)) > 0.6
+    known = list(Tracker(segmenter).track(lambda t: pixels[t : t + 1], {key_frame: masks}, 9))
+    unknown = list(Tracker(segmenter).track(lambda t: pixels[t : t + 1] if t < 9 else None, {key_frame: masks}, None))
+    assert [t for t, *_ in unknown] == [t for t, *_ in known] == [*range(key_frame, 9), *range(key_frame - 1, -1, -1)]
+    for one, other in zip(unknown, known, strict=True):
+        torch.testing.assert_close(one[1], other[1])
 
 
 def test_no_objects_are_followed_too(segmenter, pixels):

@@ -84,7 +84,7 @@ class Encoder:
         turns = list(sample.turns)
         if len(turns) < 2 or turns[-1].role != "assistant":
             raise UserError(f"{name}: a training sample must end with an answer, got {len(turns)} turns")
-        example, encoded = self._encode(name, sample.task, turns, sample.media, sample.regions)
+        example, encoded = self._encode(name, sample.task, turns, sample.media, sample.regions, ())
         masks = sample.masks
         self._check_masks(name, len(encoded.seg_positions), masks, sample.media)
         length = len(encoded.input_ids)
@@ -104,7 +104,7 @@ class Encoder:
             example.segmenter_frames = self._segmenter_frames(sample.media)
         return example
 
-    def encode_request(self, request: Request, name: str = "request") -> Example:
+    def encode_request(self, request: Request, name: str = "request", region_frames: Sequence[int] = ()) -> Example:
         """Encodes a question; the sequence ends with the assistant's prefix, or with the answer that the request gives.
 
         ``seg_positions`` of the example are then those of that answer.
@@ -112,6 +112,7 @@ class Encoder:
         Args:
             request: whose ``media`` holds decoded frames (:class:`word2mask.types.Media`).
             name: for messages.
+            region_frames: for each of the request's regions, its place among these frames; the first where not given.
 
         Raises:
             UserError: the question is empty, the last turn isn't the user's, or it is too long.
@@ -122,7 +123,8 @@ class Encoder:
         if not turns[-1].text.strip():
             raise UserError(f"{name}: the question is empty; say what to find or ask")
         given = [] if request.answer is None else [Turn("assistant", request.answer)]
-        example, encoded = self._encode(name, "request", [*turns, *given], request.media, request.regions)
+        conversation = [*turns, *given]
+        example, encoded = self._encode(name, "request", conversation, request.media, request.regions, region_frames)
         if given:
             count = request.answer.count(SEG)
             example.seg_positions = encoded.seg_positions[len(encoded.seg_positions) - count :]
@@ -136,7 +138,13 @@ class Encoder:
         return example
 
     def _encode(
-        self, name: str, task: str, turns: Sequence[Turn], media: Media | None, regions: np.ndarray | None
+        self,
+        name: str,
+        task: str,
+        turns: Sequence[Turn],
+        media: Media | None,
+        regions: np.ndarray | None,
+        region_frames: Sequence[int],
     ) -> tuple[Example, EncodedConversation]:
         placeholder, tensors, prefix, cells, size = "", {}, "", None, None
         if media is not None:
@@ -150,7 +158,7 @@ class Encoder:
                 raise UserError(f"{name}: regions are {regions.shape[1:]}, the picture is {size} (height, width)")
             if not regions.any(axis=(1, 2)).all():
                 raise UserError(f"{name}: a region is empty; mark at least one pixel of it")
-            cells = self.media_processor.region_cells(regions, prepared.grid)
+            cells = self._region_cells(regions, prepared.grid, region_frames, len(media.frames))
             prefix = region_prefix(cells.flatten(1).sum(dim=1).tolist(), self.media_processor.context_token)
         encoded = encode_conversation(
             turns, self.media_processor.tokenizer, self.media_processor.template, placeholder, prefix
@@ -167,6 +175,16 @@ class Encoder:
             num_frames=0 if media is None else len(media.frames),
         )
         return example, encoded
+
+    def _region_cells(
+        self, regions: np.ndarray, grid: tuple[int, int], region_frames: Sequence[int], num_frames: int
+    ) -> torch.Tensor:
+        """Regions bool ``[R,H,W]`` → bool ``[R,F,h,w]``, each on its own frame."""
+        on_frame = self.media_processor.region_cells(regions, grid)
+        places = list(region_frames) or [0] * len(regions)
+        cells = on_frame.new_zeros(len(regions), num_frames, *on_frame.shape[1:])
+        cells[torch.arange(len(regions)), torch.tensor(places)] = on_frame
+        return cells
 
     def _segmenter_frames(self, media: Media | None) -> torch.Tensor | None:
         if media is None or self.frame_processor is None:

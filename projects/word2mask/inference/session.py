@@ -8,37 +8,33 @@ video's length.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from functools import lru_cache
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
 import torch
-from torch.nn import functional
 
 from word2mask.data.collate import collate
 from word2mask.data.encode import Encoder
 from word2mask.data.media import VideoFile
 from word2mask.errors import UserError
-from word2mask.mllms.interface import Generated
+from word2mask.inference.answer import Answer
+from word2mask.inference.frames import Frames, KeyFrameChoice, LiveVideo, View, check_key_frame_choice, look
+from word2mask.inference.jobs import Job, Tracking, Written
+from word2mask.inference.masks import MaskForm, collect_masks
+from word2mask.inference.streaming import TextPieces, readable_text
+from word2mask.inference.tracking import FeatureStore, ObjectFinder, Progress, TrackedFrame
+from word2mask.inference.visual_prompts import pointed_at, track_prompts
 from word2mask.models.folder import load_grounded
-from word2mask.models.grounded import GroundedMLLM, ObjectMasks
-from word2mask.ops.frames import first_frames, uniform_frames
-from word2mask.segmenters.interface import Decoded, FrameFeatures
-from word2mask.segmenters.tracker import Tracker
+from word2mask.models.grounded import GroundedMLLM
 from word2mask.text.answers import parse_answer
-from word2mask.text.special_tokens import SEG
-from word2mask.types import Batch, Example, Media, Request, Result, Segment
+from word2mask.types import Batch, Example, Generation, Media, Request, Segment, VisualPrompt
 
-__all__ = ["Progress", "Session"]
+if TYPE_CHECKING:
+    from word2mask.inference.conversation import Conversation
 
-#: Called with (stage, done, total); stages are ``"answer"`` and ``"track"``.
-Progress = Callable[[str, int, int], None]
-
-#: Frames decoded at a time while tracking.
-CHUNK = 8
+__all__ = ["Progress", "Session", "Tracking"]
 
 
 class Session:
@@ -49,7 +45,8 @@ class Session:
         encoder: built from the model's own processors when ``None``.
         key_frames: k, how many frames of a video the language model sees; 5 in the published recipe.
         key_frame_choice: ``"uniform"`` spreads them over the video, ``"first"`` takes the first k (the published
-            code's choice).
+            code's choice), a number n takes every n-th frame, and a list the frames that it holds. A live video's are
+            the first k that arrive, whatever it says.
         threshold: probability from which a pixel belongs to the object.
         propagate_with: which mask decoder follows the objects from the key frames on: the segmenter's ``"original"``,
             with which its memory was trained (Sa2VA-i), or the ``"trained"`` one (the published code's choice).
@@ -58,6 +55,9 @@ class Session:
             with the published ``predict_forward``, together with ``key_frame_choice="first"`` and
             ``propagate_with="trained"``: the tracker gets what the decoder found on the key frames and follows it as
             ``Tracker(like="sa2va")`` does, and masks come to the original size by way of S x S.
+        mask_form: how a video's masks are held: ``"arrays"``, ``"runs"`` (a
+            :class:`~word2mask.inference.masks.MaskStream`, whose memory stays small however long the video), or
+            ``"auto"``: arrays up to :data:`~word2mask.inference.masks.ARRAY_BYTES` an answer, runs above.
     """
 
     def __init__(
@@ -65,17 +65,19 @@ class Session:
         model: GroundedMLLM,
         encoder: Encoder | None = None,
         key_frames: int = 5,
-        key_frame_choice: Literal["uniform", "first"] = "uniform",
+        key_frame_choice: KeyFrameChoice = "uniform",
         threshold: float = 0.5,
         propagate_with: Literal["original", "trained"] | None = None,
         procedure: Literal["sa2va-i", "sa2va"] = "sa2va-i",
+        mask_form: MaskForm = "auto",
     ) -> None:
         if procedure not in ("sa2va-i", "sa2va"):
             raise UserError(f'procedure must be "sa2va-i" or "sa2va", got {procedure!r}')
         if key_frames < 1:
             raise UserError(f"key_frames must be 1 or more, got {key_frames}")
-        if key_frame_choice not in ("uniform", "first"):
-            raise UserError(f'key_frame_choice must be "uniform" or "first", got {key_frame_choice!r}')
+        check_key_frame_choice(key_frame_choice)
+        if mask_form not in ("auto", "arrays", "runs"):
+            raise UserError(f'mask_form must be "auto", "arrays" or "runs", got {mask_form!r}')
         if not 0 < threshold < 1:
             raise UserError(f"threshold must lie between 0 and 1, got {threshold}")
         if propagate_with not in (None, "original", "trained"):
@@ -97,7 +99,7 @@ class Session:
         self.threshold = threshold
         self.propagate_with = (propagate_with or "original") if has_two_decoders else None
         self.procedure = procedure
-        self._seg_id = model.mllm.tokenizer.convert_tokens_to_ids(SEG)
+        self.mask_form = mask_form
 
     @classmethod
     def from_pretrained(
@@ -105,7 +107,7 @@ class Session:
         folder: str | Path,
         device: str | torch.device = "cpu",
         dtype: torch.dtype | None = None,
-        **options: int | float | str,
+        **options: Any,
     ) -> Session:
         """A session with an exported model.
 
@@ -113,8 +115,8 @@ class Session:
             folder: what the export wrote.
             device: where to run.
             dtype: of the weights; ``None`` keeps the files' own.
-            **options: ``key_frames``, ``key_frame_choice``, ``threshold``, ``propagate_with``,
-                ``procedure``.
+            **options: ``key_frames``, ``key_frame_choice``, ``threshold``, ``propagate_with``, ``procedure``,
+                ``mask_form``.
 
         Raises:
             UserError: no such folder, or not one of ours.
@@ -126,7 +128,7 @@ class Session:
         """Where the model lies."""
         return next(self.model.parameters()).device
 
-    def ask(self, request: Request, progress: Progress | None = None) -> Result:
+    def ask(self, request: Request, progress: Progress | None = None) -> Answer:
         """Answers one request.
 
         Raises:
@@ -135,79 +137,208 @@ class Session:
         return self.batch([request], progress)[0]
 
     @torch.no_grad()  # not inference_mode: transformers caches position tables, which later training would trip over
-    def batch(self, requests: Sequence[Request], progress: Progress | None = None) -> list[Result]:
+    def batch(self, requests: Sequence[Request], progress: Progress | None = None) -> list[Answer]:
         """Answers several requests, of any mixture of kinds; the language model takes them side by side.
+
+        Requests with beams are written one after the other, as each is a batch of its own.
 
         Returns:
             One result a request, in order; the same as :meth:`ask` gives for each.
         """
         if not requests:
             return []
-        report = progress or _silent
+        report = progress or silent
         report("answer", 0, len(requests))
-        views = [self._view(request) for request in requests]
-        examples = [
-            self.encoder.encode_request(replace(request, media=view.seen if view else None), name=f"request {index}")
-            for index, (request, view) in enumerate(zip(requests, views, strict=True))
-        ]
-        answers = self._answers(requests, examples)
-        prompts = self.model.prompts([states for _, states in answers])
+        jobs = [self.prepare(request, f"request {index}") for index, request in enumerate(requests)]
+        written = self._write(jobs, report)
         report("answer", len(requests), len(requests))
-        return [
-            self._result(request, view, example, raw_text, prompt, report)
-            for request, view, example, (raw_text, _), prompt in zip(
-                requests, views, examples, answers, prompts, strict=True
+        return [self.finish(job, answer, report) for job, answer in zip(jobs, written, strict=True)]
+
+    def stream(self, request: Request, progress: Progress | None = None) -> Iterator[str | Answer]:
+        """Answers one request while one reads.
+
+        Yields:
+            Pieces of :attr:`~word2mask.types.Result.text` as they are written, and the result, with its masks, last.
+
+        Raises:
+            UserError: as :meth:`ask`, when the first piece is asked for.
+        """
+        report = progress or silent
+        report("answer", 0, 1)
+        yield from self.stream_job(self.prepare(request, "request"), report)
+
+    def track(self, request: Request, progress: Progress | None = None) -> Tracking:
+        """Answers one request, and gives the masks frame by frame as they are found.
+
+        Nothing of a frame is kept once it was given, so that a video may be of any length; the media may be a
+        :class:`~word2mask.inference.frames.LiveVideo`, whose frames arrive one by one.
+
+        Returns:
+            The words, and an iterator over the frames. They come from the first to the last; those before the first
+            key frame of an object, where the model follows objects from one key frame, come after that, backward.
+        """
+        report = progress or silent
+        report("answer", 0, 1)
+        job = self.prepare(request, "request")
+        (written,) = self._write([job], report)
+        report("answer", 1, 1)
+        answer = self._worded(job, written)
+        found = self._found(job, written, report)
+        return Tracking(answer, self._objects(job, written), self._counted(found, answer, job))
+
+    @torch.no_grad()
+    def follow(
+        self, media: Media | VideoFile | LiveVideo, prompts: Sequence[VisualPrompt], progress: Progress | None = None
+    ) -> Answer:
+        """Masks of what is pointed at, on every frame; no question is asked and no word answered.
+
+        Returns:
+            One segment a prompt, in order, whose phrase is ``"region1"``, ``"region2"`` …
+
+        Raises:
+            UserError: nothing is pointed at, a prompt lies outside, or there are several frames and a segmenter that
+                can't follow objects.
+        """
+        if not prompts:
+            raise UserError("nothing to follow; point at something with a box, points or a mask")
+        source = self.view(Request((), media, prompts=tuple(prompts))).source
+        found = track_prompts(self.finder, source, prompts, progress or silent)
+        objects = [(f"region{number}", None) for number in range(1, len(prompts) + 1)]
+        segments = self._segments(objects, found, source)
+        return Answer("", "", segments, source.size, source.num_frames)
+
+    def converse(self, media: Media | VideoFile | None = None, keep_bytes: int = 1 << 30) -> Conversation:
+        """A conversation of several turns about one picture or video, or about nothing.
+
+        Args:
+            media: what it is about.
+            keep_bytes: limit of the encoded frames that are kept from turn to turn.
+        """
+        from word2mask.inference.conversation import Conversation
+
+        return Conversation(self, media, keep_bytes)
+
+    # -- what conversations share with single requests ---------------------------------------------------------------
+
+    @torch.no_grad()
+    def prepare(
+        self,
+        request: Request,
+        name: str,
+        view: View | None = None,
+        encoder: Encoder | None = None,
+        store: FeatureStore | None = None,
+    ) -> Job:
+        """A request, ready to be answered.
+
+        Args:
+            request: as the user gave it.
+            name: for messages.
+            view: of its media, if it was looked at before.
+            encoder: if not the session's own.
+            store: encoded frames of its media, to take from and add to.
+
+        Raises:
+            UserError: what is asked can't be, or speaks of a region that isn't there.
+        """
+        settings = request.generation or Generation(max_new_tokens=request.max_new_tokens)
+        if view is None and request.media is not None:
+            view = self.view(request)
+        request, region_frames = pointed_at(self.finder, request, view, store)
+        request = replace(request, media=view.seen if view else None, max_new_tokens=settings.max_new_tokens)
+        example = (encoder or self.encoder).encode_request(request, name, region_frames)
+        return Job(request, view, example, settings, store=store)
+
+    def view(self, request: Request) -> View:
+        """The frames that the language model sees, and access to all others."""
+        media: Media | VideoFile | LiveVideo = request.media
+        if not isinstance(media, (Media, VideoFile, LiveVideo)):
+            raise UserError(
+                f"media is {type(media).__name__}; expected what word2mask.data.media.open_media gives, a Media or a "
+                "LiveVideo"
             )
-        ]
+        prompted = [prompt.frame for prompt in request.prompts]
+        return look(media, self.key_frame_choice, self.key_frames, self.model.segmenter.tracks, prompted)
+
+    def stream_job(self, job: Job, report: Progress) -> Generator[str | Answer, None, None]:
+        """Pieces of text, then the result."""
+        tokenizer = self.model.mllm.tokenizer
+        pieces = TextPieces(tokenizer, self.model.mllm.template)
+        if job.request.answer is None:
+            batch = self._on_device(collate([job.example], tokenizer.pad_token_id))
+            writing = self.model.mllm.write(batch, [job.settings], self.model.seg_state, kept=job.kept)
+            while True:
+                try:
+                    (ids,) = next(writing)
+                except StopIteration as end:
+                    written = self._decoded(end.value.ids[0], end.value.seg_hidden[0])
+                    break
+                report("answer", 0, 1)
+                if piece := pieces.more(ids):
+                    yield piece
+        else:
+            (written,) = self._write([job], report)
+        if piece := pieces.rest(parse_answer(written.marked_text).text):
+            yield piece
+        report("answer", 1, 1)
+        yield self.finish(job, written, report)
+
+    @torch.no_grad()
+    def finish(self, job: Job, written: Written, report: Progress) -> Answer:
+        """Text and masks of one answer."""
+        answer = self._worded(job, written)
+        objects = self._objects(job, written)
+        if job.view is None or not objects:
+            return answer
+        answer.segments = self._segments(objects, self._found(job, written, report), job.view.source)
+        answer.num_frames = job.view.source.num_frames
+        return answer
+
+    def _segments(
+        self, objects: Sequence[tuple[str, tuple[int, int] | None]], frames: Iterator[TrackedFrame], source: Frames
+    ) -> list[Segment]:
+        """Phrase and span of each object, with its masks and scores on all frames."""
+        num_frames = None if source.is_live else source.num_frames
+        masks, scores = collect_masks(frames, len(objects), num_frames, source.size, self.mask_form)
+        return [Segment(*own, mask, score) for own, mask, score in zip(objects, masks, scores, strict=True)]
 
     # -- language --------------------------------------------------------------------------------------------------
 
-    def _view(self, request: Request) -> _View | None:
-        """The frames that the language model sees, and access to all others."""
-        media = request.media
-        if media is None:
-            return None
-        source = _Frames(media)
-        if source.num_frames > 1 and not self.model.segmenter.tracks:
-            raise UserError(
-                f"{source.name or 'video'}: {source.num_frames} frames, but this model's segmenter has no memory to "
-                "follow objects with; give a picture, or one frame at a time"
+    def _write(self, jobs: Sequence[Job], report: Progress) -> list[Written]:
+        """Every answer: written by the model, or given by the request."""
+        given = [place for place, job in enumerate(jobs) if job.request.answer is not None]
+        free = [place for place, job in enumerate(jobs) if job.request.answer is None]
+        groups = [[place] for place in free if jobs[place].settings.num_beams > 1]
+        together = [place for place in free if jobs[place].settings.num_beams == 1]
+        found: dict[int, Written] = {}
+        for places in [together, *groups] if together else groups:
+            own = [jobs[place] for place in places]
+            batch = self._on_device(collate([job.example for job in own], self.model.mllm.tokenizer.pad_token_id))
+            settings = [job.settings for job in own]
+            generated = self.model.mllm.generate(
+                batch,
+                max(own.max_new_tokens for own in settings),
+                seg_state=self.model.seg_state,
+                settings=settings,
+                on_step=lambda _: report("answer", 0, len(jobs)),  # which may end it
             )
-        if isinstance(media, Media) and media.kind == "image":
-            return _View(source, (0,), media)
-        choose = uniform_frames if self.key_frame_choice == "uniform" else first_frames
-        indices = tuple(int(index) for index in choose(source.num_frames, self.key_frames))
-        return _View(source, indices, Media("video", source.read(indices), indices, source.name))
-
-    def _answers(self, requests: Sequence[Request], examples: Sequence[Example]) -> list[tuple[str, torch.Tensor]]:
-        """Raw text and ``[SEG]`` states ``[N,D]`` of every answer: written by the model, or given by the request."""
-        written = [place for place, request in enumerate(requests) if request.answer is None]
-        given = [place for place, request in enumerate(requests) if request.answer is not None]
-        found: dict[int, tuple[str, torch.Tensor]] = {}
-        if written:
-            limits = [requests[place].max_new_tokens for place in written]
-            generated = self._generate([examples[place] for place in written], limits)
-            decode = self.model.mllm.tokenizer.decode
-            for place, ids, states in zip(written, generated.ids, generated.seg_hidden, strict=True):
-                found[place] = (decode(ids, skip_special_tokens=False), states)
+            for place, ids, states in zip(places, generated.ids, generated.seg_hidden, strict=True):
+                found[place] = self._decoded(ids, states)
         if given:
-            for place, states in zip(given, self._read([examples[place] for place in given]), strict=True):
-                found[place] = (requests[place].answer or "", states)
-        return [found[place] for place in range(len(requests))]
+            for place, states in zip(given, self._read([jobs[place].example for place in given]), strict=True):
+                text = jobs[place].request.answer or ""
+                found[place] = Written(text, text, states)
+        return [found[place] for place in range(len(jobs))]
+
+    def _decoded(self, ids: torch.Tensor, states: torch.Tensor) -> Written:
+        tokenizer = self.model.mllm.tokenizer
+        return Written(tokenizer.decode(ids, skip_special_tokens=False), readable_text(ids.tolist(), tokenizer), states)
 
     def _read(self, examples: Sequence[Example]) -> list[torch.Tensor]:
         """``[SEG]`` states ``[N,D]`` of conversations that end with an answer."""
         batch = self._on_device(collate(examples, self.model.mllm.tokenizer.pad_token_id))
         hidden = self.model.mllm(batch.input_ids, batch.attention_mask, batch.mllm_media, batch.region_cells).hidden
         return [self.model.seg_states(row, found) for row, found in zip(hidden, batch.seg_positions, strict=True)]
-
-    def _generate(self, examples: Sequence[Example], limits: Sequence[int]) -> Generated:
-        """Answers side by side, each cut to its own limit."""
-        batch = self._on_device(collate(examples, self.model.mllm.tokenizer.pad_token_id))
-        generated = self.model.mllm.generate(batch, max(limits), seg_state=self.model.seg_state)
-        ids = [answer[:limit] for answer, limit in zip(generated.ids, limits, strict=True)]
-        counts = [int((answer == self._seg_id).sum()) for answer in ids]
-        return Generated(ids, [states[:count] for states, count in zip(generated.seg_hidden, counts, strict=True)])
 
     def _on_device(self, batch: Batch) -> Batch:
         """On the model's device, media in the language model's dtype."""
@@ -220,142 +351,49 @@ class Session:
 
     # -- masks -----------------------------------------------------------------------------------------------------
 
-    def _result(
-        self,
-        request: Request,
-        view: _View | None,
-        example: Example,
-        raw_text: str,
-        prompts: torch.Tensor,
-        report: Progress,
-    ) -> Result:
-        """Text and masks of one answer."""
-        answer = parse_answer(raw_text)
-        segments: list[Segment] = []
-        if view is not None and len(prompts):
-            masks, scores = self._masks(view, example, prompts, report)
-            question = request.turns[-1].text
-            segments = [
-                Segment(grounding.phrase or ("" if grounding.span else question), grounding.span, mask, score)
-                for grounding, mask, score in zip(answer.groundings, masks, scores, strict=True)
-            ]
-        return Result(
-            text=answer.text,
-            raw_text=raw_text,
-            segments=segments,
-            original_size=None if view is None else view.source.size,
-            num_frames=0 if view is None else view.source.num_frames,
+    @property
+    def finder(self) -> ObjectFinder:
+        """Who finds the objects of an answer on all frames."""
+        return ObjectFinder(self.model, self.threshold, self.propagate_with, self.procedure)
+
+    def _worded(self, job: Job, written: Written) -> Answer:
+        """The answer without its masks."""
+        source = None if job.view is None else job.view.source
+        return Answer(
+            text=parse_answer(written.marked_text).text,
+            raw_text=written.raw_text,
+            segments=[],
+            original_size=None if source is None else source.size,
+            num_frames=0 if source is None else source.num_frames,
         )
 
-    def _masks(
-        self, view: _View, example: Example, prompts: torch.Tensor, report: Progress
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Masks bool ``[N,T,H,W]`` and scores float32 ``[N,T]`` of N objects on all frames."""
-        source, pixels = view.source, example.segmenter_frames.to(self.device)
-        features = self.model.encode_frames(pixels)
-        count = len(pixels)
-        everything = torch.arange(count, device=self.device).expand(len(prompts), -1)
-        (objects,) = self.model.segment(features, [prompts], [everything], [count])
-        masks = np.zeros((len(prompts), source.num_frames, *source.size), dtype=bool)
-        scores = np.zeros(masks.shape[:2], dtype=np.float32)
-        groups = self._conditioning(objects)
-        for members, places in groups:
-            for place in places:
-                frame = view.indices[place]
-                masks[members, frame] = self._at_original_size(objects.mask_logits[members, place], source.size)
-                scores[members, frame] = objects.object_logits[members, place].float().sigmoid().cpu().numpy()
-        followed = [(members, places) for members, places in groups if len(places) < source.num_frames]
-        done, total = 0, len(followed) * source.num_frames
-        for members, places in followed:
-            found = {view.indices[place]: objects.on_frame(members, place) for place in places}
-            for frame, mask_logits, object_logits in self._track(view, features, found):
-                done += 1
-                report("track", done, total)
-                if frame not in found:
-                    masks[members, frame] = self._at_original_size(mask_logits, source.size)
-                    scores[members, frame] = object_logits.float().sigmoid().cpu().numpy()
-        return masks, scores
+    @staticmethod
+    def _objects(job: Job, written: Written) -> tuple[tuple[str, tuple[int, int] | None], ...]:
+        """Phrase and span of each object; without a phrase it is what was asked for."""
+        if job.view is None:
+            return ()
+        question = job.request.turns[-1].text
+        return tuple(
+            (grounding.phrase or ("" if grounding.span else question), grounding.span)
+            for grounding in parse_answer(written.marked_text).groundings
+        )
 
-    def _conditioning(self, objects: ObjectMasks) -> list[tuple[list[int], list[int]]]:
-        """Which key frames each object is tracked from: (objects, places among the key frames), each object once.
+    def _found(self, job: Job, written: Written, report: Progress) -> Iterator[TrackedFrame]:
+        """Masks and scores of the answer's objects, frame by frame."""
+        if job.view is None or job.example.segmenter_frames is None:
+            return iter(())
+        with torch.no_grad():
+            (prompts,) = self.model.prompts([written.states])
+        return self.finder.frames(job.view, job.example.segmenter_frames, prompts, report, job.store)
 
-        With ``prompt_frames="first"`` it is the first place where the segmenter finds something under the prompt, or
-        the likeliest where it finds nothing.
-        """
-        num_objects, count = objects.object_logits.shape
-        if self.model.prompt_frames == "all":
-            return [(list(range(num_objects)), list(range(count)))]
-        present = objects.object_logits > 0
-        first = torch.where(present.any(1), present.int().argmax(1), objects.object_logits.argmax(1)).tolist()
-        return [([n for n in range(num_objects) if first[n] == place], [place]) for place in sorted(set(first))]
-
-    def _track(
-        self, view: _View, features: FrameFeatures, found: dict[int, Decoded]
-    ) -> Iterator[tuple[int, torch.Tensor, torch.Tensor]]:
-        """Every frame of the video as the tracker sees it from the key frames; frames are decoded a chunk at a time."""
-        source, processor = view.source, self.model.segmenter.processor
-        places = {frame: place for place, frame in enumerate(view.indices)}
-
-        @lru_cache(maxsize=2)
-        def chunk(number: int) -> torch.Tensor:
-            first = number * CHUNK
-            frames = source.read(range(first, min(first + CHUNK, source.num_frames)))
-            return processor.prepare_frames(frames).to(self.device)
-
-        def frames(frame: int) -> torch.Tensor | FrameFeatures:
-            # Of a key frame whose masks are given, the tracker looks at the coarsest level only, which no decoder made.
-            if frame in places:
-                return features[places[frame]]
-            return chunk(frame // CHUNK)[frame % CHUNK][None]
-
-        segmenter = self.model.segmenter
-        propagator = segmenter.propagator() if self.propagate_with == "original" else segmenter
-        if self.procedure == "sa2va":
-            return Tracker(propagator, like="sa2va").track(frames, found, source.num_frames)
-        key_logits = {frame: decoded.mask_logits for frame, decoded in found.items()}
-        return Tracker(propagator).track(frames, key_logits, source.num_frames)
-
-    def _at_original_size(self, mask_logits: torch.Tensor, size: tuple[int, int]) -> np.ndarray:
-        """Logits ``[N,h,w]`` as masks bool ``[N,H,W]``: enlarged as logits, then cut at the threshold."""
-        if self.procedure == "sa2va":
-            mask_logits = self.model.segmenter.enlarge(mask_logits)
-        mask_logits = self.model.segmenter.without_padding(mask_logits, size)
-        enlarged = functional.interpolate(mask_logits[:, None].float(), size, mode="bilinear", align_corners=False)
-        return (enlarged[:, 0].sigmoid() > self.threshold).cpu().numpy()
+    @staticmethod
+    def _counted(found: Iterator[TrackedFrame], answer: Answer, job: Job) -> Iterator[TrackedFrame]:
+        """The same frames; the answer counts those that a live video had."""
+        for frame in found:
+            if job.view is not None:
+                answer.num_frames = job.view.source.num_frames
+            yield frame
 
 
-@dataclass
-class _View:
-    """What is looked at.
-
-    Attributes:
-        source: all frames.
-        indices: the frames that the language model sees, ascending.
-        seen: these frames.
-    """
-
-    source: _Frames
-    indices: tuple[int, ...]
-    seen: Media
-
-
-class _Frames:
-    """Frames on demand, from memory or from a file."""
-
-    def __init__(self, media: Media | VideoFile) -> None:
-        self._media = media
-        self.name = media.name
-        self.num_frames = len(media.frames) if isinstance(media, Media) else len(media)
-        if not self.num_frames:
-            raise UserError(f"{media.name or 'video'}: no frames; give a video with at least one")
-        self.size: tuple[int, int] = tuple(media.frames.shape[1:3]) if isinstance(media, Media) else media.size
-
-    def read(self, indices: Sequence[int]) -> np.ndarray:
-        """uint8 ``[T,H,W,3]``."""
-        if isinstance(self._media, Media):
-            return self._media.frames[list(indices)]
-        return self._media.read(indices)
-
-
-def _silent(stage: str, done: int, total: int) -> None:
+def silent(stage: str, done: int, total: int) -> None:
     """Nobody watches."""

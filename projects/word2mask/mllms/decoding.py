@@ -1,17 +1,44 @@
-"""Greedy decoding with a transformers language model, whatever its family; it knows no media and no template."""
+"""Writing answers with a transformers language model, whatever its family; it knows no media and no template.
+
+The likeliest token each time, or one that is drawn; :mod:`word2mask.mllms.beams` follows several answers at once.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import nn
-from transformers import DynamicCache
+from transformers import (
+    DynamicCache,
+    LogitsProcessorList,
+    TemperatureLogitsWarper,
+    TopKLogitsWarper,
+    TopPLogitsWarper,
+)
 
-from word2mask.mllms.interface import Generated, SegState
 from word2mask.text.templates import ChatTemplate
+from word2mask.types import Generation
+
+SegState = Literal["at", "before"]
+
+#: Gives the answers so far, ids of each row, after each step; the same lists every time.
+Writing = Generator[list[list[int]], None, "Generated"]
+
+
+@dataclass
+class Generated:
+    """Answers to a batch.
+
+    Attributes:
+        ids: ``[B]`` of int64 ``[n_b]``: the new tokens, stop token excluded.
+        seg_hidden: ``[B]`` of ``[N_b,D]``: the states of the ``[SEG]`` tokens among them.
+    """
+
+    ids: list[torch.Tensor]
+    seg_hidden: list[torch.Tensor]
 
 
 @dataclass
@@ -20,16 +47,108 @@ class Prompts:
 
     Attributes:
         embeddings: ``[B,L,D]``, visual tokens in their places.
-        attention_mask: int64 ``[B,L]``, padding on the left.
+        attention_mask: int64 ``[B,L]``, padding on the left; longer than L where the language model has read on before.
         position_ids: int64 ``[B,L]``, or ``[3,B,L]`` where positions have several axes; the last column is text, so
             that the next token stands one further along every axis.
-        first_pass: what else the language model is given with the prompts, and not with the tokens that follow.
+        places: bool ``[B,L]``, where visual tokens stand, if :attr:`deepstack` has something for them.
+        deepstack: ``[P,D]`` each, added to the states at these places after the first layers.
     """
 
     embeddings: torch.Tensor
     attention_mask: torch.Tensor
     position_ids: torch.Tensor
-    first_pass: Mapping[str, Any] = field(default_factory=dict)
+    places: torch.Tensor | None = None
+    deepstack: Sequence[torch.Tensor] = ()
+
+    @property
+    def visual(self) -> dict[str, Any]:
+        """What the language model takes besides, with these columns."""
+        if self.places is None or not self.deepstack or not self.places.any():
+            return {}
+        return {"visual_pos_masks": self.places, "deepstack_visual_embeds": list(self.deepstack)}
+
+    def columns(self, start: int, stop: int) -> Prompts:
+        """Columns ``start … stop - 1`` of a single prompt, of which the language model has read those before."""
+        places, deepstack = self.places, self.deepstack
+        if places is not None:
+            first, last = int(places[:, :start].sum()), int(places[:, :stop].sum())
+            places, deepstack = places[:, start:stop], [feature[first:last] for feature in deepstack]
+        return Prompts(
+            self.embeddings[:, start:stop],
+            self.attention_mask[:, :stop],
+            self.position_ids[..., start:stop],
+            places,
+            deepstack,
+        )
+
+
+@dataclass
+class Parts:
+    """What a language model consists of, for one who writes with it.
+
+    Attributes:
+        language_model: a transformers decoder without head: embeddings in, states after the final norm out.
+        embed: token ids → embeddings.
+        logits: ``[B,D]`` → ``[B,V]``.
+        rule: when an answer ends.
+        state_id: the token whose states are wanted; ``None`` for none.
+        seg_state: the state ``"at"`` each such token or just ``"before"`` it.
+    """
+
+    language_model: nn.Module
+    embed: nn.Module
+    logits: Callable[[torch.Tensor], torch.Tensor]
+    rule: StopRule
+    state_id: int | None
+    seg_state: SegState = "at"
+
+
+@dataclass
+class Kept:
+    """What a language model keeps of one conversation from turn to turn, so that it reads nothing twice.
+
+    Attributes:
+        visual: the visual tokens of the conversation's media, as the family's ``see`` made them.
+        cache: keys and values of the columns read so far.
+        embeddings: these columns, ``[1,l,D]`` each, in order.
+        positions: theirs, ``[…,1,l]`` each.
+    """
+
+    visual: Any = None
+    cache: DynamicCache | None = None
+    embeddings: list[torch.Tensor] = field(default_factory=list)
+    positions: list[torch.Tensor] = field(default_factory=list)
+
+    def extend(self, prompts: Prompts) -> None:
+        """Notes columns that were read."""
+        self.embeddings.append(prompts.embeddings)
+        self.positions.append(prompts.position_ids)
+
+    def rest(self, prompts: Prompts) -> Prompts:
+        """What is to be read of a prompt; of the cache, what differs from it is dropped.
+
+        Columns count as read where embedding and position are the same, bit for bit. One column at least is left, for
+        its state. A cache whose layers can't be cut, or differ in length because a pass was interrupted, is dropped.
+        """
+        shared = self._shared(prompts)
+        if self.cache is None or not shared:
+            self.cache, self.embeddings, self.positions = None, [], []
+            return prompts
+        self.cache.crop(shared - self.cache.get_seq_length())
+        self.embeddings, self.positions = [prompts.embeddings[:, :shared]], [prompts.position_ids[..., :shared]]
+        return prompts.columns(shared, prompts.embeddings.shape[1])
+
+    def _shared(self, prompts: Prompts) -> int:
+        if self.cache is None or not self.embeddings:
+            return 0
+        embeddings, positions = torch.cat(self.embeddings, dim=1), torch.cat(self.positions, dim=-1)
+        width = embeddings.shape[1]
+        if any(layer.is_sliding or layer.get_seq_length() != width for layer in self.cache.layers):
+            return 0
+        width = min(width, prompts.embeddings.shape[1] - 1)
+        same = (embeddings[0, :width] == prompts.embeddings[0, :width]).all(dim=-1)
+        same &= (positions[..., :width] == prompts.position_ids[..., :width]).flatten(0, -2).all(dim=0)
+        return int(same.long().cumprod(dim=0).sum())
 
 
 class StopRule:
@@ -63,78 +182,117 @@ class StopRule:
         return None
 
 
-@torch.no_grad()
-def greedy_answers(
-    language_model: nn.Module,
-    embed: nn.Module,
-    logits: Callable[[torch.Tensor], torch.Tensor],
-    rule: StopRule,
-    prompts: Prompts,
-    max_new_tokens: int,
-    state_id: int | None,
-    seg_state: SegState = "at",
-) -> Generated:
-    """Continues a batch of prompts with the likeliest token each time.
+class Draw:
+    """Draws tokens as transformers' settings of the same names have it.
 
     Args:
-        language_model: a transformers decoder without head: embeddings in, states after the final norm out.
-        embed: token ids → embeddings.
-        logits: ``[B,D]`` → ``[B,V]``.
-        rule: when an answer ends.
+        settings: temperature, ``top_k``, ``top_p`` and seed.
+        device: of the scores.
+    """
+
+    def __init__(self, settings: Generation, device: torch.device) -> None:
+        self._warpers = LogitsProcessorList()
+        # In transformers' own order.
+        if settings.temperature != 1:
+            self._warpers.append(TemperatureLogitsWarper(float(settings.temperature)))
+        if settings.top_k:
+            self._warpers.append(TopKLogitsWarper(settings.top_k))
+        if settings.top_p < 1:
+            self._warpers.append(TopPLogitsWarper(float(settings.top_p)))
+        self._generator = None
+        if settings.seed is not None:
+            self._generator = torch.Generator(device).manual_seed(settings.seed)
+
+    def __call__(self, scores: torch.Tensor) -> torch.Tensor:
+        """Logits ``[V]`` → one token."""
+        warped = self._warpers(torch.zeros(1, 0, dtype=torch.long, device=scores.device), scores[None].float())
+        return torch.multinomial(warped.softmax(dim=-1), 1, generator=self._generator)[0, 0]
+
+
+@torch.no_grad()
+def write_answers(parts: Parts, prompts: Prompts, settings: Sequence[Generation], kept: Kept | None = None) -> Writing:
+    """Continues a batch of prompts, each by its own settings, until all answers have ended.
+
+    Rows don't know of each other: what is drawn for one, with a seed, is the same whatever stands beside it.
+
+    Args:
+        parts: the language model.
         prompts: what to continue.
-        max_new_tokens: upper limit of each answer.
-        state_id: the token whose states are wanted; ``None`` for none.
-        seg_state: the state ``"at"`` each such token or just ``"before"`` it.
+        settings: ``[B]``; one beam each.
+        kept: of the one conversation that ``prompts`` goes on with; changed in place.
 
     Raises:
         ValueError: the layers checkpoint gradients, and so would forget what they have read.
     """
+    language_model = parts.language_model
     if language_model.training and getattr(language_model, "is_activation_checkpointing", False):
         raise ValueError("the model is training with gradient checkpointing; call eval() before it is to answer")
-    embeddings, mask, positions = prompts.embeddings, prompts.attention_mask, prompts.position_ids
-    extra: Mapping[str, Any] = prompts.first_pass
-    cache = DynamicCache(config=language_model.config)
-    answers: list[list[int]] = [[] for _ in embeddings]
-    states: list[list[torch.Tensor]] = [[] for _ in embeddings]
-    running = list(range(len(embeddings)))
-    for step in range(max_new_tokens + 1):
-        output = language_model(
-            inputs_embeds=embeddings,
-            attention_mask=mask,
-            position_ids=positions,
-            past_key_values=cache,
-            use_cache=True,
-            **extra,
-        )
-        state = output.last_hidden_state[:, -1]
-        if seg_state == "at" and step:
-            for row in running:
-                if answers[row][-1] == state_id:
-                    states[row].append(state[row])
-        if step == max_new_tokens:  # this pass was only for the state at a [SEG] that was the last token allowed
+    device = prompts.embeddings.device
+    draws = {row: Draw(own, device) for row, own in enumerate(settings) if own.do_sample}
+    columns = prompts if kept is None else kept.rest(prompts)
+    cache = start_cache(language_model, kept)
+    answers: list[list[int]] = [[] for _ in settings]
+    states: list[list[torch.Tensor]] = [[] for _ in settings]
+    running, owed = list(range(len(settings))), set[int]()
+    while running or owed:
+        state = read_columns(language_model, columns, cache, kept)[:, -1]
+        for row in owed:
+            states[row].append(state[row])
+        owed.clear()
+        if not running:  # this pass was only for the state at a [SEG] that was the last token allowed
             break
-        chosen = logits(state).argmax(dim=-1)
-        for row, token in zip(running, chosen[running].tolist(), strict=True):
+        scores = parts.logits(state)
+        chosen = scores.argmax(dim=-1)
+        for row in draws.keys() & set(running):
+            chosen[row] = draws[row](scores[row])
+        for row, token in zip(list(running), chosen[running].tolist(), strict=True):
             answers[row].append(token)
-            if seg_state == "before" and token == state_id:
-                states[row].append(state[row])
-        for row in list(running):
-            length = rule.stop_length(answers[row])
+            length = parts.rule.stop_length(answers[row])
             if length is not None:
-                answers[row] = answers[row][:length]
+                del answers[row][length:]
+            elif token == parts.state_id and parts.seg_state == "before":
+                states[row].append(state[row])
+            elif token == parts.state_id:
+                owed.add(row)
+            if length is not None or len(answers[row]) >= settings[row].max_new_tokens:
                 running.remove(row)
-        last = step == max_new_tokens - 1
-        if not running or (last and (seg_state == "before" or all(answers[row][-1] != state_id for row in running))):
-            break
-        embeddings = embed(chosen)[:, None].to(embeddings.dtype)
-        mask = torch.cat([mask, mask.new_ones(len(mask), 1)], dim=1)
-        positions = positions[..., -1:] + 1
-        extra = {}
-    empty = embeddings.new_zeros(0, embeddings.shape[-1])
+        yield answers
+        columns = Prompts(
+            parts.embed(chosen)[:, None].to(prompts.embeddings.dtype),
+            torch.cat([columns.attention_mask, columns.attention_mask.new_ones(len(settings), 1)], dim=1),
+            columns.position_ids[..., -1:] + 1,
+        )
+    empty = prompts.embeddings.new_zeros(0, prompts.embeddings.shape[-1])
     return Generated(
-        ids=[torch.tensor(answer, dtype=torch.long, device=embeddings.device) for answer in answers],
+        ids=[torch.tensor(answer, dtype=torch.long, device=device) for answer in answers],
         seg_hidden=[torch.stack(found) if found else empty for found in states],
     )
+
+
+def start_cache(language_model: nn.Module, kept: Kept | None) -> DynamicCache:
+    """The cache of a conversation that goes on, or a new one."""
+    if kept is None:
+        return DynamicCache(config=language_model.config)
+    if kept.cache is None:
+        kept.cache = DynamicCache(config=language_model.config)
+    return kept.cache
+
+
+def read_columns(
+    language_model: nn.Module, columns: Prompts, cache: DynamicCache, kept: Kept | None = None
+) -> torch.Tensor:
+    """States ``[B,l,D]`` of columns that follow what the cache holds."""
+    output = language_model(
+        inputs_embeds=columns.embeddings,
+        attention_mask=columns.attention_mask,
+        position_ids=columns.position_ids,
+        past_key_values=cache,
+        use_cache=True,
+        **columns.visual,
+    )
+    if kept is not None:
+        kept.extend(columns)
+    return output.last_hidden_state
 
 
 def left_padded(

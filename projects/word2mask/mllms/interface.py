@@ -7,20 +7,23 @@ session use it without the weights; the weights live on :class:`MLLM`.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Protocol, Self
+from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
 import torch
 from torch import nn
 
+from word2mask.mllms.beams import write_best_answer
+from word2mask.mllms.decoding import Generated, Kept, Parts, Prompts, SegState, StopRule, Writing, write_answers
 from word2mask.mllms.vocabulary import add_grounding_tokens
 from word2mask.text.special_tokens import SEG
 from word2mask.text.templates import ChatTemplate
-from word2mask.types import Batch, Media
+from word2mask.types import Batch, Generation, Media
 
-SegState = Literal["at", "before"]
+__all__ = ["MLLM", "Generated", "Kept", "MLLMOutput", "MediaProcessor", "PreparedMedia", "SegState", "Writing"]
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,7 @@ class PreparedMedia:
     Attributes:
         placeholder: the string that stands for it in the prompt, special tokens included.
         tensors: what goes into :attr:`word2mask.types.Example.mllm_media`; concatenated over a batch along dim 0.
-        grid: ``(h, w)``, the grid of visual tokens on which regions are marked.
+        grid: ``(h, w)``, the grid of visual tokens on which regions are marked, the same on every frame.
     """
 
     placeholder: str
@@ -76,19 +79,6 @@ class MLLMOutput:
     hidden: torch.Tensor
 
 
-@dataclass
-class Generated:
-    """Result of greedy generation.
-
-    Attributes:
-        ids: ``[B]`` of int64 ``[n_b]``: the new tokens, stop token excluded.
-        seg_hidden: ``[B]`` of ``[N_b,D]``: the states of the ``[SEG]`` tokens among them.
-    """
-
-    ids: list[torch.Tensor]
-    seg_hidden: list[torch.Tensor]
-
-
 class MLLM(nn.Module, ABC):
     """A multimodal LLM.
 
@@ -130,25 +120,98 @@ class MLLM(nn.Module, ABC):
             input_ids: int64 ``[B,L]``, padded on either side.
             attention_mask: int64 ``[B,L]``, 1 at real tokens.
             mllm_media: media tensors of all samples, concatenated.
-            region_cells: ``[B]`` of bool ``[R_b,h,w]`` or ``None``.
+            region_cells: ``[B]`` of bool ``[R_b,F_b,h,w]`` or ``None``.
         """
 
     @abstractmethod
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
         """``[...,D]`` → ``[...,V]``; called with the rows that need it only."""
 
+    @property
     @abstractmethod
-    def generate(
-        self, batch: Batch, max_new_tokens: int, seg_state: SegState = "at", state_token: str = SEG
-    ) -> Generated:
-        """Greedy answers to a batch of prompts (right-padded, as :func:`word2mask.data.collate.collate` makes them).
+    def language_model(self) -> nn.Module:
+        """The language model without its head: embeddings in, states out."""
+
+    @abstractmethod
+    def see(self, mllm_media: dict[str, torch.Tensor]) -> Any:
+        """Visual tokens of all samples' media, for :meth:`read`; ``None`` without media."""
+
+    @abstractmethod
+    def read(self, batch: Batch, visual: Any = None) -> Prompts:
+        """Prompts, embedded and moved to end in one column.
+
+        Args:
+            batch: right-padded, as :func:`word2mask.data.collate.collate` makes it.
+            visual: what :meth:`see` gives for its media; ``None`` looks at them.
+        """
+
+    def write(
+        self,
+        batch: Batch,
+        settings: Sequence[Generation],
+        seg_state: SegState = "at",
+        state_token: str = SEG,
+        kept: Kept | None = None,
+    ) -> Writing:
+        """Answers to a batch of prompts, step by step.
 
         Args:
             batch: prompts that end with the assistant's prefix.
-            max_new_tokens: upper limit of each answer.
+            settings: how each is answered; a prompt that is answered with beams stands alone in its batch.
             seg_state: the state AT each ``[SEG]`` (Sa2VA) or just BEFORE it (LISA).
             state_token: whose states are wanted.
+            kept: of the conversation that the one prompt goes on with; changed in place.
+
+        Yields:
+            The answers so far as lists of ids, one a row, after each step.
+
+        Returns:
+            The answers and the states.
         """
+        parts = Parts(
+            self.language_model,
+            self.model.get_input_embeddings(),
+            self.logits,
+            StopRule(self.tokenizer, self.template),
+            self.tokenizer.get_added_vocab().get(state_token),
+            seg_state,
+        )
+        with torch.no_grad():
+            if kept is not None and kept.visual is None:
+                kept.visual = self.see(batch.mllm_media)
+            prompts = self.read(batch, None if kept is None else kept.visual)
+        if any(own.num_beams > 1 for own in settings):
+            return (yield from write_best_answer(parts, prompts, settings[0], kept))
+        return (yield from write_answers(parts, prompts, settings, kept))
+
+    def generate(
+        self,
+        batch: Batch,
+        max_new_tokens: int,
+        seg_state: SegState = "at",
+        state_token: str = SEG,
+        settings: Sequence[Generation] | None = None,
+        on_step: Callable[[list[list[int]]], None] | None = None,
+    ) -> Generated:
+        """Answers to a batch of prompts; see :meth:`write`.
+
+        Args:
+            batch: likewise.
+            max_new_tokens: upper limit of each answer, where there are no ``settings``.
+            seg_state: likewise.
+            state_token: likewise.
+            settings: likewise; ``None`` takes the likeliest token each time.
+            on_step: called with the answers so far.
+        """
+        settings = settings or [Generation(max_new_tokens=max_new_tokens)] * len(batch.names)
+        writing = self.write(batch, settings, seg_state, state_token)
+        while True:
+            try:
+                answers = next(writing)
+            except StopIteration as end:
+                return end.value
+            if on_step is not None:
+                on_step(answers)
 
     def checkpoint_gradients(self, enabled: bool = True) -> Self:
         """Whether training computes each layer's activations twice instead of keeping them; in place.
@@ -167,6 +230,20 @@ class MLLM(nn.Module, ABC):
             self.model.activation_checkpointing_disable()
         return self
 
+    #: Where the tower's weights stand in this module and in the segmenter, if they are one (:meth:`share_encoder`).
+    shared_encoder: tuple[str, str] | None = None
+
+    def share_encoder(self, segmenter: nn.Module) -> bool:
+        """Takes the segmenter's image encoder in the place of the own vision tower, where they are the same network.
+
+        Args:
+            segmenter: transformers' model inside of the segmenter.
+
+        Returns:
+            Whether it did; families with a tower of their own never do.
+        """
+        return False
+
     def with_grounding_tokens(self) -> Self:
         """Adds those of :data:`word2mask.text.special_tokens.SPECIAL_TOKENS` that the tokenizer lacks; in place."""
         add_grounding_tokens(self.model, self.processor.tokenizer)
@@ -174,10 +251,8 @@ class MLLM(nn.Module, ABC):
 
     def lora_targets(self) -> list[str]:
         """Full names (within this module) of the LLM's Linear layers, ``lm_head`` excluded."""
-        prefix = "model.model.language_model."
-        return [
-            name for name, module in self.named_modules() if name.startswith(prefix) and isinstance(module, nn.Linear)
-        ]
+        layers = {id(layer) for layer in self.parameter_groups()["llm"].modules() if isinstance(layer, nn.Linear)}
+        return [name for name, module in self.named_modules() if id(module) in layers]
 
     @abstractmethod
     def parameter_groups(self) -> dict[str, nn.Module]:

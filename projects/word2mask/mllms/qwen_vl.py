@@ -14,8 +14,8 @@ from transformers import AutoTokenizer, Qwen2_5_VLForConditionalGeneration, Qwen
 
 from word2mask.errors import UserError
 from word2mask.mllms.backbones import checked_attention, read_model_type, read_untied
-from word2mask.mllms.decoding import Prompts, StopRule, greedy_answers, is_right_padded, left_padded
-from word2mask.mllms.interface import MLLM, Generated, MLLMOutput, SegState
+from word2mask.mllms.decoding import Prompts, is_right_padded, left_padded
+from word2mask.mllms.interface import MLLM, MLLMOutput
 from word2mask.mllms.lengths import length_groups
 from word2mask.mllms.qwen_processor import (
     CONTEXT,
@@ -28,7 +28,6 @@ from word2mask.mllms.qwen_processor import (
 )
 from word2mask.mllms.rotary_positions import rotary_positions, visual_layout
 from word2mask.mllms.visual_inputs import MixedInputs, VisualTokens
-from word2mask.text.special_tokens import SEG
 from word2mask.text.templates import chat_template
 from word2mask.types import Batch
 
@@ -135,8 +134,12 @@ class QwenVL(MLLM):
         attention_mask: torch.Tensor,
         mllm_media: dict[str, torch.Tensor],
         region_cells: list[torch.Tensor | None] | None,
+        visual: VisualTokens | None = None,
     ) -> MixedInputs:
-        """Embeddings with the visual tokens in their places, and positions, of a batch padded on either side."""
+        """Embeddings with the visual tokens in their places, and positions, of a batch padded on either side.
+
+        ``visual`` holds the visual tokens if they were seen before.
+        """
         embeddings = self.model.get_input_embeddings()(input_ids)
         places = input_ids == self._context_id
         # Layout and positions are worked out on the CPU: many small steps, one transfer.
@@ -148,7 +151,8 @@ class QwenVL(MLLM):
         ).to(input_ids.device)
         deepstack: list[torch.Tensor] = []
         if mllm_media:
-            visual = self.visual_tokens(mllm_media["pixel_values"], mllm_media["image_grid_thw"])
+            visual = visual or self.see(mllm_media)
+            assert visual is not None  # there are media
             order = layout.order.to(embeddings.device)
             chosen = visual.tokens.to(embeddings.dtype)[order]
             embeddings = embeddings.masked_scatter(places[..., None], chosen)
@@ -157,24 +161,22 @@ class QwenVL(MLLM):
 
     # -------------------------------------------------------------- generation
 
-    @torch.no_grad()
-    def generate(
-        self, batch: Batch, max_new_tokens: int, seg_state: SegState = "at", state_token: str = SEG
-    ) -> Generated:
-        """Greedy answers; see :meth:`word2mask.mllms.interface.MLLM.generate`."""
-        tokenizer = self.processor.tokenizer
-        ids, mask, _ = left_padded(batch.input_ids, batch.attention_mask, tokenizer.pad_token_id)
-        inputs = self._inputs(ids, mask, batch.mllm_media, batch.region_cells)
-        return greedy_answers(
-            self.model.model.language_model,
-            self.model.get_input_embeddings(),
-            self.logits,
-            StopRule(tokenizer, self.processor.template),
-            Prompts(inputs.embeddings, mask, inputs.positions, inputs.visual),
-            max_new_tokens,
-            tokenizer.get_added_vocab().get(state_token),
-            seg_state,
-        )
+    @property
+    def language_model(self) -> nn.Module:
+        """The language model without its head."""
+        return self.model.model.language_model
+
+    def see(self, mllm_media: dict[str, torch.Tensor]) -> VisualTokens | None:
+        """Merged visual tokens of all pictures and frames, DeepStack's share included."""
+        if not mllm_media:
+            return None
+        return self.visual_tokens(mllm_media["pixel_values"], mllm_media["image_grid_thw"])
+
+    def read(self, batch: Batch, visual: VisualTokens | None = None) -> Prompts:
+        """Embedded prompts; see :meth:`word2mask.mllms.interface.MLLM.read`."""
+        ids, mask, _ = left_padded(batch.input_ids, batch.attention_mask, self.tokenizer.pad_token_id)
+        inputs = self._inputs(ids, mask, batch.mllm_media, batch.region_cells, visual)
+        return Prompts(inputs.embeddings, mask, inputs.positions, inputs.places, inputs.deepstack)
 
     # ------------------------------------------------------- tokens and groups
 

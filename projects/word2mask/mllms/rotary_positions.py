@@ -37,7 +37,7 @@ def visual_layout(
         places: bool ``[B,L]``, where visual tokens stand.
         grids: int64 ``[n,3]``, of all samples' pictures, in order.
         merge: ``merge²`` patches are one visual token.
-        region_cells: ``[B]`` of bool ``[R_b,h,w]`` on the sample's first picture, or ``None``.
+        region_cells: ``[B]`` of bool ``[R_b,F_b,h,w]`` on the sample's pictures, which are of one size, or ``None``.
 
     Raises:
         ValueError: places and visual tokens differ in number.
@@ -83,7 +83,7 @@ def rotary_positions(
         attention_mask: int64 ``[B,L]``, padded on either side.
         layout: of the batch.
         merge: ``merge²`` patches are one visual token.
-        region_cells: ``[B]`` of bool ``[R_b,h,w]`` or ``None``.
+        region_cells: ``[B]`` of bool ``[R_b,F_b,h,w]``, each region on one picture, or ``None``.
         rope_index: the model's ``get_rope_index``.
 
     Returns:
@@ -107,13 +107,13 @@ def _with_whole_pictures(kinds: torch.Tensor, cells: torch.Tensor) -> tuple[torc
 
     Args:
         kinds: int ``[L]``, 1 at visual tokens; the regions' are the last of them.
-        cells: bool ``[R,h,w]``.
+        cells: bool ``[R,F,h,w]``, each region on one picture.
 
     Returns:
         int ``[L']``, and int64 ``[L]``, where each token of the sequence went.
     """
-    size = cells[0].numel()
-    marked = [region.flatten().nonzero().flatten() for region in cells]
+    size = cells.shape[-2] * cells.shape[-1]
+    marked = [region.flatten().nonzero().flatten() % size for region in cells]
     visual = kinds.nonzero().flatten()
     start = len(visual) - sum(map(len, marked))
     kept = torch.arange(len(kinds))

@@ -13,10 +13,9 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from word2mask.mllms.decoding import Prompts, StopRule, greedy_answers, is_right_padded, left_padded
-from word2mask.mllms.interface import MLLM, Generated, MLLMOutput, SegState
+from word2mask.mllms.decoding import Prompts, is_right_padded, left_padded
+from word2mask.mllms.interface import MLLM, MLLMOutput
 from word2mask.mllms.lengths import length_groups
-from word2mask.text.special_tokens import SEG
 from word2mask.types import Batch
 
 #: Our settings, beside transformers' ``config.json``.
@@ -27,7 +26,7 @@ class SquaresMLLM(MLLM):
     """Over a transformers model with ``model.vision_tower``, ``model.multi_modal_projector``, ``model.language_model``.
 
     Its media tensors are ``pixel_values`` ``[n,3,S,S]`` and, for each sample with media, ``region_tile``: on which of
-    its squares regions are marked.
+    its squares regions of the first frame are marked; the other frames' squares follow it.
     """
 
     @abstractmethod
@@ -39,6 +38,11 @@ class SquaresMLLM(MLLM):
         """The token in whose places visual tokens stand."""
         return self.tokenizer.convert_tokens_to_ids(self.processor.context_token)
 
+    @property
+    def language_model(self) -> nn.Module:
+        """The language model without its head."""
+        return self.model.model.language_model
+
     def forward(
         self,
         input_ids: torch.Tensor,
@@ -48,7 +52,7 @@ class SquaresMLLM(MLLM):
     ) -> MLLMOutput:
         """States of every token; see :meth:`word2mask.mllms.interface.MLLM.forward`."""
         embeddings = self._embed(input_ids, mllm_media, region_cells)
-        language_model = self.model.model.language_model
+        language_model = self.language_model
         if not is_right_padded(attention_mask):
             output = language_model(inputs_embeds=embeddings, attention_mask=attention_mask, use_cache=False)
             return MLLMOutput(hidden=output.last_hidden_state)
@@ -72,15 +76,17 @@ class SquaresMLLM(MLLM):
         input_ids: torch.Tensor,
         mllm_media: dict[str, torch.Tensor],
         region_cells: list[torch.Tensor | None] | None,
+        tiles: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """Token embeddings ``[B,L,D]`` with the visual tokens in their places."""
+        """Token embeddings ``[B,L,D]`` with the visual tokens in their places; ``tiles`` if they were seen before."""
         embeddings = self.model.get_input_embeddings()(input_ids)
         places = input_ids == self.context_id
         if not mllm_media:
             if places.any():
                 raise ValueError(f"{int(places.sum())} {self.processor.context_token} in a batch without media")
             return embeddings
-        tiles = self.visual_tokens(mllm_media["pixel_values"])
+        if tiles is None:
+            tiles = self.visual_tokens(mllm_media["pixel_values"])
         visual = tiles.flatten(0, 1)
         if region_cells is not None and any(cells is not None for cells in region_cells):
             visual = tokens_with_regions(
@@ -94,23 +100,14 @@ class SquaresMLLM(MLLM):
 
     # -------------------------------------------------------------- generation
 
-    @torch.no_grad()
-    def generate(
-        self, batch: Batch, max_new_tokens: int, seg_state: SegState = "at", state_token: str = SEG
-    ) -> Generated:
-        """Greedy answers; see :meth:`word2mask.mllms.interface.MLLM.generate`."""
-        tokenizer = self.processor.tokenizer
-        ids, mask, positions = left_padded(batch.input_ids, batch.attention_mask, tokenizer.pad_token_id)
-        return greedy_answers(
-            self.model.model.language_model,
-            self.model.get_input_embeddings(),
-            self.logits,
-            StopRule(tokenizer, self.processor.template),
-            Prompts(self._embed(ids, batch.mllm_media, batch.region_cells), mask, positions),
-            max_new_tokens,
-            tokenizer.get_added_vocab().get(state_token),
-            seg_state,
-        )
+    def see(self, mllm_media: dict[str, torch.Tensor]) -> torch.Tensor | None:
+        """Visual tokens ``[n,cells,D]`` of all squares."""
+        return self.visual_tokens(mllm_media["pixel_values"]) if mllm_media else None
+
+    def read(self, batch: Batch, visual: torch.Tensor | None = None) -> Prompts:
+        """Embedded prompts; see :meth:`word2mask.mllms.interface.MLLM.read`."""
+        ids, mask, positions = left_padded(batch.input_ids, batch.attention_mask, self.tokenizer.pad_token_id)
+        return Prompts(self._embed(ids, batch.mllm_media, batch.region_cells, visual), mask, positions)
 
     # ------------------------------------------------------- tokens and groups
 
@@ -119,7 +116,7 @@ class SquaresMLLM(MLLM):
         return {
             "vision": self.model.model.vision_tower,
             "connector": self.model.model.multi_modal_projector,
-            "llm": self.model.model.language_model,
+            "llm": self.language_model,
             "embeddings": self.model.get_input_embeddings(),
             "lm_head": self.model.lm_head,
         }
@@ -144,8 +141,8 @@ def tokens_with_regions(
     Args:
         tiles: ``[n,cells,D]`` of all samples.
         counts: ``[B]``, places for visual tokens in each sample.
-        region_tiles: for each sample with media, its tile on which regions are marked.
-        region_cells: ``[B]`` of bool ``[R_b,h,w]`` or ``None``.
+        region_tiles: for each sample with media, its tile on which regions of the first frame are marked.
+        region_cells: ``[B]`` of bool ``[R_b,F_b,h,w]`` or ``None``.
     """
     parts: list[torch.Tensor] = []
     first = with_media = 0
@@ -155,8 +152,8 @@ def tokens_with_regions(
         if num_tiles:
             parts.append(tiles[first : first + num_tiles].flatten(0, 1))
             if cells is not None:
-                marked = tiles[first + region_tiles[with_media]]
-                parts += [marked[region.flatten()] for region in cells]
+                marked = tiles[first + region_tiles[with_media] : first + num_tiles].flatten(0, 1)
+                parts += [marked[: region.numel()][region.flatten()] for region in cells]
             with_media += 1
         first += num_tiles
     return torch.cat(parts)

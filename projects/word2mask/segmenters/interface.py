@@ -32,6 +32,10 @@ class FrameProcessor:
     side: int
     resampling: Literal["bilinear", "bicubic"] = "bilinear"
 
+    def content_size(self, height: int, width: int) -> tuple[int, int]:
+        """How much of the square a frame ``H × W`` fills, ``(h, w)`` in pixels of the S × S input."""
+        return self.side, self.side
+
     def prepare_frames(self, frames: np.ndarray) -> torch.Tensor:
         """uint8 RGB frames ``[T,H,W,3]`` → float32 ``[T,3,S,S]``, aspect not kept, ImageNet statistics."""
         size = (self.side, self.side)
@@ -100,14 +104,18 @@ class Segmenter(nn.Module, ABC):
     Attributes:
         side: S, the side of the square input.
         prompt_dim: C, the width of a prompt token.
+        mask_side: S/4, the side of mask logits.
+        dtype: of the weights.
     """
 
     side: int
     prompt_dim: int
+    mask_side: int
+    dtype: torch.dtype
     #: transformers' class of :attr:`model`.
     backbone: ClassVar[type]
     #: Whether it has a memory, with which :class:`word2mask.segmenters.tracker.Tracker` follows objects in videos.
-    tracks: ClassVar[bool] = False
+    tracks: bool = False
     model: Any
 
     @classmethod
@@ -166,7 +174,6 @@ class Segmenter(nn.Module, ABC):
                 segmenter's own configuration.
         """
 
-    @abstractmethod
     def decode_points(
         self,
         features: FrameFeatures,
@@ -182,20 +189,67 @@ class Segmenter(nn.Module, ABC):
         Args:
             features: encoded frames.
             frame_index: int64 ``[P]``.
-            points: float ``[P,K,2]``, (x, y) in pixels of the S × S input.
+            points: float ``[P,K,2]``, (x, y) in pixels of the S × S input; whole numbers are the middles of pixels.
             labels: int64 ``[P,K]``, 1 on the object, 0 off it, -1 for a point that isn't there.
-            boxes: float ``[P,4]``, (x1, y1, x2, y2) in pixels of the S × S input.
+            boxes: float ``[P,4]``, (x1, y1, x2, y2), likewise.
             mask_logits: float ``[P,S/4,S/4]``, a coarse mask to start from.
             multimask: as in :meth:`decode`.
         """
+        sparse = self.embed_points(len(frame_index), points, labels, boxes)
+        dense = None if mask_logits is None else self.embed_masks(mask_logits)
+        return self.decode_embeddings(features, frame_index, sparse, dense, multimask=multimask)
+
+    @abstractmethod
+    def embed_points(
+        self,
+        num_pairs: int,
+        points: torch.Tensor | None = None,
+        labels: torch.Tensor | None = None,
+        boxes: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """Sparse prompt embeddings ``[P,K',C]`` of points and boxes; see :meth:`decode_points`."""
+
+    def embed_masks(self, mask_logits: torch.Tensor) -> torch.Tensor:
+        """Dense prompt embeddings ``[P,C,S/16,S/16]`` of coarse masks ``[P,S/4,S/4]``."""
+        return self.model.prompt_encoder.mask_embed(mask_logits.unsqueeze(1).to(self.dtype))
+
+    @abstractmethod
+    def decode_embeddings(
+        self,
+        features: FrameFeatures,
+        frame_index: torch.Tensor,
+        sparse: torch.Tensor,
+        dense: torch.Tensor | None = None,
+        *,
+        multimask: bool | None = None,
+    ) -> Decoded:
+        """Runs the mask decoder on embeddings that are ready.
+
+        Args:
+            features: encoded frames.
+            frame_index: int64 ``[P]``.
+            sparse: float ``[P,K',C]``.
+            dense: float ``[P,C,S/16,S/16]``; ``None`` means "no mask given".
+            multimask: as in :meth:`decode`.
+        """
+
+    @property
+    def has_candidates(self) -> bool:
+        """Whether the decoder offers several masks of one prompt (``multimask``)."""
+        return self.model.config.mask_decoder_config.num_multimask_outputs > 0
 
     @abstractmethod
     def encoder_values(self, num_frames: int) -> int:
         """About how many values the image encoder holds at its peak, when nothing of it is kept for gradients."""
 
-    @abstractmethod
+    @torch.no_grad()
     def prompt_statistics(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Mean ``[C]`` and standard deviation ``[C]`` of the prompt tokens of single points all over the frame."""
+        """Mean ``[C]`` and standard deviation ``[C]`` of the tokens of points all over the frame, 16 × 16."""
+        ticks = (torch.arange(16, device=next(self.parameters()).device) + 0.5) * (self.side / 16)
+        points = torch.cartesian_prod(ticks, ticks).unsqueeze(1)
+        labels = torch.ones(points.shape[:2], dtype=torch.long, device=points.device)
+        tokens = self.embed_points(len(points), points, labels)[:, 0].float()
+        return tokens.mean(0), tokens.std(0)
 
     @abstractmethod
     def save_pretrained(self, folder: str | Path) -> None:

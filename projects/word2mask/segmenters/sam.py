@@ -175,24 +175,7 @@ class SAMSegmenter(Segmenter):
                 f"expected prompts [{len(frame_index)},K,{self.prompt_dim}] for {len(frame_index)} pairs, "
                 f"got {list(prompts.shape)}"
             )
-        return self._decode(features, frame_index, prompts.to(self.dtype), None, bool(multimask))
-
-    def decode_points(
-        self,
-        features: FrameFeatures,
-        frame_index: torch.Tensor,
-        points: torch.Tensor | None = None,
-        labels: torch.Tensor | None = None,
-        boxes: torch.Tensor | None = None,
-        mask_logits: torch.Tensor | None = None,
-        multimask: bool | None = None,
-    ) -> Decoded:
-        """Masks from points, boxes or coarse masks; see :meth:`Segmenter.decode_points`."""
-        sparse = self.embed_points(len(frame_index), points, labels, boxes)
-        dense = None
-        if mask_logits is not None:
-            dense = self.model.prompt_encoder.mask_embed(mask_logits.unsqueeze(1).to(self.dtype))
-        return self._decode(features, frame_index, sparse, dense, bool(multimask))
+        return self.decode_embeddings(features, frame_index, prompts.to(self.dtype), multimask=multimask)
 
     def embed_points(
         self,
@@ -214,23 +197,13 @@ class SAMSegmenter(Segmenter):
             parts.append(encoder._embed_boxes(boxes.unsqueeze(1)).squeeze(1).to(self.dtype))
         return torch.cat(parts, dim=1)
 
-    @torch.no_grad()
-    def prompt_statistics(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Mean and standard deviation over the tokens of points on a 16 × 16 grid."""
-        device = self.model.prompt_encoder.no_mask_embed.weight.device
-        ticks = (torch.arange(16, device=device) + 0.5) * (self.side / 16)
-        points = torch.cartesian_prod(ticks, ticks).unsqueeze(1)
-        labels = torch.ones(points.shape[:2], dtype=torch.long, device=device)
-        tokens = self.embed_points(len(points), points, labels)[:, 0].float()
-        return tokens.mean(0), tokens.std(0)
-
-    def _decode(
+    def decode_embeddings(
         self,
         features: FrameFeatures,
         frame_index: torch.Tensor,
         sparse: torch.Tensor,
-        dense: torch.Tensor | None,
-        multimask: bool,
+        dense: torch.Tensor | None = None,
+        multimask: bool | None = None,
     ) -> Decoded:
         """Runs the mask decoder on embeddings that are ready.
 
@@ -241,7 +214,7 @@ class SAMSegmenter(Segmenter):
             frame_index: int64 ``[P]``.
             sparse: float ``[P,K',C]``.
             dense: float ``[P,C,S/16,S/16]``; ``None`` means "no mask given".
-            multimask: as in :meth:`Segmenter.decode`.
+            multimask: as in :meth:`Segmenter.decode`; ``None`` is the single mask.
         """
         (level,) = features.levels
         if not len(frame_index):  # transformers' attention can't reshape nothing
@@ -259,7 +232,7 @@ class SAMSegmenter(Segmenter):
             image_positional_embeddings=grid.expand(len(images), -1, -1, -1),
             sparse_prompt_embeddings=sparse[order],
             dense_prompt_embeddings=dense,
-            multimask_output=multimask,
+            multimask_output=bool(multimask),
         )
         masks, iou = masks.flatten(0, 1), iou.flatten(0, 1)
         back, best = order.flatten().argsort(), iou.argmax(dim=-1)

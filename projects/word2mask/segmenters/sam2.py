@@ -22,6 +22,7 @@ from word2mask.segmenters.architectures import initialise, sam2_config
 from word2mask.segmenters.interface import Decoded, FrameFeatures, FrameProcessor, Segmenter
 from word2mask.segmenters.pairs import pairs_by_frame
 from word2mask.segmenters.sam2_files import ORIGINAL_DECODER_FILE, build_sam2, read_sam2
+from word2mask.segmenters.sam2_image_part import HAS_NO_MEMORY
 from word2mask.segmenters.sam2_memory import MemoryFrame, MemorySteps
 
 __all__ = ["MemoryFrame", "SAM2Segmenter"]
@@ -46,7 +47,7 @@ class SAM2Segmenter(MemorySteps, Segmenter):
     """
 
     backbone: ClassVar[type] = Sam2VideoModel
-    tracks: ClassVar[bool] = True
+    tracks = True
 
     def __init__(self, model: Sam2VideoModel, original_decoder: nn.Module | None = None) -> None:
         super().__init__()
@@ -54,6 +55,7 @@ class SAM2Segmenter(MemorySteps, Segmenter):
         self.original_decoder = None if original_decoder is None else original_decoder.requires_grad_(False).eval()
         self.side: int = model.config.image_size
         self.prompt_dim: int = model.config.prompt_encoder_config.hidden_size
+        self.tracks = not getattr(model.config, HAS_NO_MEMORY, False)
 
     # ---------------------------------------------------------------- construction
 
@@ -87,7 +89,8 @@ class SAM2Segmenter(MemorySteps, Segmenter):
         Args:
             folder: a folder with ``config.json`` and ``model.safetensors`` (transformers' layout, and what
                 :meth:`save_pretrained` writes), or a file: Meta's own ``.pt``, or ``.safetensors`` with Meta's names or
-                transformers'. The size and version of a file are seen from its tensors.
+                transformers'. The size and version of a file are seen from its tensors. A file without any of the
+                memory's tensors is the image part alone: it segments pictures, and follows nothing through videos.
             dtype: of the weights.
 
         Raises:
@@ -222,21 +225,6 @@ class SAM2Segmenter(MemorySteps, Segmenter):
         sparse = torch.cat([nothing, prompts.to(nothing.dtype)], dim=1)
         return self.decode_embeddings(features, frame_index, sparse, multimask=multimask)
 
-    def decode_points(
-        self,
-        features: FrameFeatures,
-        frame_index: torch.Tensor,
-        points: torch.Tensor | None = None,
-        labels: torch.Tensor | None = None,
-        boxes: torch.Tensor | None = None,
-        mask_logits: torch.Tensor | None = None,
-        multimask: bool | None = None,
-    ) -> Decoded:
-        """Masks from points, boxes or coarse masks; see :meth:`Segmenter.decode_points`."""
-        sparse = self.embed_points(len(frame_index), points, labels, boxes)
-        dense = None if mask_logits is None else self.embed_masks(mask_logits)
-        return self.decode_embeddings(features, frame_index, sparse, dense, multimask=multimask)
-
     def embed_points(
         self,
         num_pairs: int,
@@ -262,19 +250,6 @@ class SAM2Segmenter(MemorySteps, Segmenter):
             labels = torch.cat([labels, corners], dim=1)
         encoder = self.model.prompt_encoder
         return encoder._embed_points(points.unsqueeze(1), labels.unsqueeze(1), pad=True).squeeze(1).to(self.dtype)
-
-    @torch.no_grad()
-    def prompt_statistics(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Mean and standard deviation over the tokens of points on a 16 × 16 grid."""
-        ticks = (torch.arange(16, device=self.model.no_memory_embedding.device) + 0.5) * (self.side / 16)
-        points = torch.cartesian_prod(ticks, ticks).unsqueeze(1)
-        labels = torch.ones(points.shape[:2], dtype=torch.long, device=points.device)
-        tokens = self.embed_points(len(points), points, labels)[:, 0].float()
-        return tokens.mean(0), tokens.std(0)
-
-    def embed_masks(self, mask_logits: torch.Tensor) -> torch.Tensor:
-        """Dense prompt embeddings ``[P,C,S/16,S/16]`` of coarse masks ``[P,S/4,S/4]``."""
-        return self.model.prompt_encoder.mask_embed(mask_logits.unsqueeze(1).to(self.dtype))
 
     def decode_embeddings(
         self,

@@ -7,6 +7,7 @@ of files or of language: key frames come with masks, however those were found.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import count
 from typing import Literal
 
 import torch
@@ -20,7 +21,8 @@ __all__ = ["KeyFrame", "Tracker"]
 #: or what ``decode`` returned for the N objects.
 KeyFrame = torch.Tensor | Decoded
 #: Gives frame t as pixels ``[1,3,S,S]``, or its features if they are at hand.
-FrameSource = Callable[[int], "torch.Tensor | FrameFeatures"] | Sequence[torch.Tensor]
+#: ``None`` says that a video of unknown length has ended.
+FrameSource = Callable[[int], "torch.Tensor | FrameFeatures | None"] | Sequence[torch.Tensor]
 
 
 class _Recent:
@@ -76,7 +78,7 @@ class Tracker:
 
     @torch.no_grad()
     def track(
-        self, frames: FrameSource, key_frames: Mapping[int, KeyFrame], num_frames: int
+        self, frames: FrameSource, key_frames: Mapping[int, KeyFrame], num_frames: int | None
     ) -> Iterator[tuple[int, torch.Tensor, torch.Tensor]]:
         """Masks of N objects on every frame.
 
@@ -85,7 +87,7 @@ class Tracker:
             key_frames: frame → the N objects there. bool masks are taken as they are; logits are thresholded at the
                 input's resolution and then taken as masks; a :class:`Decoded` also keeps its object pointers and
                 object scores, as SAM 2 does with prompts of its own.
-            num_frames: T.
+            num_frames: T; ``None`` where it isn't known, and ``frames`` gives ``None`` after the last one.
 
         Yields:
             (t, mask logits ``[N,S/4,S/4]``, object logits ``[N]``): from the first key frame forward to the last frame,
@@ -99,40 +101,51 @@ class Tracker:
         keys: dict[int, MemoryFrame] = {}
         shown: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
         for t in sorted(key_frames):
-            keys[t], shown[t] = self._show(self._features(frames, t), key_frames[t])
+            features = self._features(frames, t)
+            if features is None:
+                raise ValueError(f"key frame {t} isn't there")
+            keys[t], shown[t] = self._show(features, key_frames[t])
         first, config = min(keys), self.segmenter.model.config
         recent, early = (_Recent(config.num_maskmem - 1, config.max_object_pointers_in_encoder - 1) for _ in range(2))
-        max_pointers = min(num_frames, config.max_object_pointers_in_encoder)
-        for t in range(first, num_frames):
+        max_pointers = config.max_object_pointers_in_encoder
+        if num_frames is not None:
+            max_pointers = min(num_frames, max_pointers)
+        for t in count(first) if num_frames is None else range(first, num_frames):
             if t in keys:
                 yield (t, *shown[t])
                 continue
-            memory, masks, scores = self._follow(self._features(frames, t), t, keys, recent, 1, max_pointers)
+            features = self._features(frames, t)
+            if features is None:
+                break
+            memory, masks, scores = self._follow(features, t, keys, recent, 1, max_pointers)
             recent.add(t, memory)
             if first > 0:
                 early.add_near(t, memory, first)
             yield t, masks, scores
         # Going backward, SAM 2 still remembers the frames just after the first key frame.
         for t in range(first - 1, -1, -1):
-            memory, masks, scores = self._follow(self._features(frames, t), t, keys, early, -1, max_pointers)
+            features = self._features(frames, t)
+            if features is None:
+                raise ValueError(f"frame {t} isn't there")
+            memory, masks, scores = self._follow(features, t, keys, early, -1, max_pointers)
             early.add(t, memory)
             yield t, masks, scores
 
     @staticmethod
-    def _check(key_frames: Mapping[int, KeyFrame], num_frames: int) -> None:
+    def _check(key_frames: Mapping[int, KeyFrame], num_frames: int | None) -> None:
         if not key_frames:
             raise ValueError("nothing to track: give at least one key frame")
-        outside = [t for t in key_frames if not 0 <= t < num_frames]
+        outside = [t for t in key_frames if t < 0 or (num_frames is not None and t >= num_frames)]
         if outside:
             raise ValueError(f"key frames {outside} lie outside a video of {num_frames} frames")
         counts = {t: len(given) for t, given in key_frames.items()}
         if len(set(counts.values())) > 1:
             raise ValueError(f"every key frame must show the same objects, got {counts} (frame: objects)")
 
-    def _features(self, frames: FrameSource, t: int) -> FrameFeatures:
-        """Frame t, encoded unless it came encoded."""
+    def _features(self, frames: FrameSource, t: int) -> FrameFeatures | None:
+        """Frame t, encoded unless it came encoded; ``None`` after the last."""
         given = frames(t) if callable(frames) else frames[t]
-        if isinstance(given, FrameFeatures):
+        if given is None or isinstance(given, FrameFeatures):
             return given
         reference = self.segmenter.model.no_memory_embedding
         return self.segmenter.encode_frames(given.to(reference.device))
