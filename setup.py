@@ -19,6 +19,9 @@ def version() -> str:
     return next(line.split('"')[1] for line in source.splitlines() if line.startswith("__version__"))
 
 
+#: What the HTTP server needs; versions that go with Gradio's.
+SERVER = ["fastapi==0.165.0", "uvicorn==0.54.0", "prometheus-client==0.26.0", "python-multipart==0.0.34"]
+
 setup(
     name="word2mask",
     version=version(),
@@ -29,12 +32,20 @@ setup(
     python_requires=">=3.11,<3.14",
     package_dir={"": "projects"},
     packages=find_namespace_packages("projects", include=["word2mask*", "llava_sam2*", "lisa*"]),
+    package_data={"word2mask.annotate": ["prompts/*.md"]},
     install_requires=requirements(),
-    entry_points={"lmms_eval.models": ["word2mask = word2mask.apps.chat_benchmarks:manifest"]},
+    entry_points={
+        "console_scripts": ["word2mask = word2mask.apps.cli.program:main"],
+        "lmms_eval.models": ["word2mask = word2mask.apps.chat_benchmarks:manifest"],
+    },
     extras_require={
         # The strategies zero… are tried with this version only: they use parts of DeepSpeed that aren't documented.
         "train": ["deepspeed==0.19.6"],
-        "apps": ["gradio==6.31.0"],
+        "apps": ["gradio==6.31.0", *SERVER],
+        # Answer.to_supervision. FiftyOne and Label Studio's SDK bring pins that don't go with ours.
+        "formats": ["supervision==0.31.2"],
+        # Annotation of videos (docs/annotate.md): the client, the answers' schemas, and the engine for clusters.
+        "annotate": ["aiohttp==3.14.5", "jsonschema==4.26.0", "ray[data]==2.60.0"],
         # For log.tensorboard and log.wandb.
         "log": ["tensorboard==2.21.0", "wandb==0.25.1"],
         # METEOR and CIDEr; it brings their Java programs (104 MB) and wants a Java runtime on the PATH.
@@ -52,6 +63,19 @@ setup(
             "pre-commit==4.7.0",
             # For the tests of the strategies zero…; on a CPU it compiles a part of itself, with g++.
             "deepspeed==0.19.6",
+            # For the tests of the server, which are its clients.
+            *SERVER,
+            "httpx==0.28.1",
+            "openai==3.57.0",
+            "schemathesis==4.32.5",
+            # For the test that drives the web page; the browser is the system's own Chromium.
+            "gradio==6.31.0",
+            "playwright==1.65.2",
+            # For the tests of answers in other formats.
+            "supervision==0.31.2",
+            # For the tests of annotation.
+            "aiohttp==3.14.5",
+            "jsonschema==4.26.0",
             # For the tests of what is logged.
             "tensorboard==2.21.0",
             "wandb==0.25.1",

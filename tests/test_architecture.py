@@ -29,6 +29,7 @@ ORDER = [
     {"engine"},
     {"export"},
     {"apps"},
+    {"__main__"},
 ]
 RANK = {name: rank for rank, names in enumerate(ORDER) for name in names}
 PROJECTS = {"llava_sam2", "lisa"}

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import doctest
 import importlib
+import io
 import re
 import shlex
 import subprocess
@@ -108,7 +110,41 @@ def problems_of(words: list[str]) -> list[str]:
         if called == "tools/test.sh":
             return []  # pytest's
         return wrong_options(called, arguments)
+    return problems_of_word2mask(rest) if program == "word2mask" else []
+
+
+def problems_of_word2mask(arguments: list[str]) -> list[str]:
+    """What the command's own parsers say of a command line."""
+    from word2mask.apps.cli.program import OTHERS, parse_arguments
+
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+            if arguments and arguments[0] in OTHERS:
+                importlib.import_module(OTHERS[arguments[0]][1]).parse_arguments(arguments[1:])
+            else:
+                parse_arguments(arguments)
+    except SystemExit as stop:
+        return [said.getvalue().splitlines()[-1]] if stop.code else []
     return []
+
+
+@pytest.mark.parametrize("command", ["ask", "chat", "batch", "web"])
+def test_examples_of_help_can_be_parsed(command: str) -> None:
+    from word2mask.apps.cli.program import OTHERS, OWN
+
+    module = OWN.get(command) or importlib.import_module(OTHERS[command][1])
+    lines = [
+        line.rpartition("| ")[2].strip() for line in module.EXAMPLES.splitlines() if f"word2mask {command}" in line
+    ]
+    assert lines
+    wrong = [f"{line}: {problems_of_word2mask(words[1:])}" for line in lines if problems_of(words := example(line))]
+    assert not wrong, "\n".join(wrong)
+
+
+def example(line: str) -> list[str]:
+    """The words of a line of help, without what is said of it behind three spaces."""
+    return shlex.split(line.partition("   ")[0])
 
 
 @pytest.mark.parametrize("path", GUIDES, ids=name_of)

@@ -1,0 +1,1 @@
+"""The command ``word2mask``: ask, chat, batch, web, serve."""

@@ -1,0 +1,199 @@
+"""word2mask batch: answers line by line, a stopped run that goes on, errors in their lines, and bad files."""
+
+from __future__ import annotations
+
+import errno
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from word2mask.apps.cli.program import main
+from word2mask.apps.cli.request_lines import read_requests
+from word2mask.apps.cli.result_lines import Results
+from word2mask.errors import UserError
+from word2mask.inference.answer import Answer
+from word2mask.inference.session import Session
+from word2mask.ops.masks import encode_rle
+from word2mask.types import Generation
+
+Speaks = Callable[[str], None]
+
+
+def write(path: Path, *lines: dict[str, Any]) -> Path:
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return path
+
+
+def read(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+@pytest.fixture
+def command(model: Path, tmp_path: Path, picture: Path, video: Path) -> list[str]:
+    requests = write(
+        tmp_path / "requests.jsonl",
+        {"id": "a", "media": "picture.png", "text": "Where?"},
+        {"id": 2, "media": "gone.png", "text": "Where?"},
+        {"id": "c", "media": "video.mp4", "text": "And here?", "generation": {"max_new_tokens": 9}},
+        {"id": "d", "turns": [{"role": "user", "text": "Hi"}, {"role": "assistant", "text": "Hello."}]
+         + [{"role": "user", "text": "Who are you?"}]},
+        {"id": "e", "media": "picture.png", "text": "Region1?", "prompts": [{"box": [1, 1, 99, 9]}]},
+    )  # fmt: skip
+    return ["batch", str(model), str(requests), "--out", str(tmp_path / "results.jsonl")]
+
+
+@pytest.mark.parametrize("size", [1, 4])
+def test_answers_and_errors(
+    size: int, command: list[str], tmp_path: Path, speaks: Speaks, capsys: pytest.CaptureFixture[str]
+) -> None:
+    speaks("It is [SEG].")
+    assert main([*command, "--batch-size", str(size)]) == 1
+    assert "3 of 5 requests answered, 2 failed" in capsys.readouterr().out
+    results = {line["id"]: line for line in read(tmp_path / "results.jsonl")}
+    assert set(results) == {"a", 2, "c", "d", "e"}
+    assert "gone.png: no such file" in results[2]["error"] and "box" in results["e"]["error"]
+    answers = {key: Answer.from_json(results[key]) for key in ("a", "c", "d")}
+    assert [answer.text for answer in answers.values()] == ["It is."] * 3
+    assert answers["a"].segments[0].masks.shape == (1, 24, 32) and answers["c"].segments[0].masks.shape == (5, 24, 32)
+    assert results["d"]["question"] == "Who are you?" and results["a"]["media"] == "picture.png"
+
+
+def test_a_stopped_run_goes_on(
+    command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: list[str] = []
+
+    def batch(self, requests):
+        asked.extend(request.turns[-1].text for request in requests)
+        if asked == ["Where?", "And here?"]:
+            raise KeyboardInterrupt
+        return [Answer("Yes.", "Yes.", [], None, 0) for _ in requests]
+
+    monkeypatch.setattr(Session, "batch", batch)
+    out = tmp_path / "results.jsonl"
+    assert main(command) == 130
+    assert [line["id"] for line in read(out)] == ["a", 2] and asked == ["Where?", "And here?"]
+    # Killed while it wrote: half a line.
+    with out.open("a") as file:
+        file.write('{"id": "c", "requ')
+    asked.clear()
+    assert main(command) == 1
+    assert asked == ["And here?", "Who are you?", "Region1?"]  # the error isn't tried again
+    assert [line["id"] for line in read(out)] == ["a", 2, "c", "d", "e"]
+    assert "4 of 5 requests answered (2 of them before), 1 failed" in capsys.readouterr().out
+    # Done, and so the model isn't needed.
+    monkeypatch.setattr(Session, "from_pretrained", None)
+    assert main(command) == 1
+    monkeypatch.undo()
+    monkeypatch.setattr(Session, "batch", batch)
+    (tmp_path / "gone.png").write_bytes((tmp_path / "picture.png").read_bytes())
+    asked.clear()
+    assert main([*command, "--retry-failed"]) == 0
+    assert [line["id"] for line in read(out)] == ["a", "c", "d", "e", 2]
+
+
+def test_other_requests_and_settings_are_told_apart(
+    command: list[str], tmp_path: Path, speaks: Speaks, capsys: pytest.CaptureFixture[str]
+) -> None:
+    speaks("Yes.")
+    requests = tmp_path / "requests.jsonl"
+    write(requests, {"id": "a", "text": "Who?"})
+    assert main(command) == 0
+    assert main([*command, "--temperature", "2"]) == 2
+    assert "'a' was answered when the request, the model or the settings were others" in capsys.readouterr().err
+    write(requests, {"id": "a", "text": "What?"})
+    assert main(command) == 2
+    write(requests, {"id": "b", "text": "Who?"})
+    assert main(command) == 2
+    assert "it answers 'a', which isn't among these requests" in capsys.readouterr().err
+    with Results(tmp_path / "results.jsonl"):
+        assert main(command) == 2
+    assert "another run is writing it" in capsys.readouterr().err
+    (tmp_path / "results.jsonl").write_text("[]\n")
+    assert main(command) == 2
+    assert "results.jsonl:1: not a line that word2mask batch wrote" in capsys.readouterr().err
+
+
+def test_a_full_disk(command: list[str], tmp_path: Path, speaks: Speaks, monkeypatch, capsys) -> None:
+    speaks("Yes.")
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("word2mask.apps.cli.result_lines.os.fsync", full)
+    assert main(command) == 2
+    assert "no room left (No space left on device), and what was written before is kept" in capsys.readouterr().err
+
+
+def test_requests_as_they_are_meant(tmp_path: Path, picture: Path) -> None:
+    mask = np.zeros((24, 32), dtype=bool)
+    mask[3:9, 4:20] = True
+    prompts = [{"frame": 0, "box": [1, 2, 9, 9], "points": [[3, 4, 0]]}, {"mask": encode_rle(mask)}]
+    path = write(
+        tmp_path / "r.jsonl",
+        {"id": "a", "media": "picture.png", "text": "?", "prompts": prompts, "generation": {"top_k": 3, "seed": None}},
+    )
+    (line,) = read_requests(path)
+    request = line.request(Generation(max_new_tokens=7))
+    assert request.generation == Generation(max_new_tokens=7, top_k=3) and request.media.frames.shape == (1, 24, 32, 3)
+    assert request.prompts[0].box == (1, 2, 9, 9) and request.prompts[0].points == ((3, 4, 0),)
+    np.testing.assert_array_equal(request.prompts[1].mask, mask)
+    assert line.fingerprint({"x": 1}) == line.fingerprint({"x": 1}) != line.fingerprint({"x": 2})
+
+
+def test_requests_of_the_guide(repository: Path, tmp_path: Path) -> None:
+    (block,) = re.findall(r"```json\n(.*?)```", (repository / "docs/command_line.md").read_text(), re.DOTALL)
+    (tmp_path / "r.jsonl").write_text(block)
+    assert [line.id for line in read_requests(tmp_path / "r.jsonl")] == ["a1", "a2", "a3"]
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        ("", "no request in it"),
+        ('{"id": 1, "text": "a"}\n{"id"', ":2: not JSON"),
+        ("[1]", "expected a JSON object"),
+        ('{"id": 1}', "expected an id, and either text or turns, got id"),
+        ('{"text": "a"}', "expected an id"),
+        ('{"id": 1, "text": "a", "turns": []}', "either text or turns"),
+        ('{"id": 1, "text": "a"}\n{"id": "1", "text": "b"}', ":2: the id '1' is there twice"),
+        ('{"id": true, "text": "a"}', "id is true; expected a text or a whole number"),
+        ('{"id": 1, "text": "a", "image": "b"}', "no key 'image'; there are id, text, turns, media"),
+        ('{"id": 1, "turns": []}', "turns: expected user and assistant in turn"),
+        ('{"id": 1, "turns": [{"role": "assistant", "text": "a"}]}', "turns: expected user and assistant in turn"),
+        ('{"id": 1, "text": "a", "prompts": [{"boxes": []}]}', "prompts: no key 'boxes'"),
+        (
+            '{"id": 1, "text": "a", "generation": {"topk": 1}}',
+            "no setting 'topk'; there are max_new_tokens",
+        ),
+    ],
+)
+def test_bad_files_of_requests(lines: str, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "r.jsonl"
+    path.write_text(lines)
+    with pytest.raises(UserError) as error:
+        read_requests(path)
+    assert message in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ({"generation": {"max_new_tokens": 1.5}}, "max_new_tokens is 1.5; expected a whole number"),
+        ({"generation": {"do_sample": 1}}, "do_sample is 1; expected true or false"),
+        ({"prompts": [{"box": [1, 2, "a", 4]}]}, "expected a box [x1, y1, x2, y2]"),
+        ({"prompts": [{"points": [4]}]}, "points [[x, y, 1], …]"),
+        ({"prompts": [{"mask": {"size": [2, 2], "counts": [1]}}]}, "mask of a prompt"),
+        ({"prompts": [{}]}, "visual prompt is empty"),
+    ],
+)
+def test_values_that_do_not_go(entry: dict[str, Any], message: str, tmp_path: Path) -> None:
+    (line,) = read_requests(write(tmp_path / "r.jsonl", {"id": "a", "text": "?", **entry}))
+    with pytest.raises(UserError) as error:
+        line.request(Generation())
+    assert message in str(error.value)
