@@ -1,0 +1,149 @@
+"""What travels: OpenAI's chat format as far as it is understood here, and our own requests beside it.
+
+A field that isn't known is refused and not left aside: who sends it counts on it.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+__all__ = ["ChatRequest", "Message", "PromptPart", "SegmentRequest", "VideoRequest"]
+
+Number = Annotated[float, Field(allow_inf_nan=False)]
+
+
+class Strict(BaseModel):
+    """Refuses what it doesn't know."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Address(Strict):
+    """Where a picture or video is: a data URL, nothing else."""
+
+    url: str = Field(description="data:image/png;base64,… ; other addresses are refused")
+    detail: Literal["auto", "low", "high"] | None = Field(
+        None, description="taken for compatibility; pictures are seen as the model sees them"
+    )
+
+
+class TextPart(Strict):
+    """Words."""
+
+    type: Literal["text"]
+    text: str
+
+
+class ImagePart(Strict):
+    """A picture."""
+
+    type: Literal["image_url"]
+    image_url: Address
+
+
+class VideoPart(Strict):
+    """A video."""
+
+    type: Literal["video_url"]
+    video_url: Address
+
+
+class FileReference(Strict):
+    """A file that was uploaded before, or one as a data URL."""
+
+    file_id: str | None = None
+    file_data: str | None = None
+    filename: str | None = None
+
+
+class FilePart(Strict):
+    """A picture or video from /v1/files."""
+
+    type: Literal["file"]
+    file: FileReference
+
+
+Part = Annotated[TextPart | ImagePart | VideoPart | FilePart, Field(discriminator="type")]
+
+
+class Message(Strict):
+    """One message of a conversation. An assistant's may be sent back as it was received."""
+
+    role: Literal["system", "developer", "user", "assistant"]
+    content: str | list[Part] | None = None
+    name: str | None = None
+    word2mask: dict[str, Any] | None = Field(None, description="of an assistant: as received; raw_text is used")
+    refusal: None = None
+    annotations: list[Any] | None = None
+    audio: None = None
+    function_call: None = None
+    tool_calls: None = None
+
+
+class RunLengths(Strict):
+    """A mask as COCO's compressed run lengths."""
+
+    size: tuple[int, int]
+    counts: str
+
+
+class PromptPart(Strict):
+    """A region that is shown: "region1", "region2" … in the text, in order. Pixels of the picture."""
+
+    frame: int = Field(0, ge=0, le=10**9, description="of a video, from 0")
+    box: tuple[Number, Number, Number, Number] | None = Field(None, description="x1, y1, x2, y2")
+    points: list[tuple[Number, Number, Literal[0, 1]]] = Field(
+        [], max_length=100, description="x, y, 1 on it or 0 off it"
+    )
+    mask: RunLengths | None = None
+
+
+class Extension(Strict):
+    """What OpenAI's format has no place for."""
+
+    prompts: list[PromptPart] = []
+
+
+class StreamOptions(Strict):
+    """Taken for compatibility."""
+
+    include_usage: bool | None = None
+    include_obfuscation: bool | None = None
+
+
+class ChatRequest(Strict):
+    """A conversation with at most one picture or video, the last message the user's."""
+
+    model: str | None = Field(None, description="the name that /v1/models gives, or nothing")
+    messages: list[Message] = Field(min_length=1)
+    stream: bool | None = False
+    stream_options: StreamOptions | None = None
+    max_tokens: int | None = Field(None, ge=1)
+    max_completion_tokens: int | None = Field(None, ge=1)
+    temperature: Number | None = Field(None, ge=0, le=2, description="nothing or 0 takes the likeliest token each time")
+    top_p: Number | None = Field(None, gt=0, le=1)
+    top_k: int | None = Field(None, ge=0, le=10**6)
+    seed: int | None = Field(None, ge=0, lt=2**63)
+    n: Literal[1] | None = None
+    frequency_penalty: Annotated[Number, Field(ge=0, le=0)] | None = None
+    presence_penalty: Annotated[Number, Field(ge=0, le=0)] | None = None
+    user: str | None = None
+    metadata: dict[str, str] | None = None
+    store: Literal[False] | None = None
+    word2mask: Extension | None = None
+
+
+class SegmentRequest(Strict):
+    """What to find, in words, or shown, or both."""
+
+    text: str | None = Field(None, description="what to find or ask; may be left out where prompts show it")
+    media: str | None = Field(None, description="the picture or video as a data URL")
+    file_id: str | None = Field(None, description="or the id of an upload")
+    prompts: list[PromptPart] = []
+    max_new_tokens: int | None = Field(None, ge=1)
+
+
+class VideoRequest(SegmentRequest):
+    """The same as a job."""
