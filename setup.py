@@ -46,6 +46,8 @@ setup(
         "formats": ["supervision==0.31.2"],
         # Annotation of videos (docs/annotate.md): the client, the answers' schemas, and the engine for clusters.
         "annotate": ["aiohttp==3.14.5", "jsonschema==4.26.0", "ray[data]==2.60.0"],
+        # Language models in GGUF files (tools/fetch_pretrained.py smollm2-135m).
+        "gguf": ["gguf==0.19.0"],
         # For log.tensorboard and log.wandb.
         "log": ["tensorboard==2.21.0", "wandb==0.25.1"],
         # METEOR and CIDEr; it brings their Java programs (104 MB) and wants a Java runtime on the PATH.

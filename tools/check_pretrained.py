@@ -38,11 +38,13 @@ def problems(manifest: dict[str, Any], pretrained: Path) -> list[str]:
     """What doesn't agree between the manifest and the folders beside it, one sentence each; empty when all is well.
 
     A folder that is listed and absent is no problem (it may be downloaded later); one that is there and unlisted is.
+    Downloads are held against their hashes by fetch_pretrained.py.
     """
     found = []
     listed = manifest.get("folders", {})
+    fetched = {entry["folder"] for entry in manifest.get("downloads", {}).values()}
     for folder in sorted(path.name for path in pretrained.iterdir() if path.is_dir()):
-        if folder not in listed:
+        if folder not in listed and folder not in fetched:
             found.append(f"{folder}: not in manifest.json; add it with --add, or remove it")
     for name, entry in listed.items():
         missing = [key for key in REQUIRED if key not in entry]

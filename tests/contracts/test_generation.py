@@ -11,6 +11,7 @@ import torch
 import word2mask.mllms
 from word2mask.data.collate import collate
 from word2mask.data.encode import Encoder
+from word2mask.mllms.composed import ComposedMLLM
 from word2mask.mllms.interface import MLLM, Kept
 from word2mask.text.special_tokens import SEG
 from word2mask.types import Generation, Media, Request, Turn
@@ -136,7 +137,9 @@ def test_what_was_interrupted_is_not_relied_upon(model):
 
 
 def test_beams_are_transformers_own(model):
-    """As transformers' whole model searches, given ids and pictures."""
+    """As transformers' whole model searches, given ids and pictures; of two answers as likely, either."""
+    if isinstance(model, ComposedMLLM):
+        pytest.skip("put together here: transformers has no whole model of it that could search")
     batch = batch_of(model, ask("what do you see?", media=picture(3)))
     ids = model.tokenizer.eos_token_id
     ours = written(model, batch, Generation(max_new_tokens=6, num_beams=4)).ids[0].tolist()
@@ -157,8 +160,19 @@ def test_beams_are_transformers_own(model):
         eos_token_id=ids,
         pad_token_id=model.tokenizer.pad_token_id,
     )[0, batch.input_ids.shape[1] :].tolist()
-    assert ours == [token for token in theirs if token not in (ids, model.tokenizer.pad_token_id)]
-    assert len(ours) > 2
+    theirs = [token for token in theirs if token not in (ids, model.tokenizer.pad_token_id)]
+    assert len(ours) > 2 and len(ours) == len(theirs)
+    # Random weights leave some words as likely as others, and rounding decides between them.
+    likely = [likelihood(model, batch, answer) for answer in (ours, theirs)]
+    assert ours == theirs or likely[0] == pytest.approx(likely[1], abs=1e-4)
+
+
+def likelihood(model, batch, answer: list[int]) -> float:
+    """Log-probability of an answer."""
+    ids = torch.cat([batch.input_ids[0], torch.tensor(answer)])[None]
+    hidden = model(ids, torch.ones_like(ids), batch.mllm_media).hidden[0, -len(answer) - 1 : -1]
+    logits = model.logits(hidden).float().log_softmax(-1)
+    return logits.gather(1, torch.tensor(answer)[:, None]).sum().item()
 
 
 def test_beam_states_are_those_of_one_pass(model):

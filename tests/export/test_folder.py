@@ -160,7 +160,7 @@ def test_predict_forward_takes_masks_and_another_session(folder):
     media = Media("image", np.asarray(picture)[None])
     request = Request((Turn("user", "What is region1?"),), media, masks.astype(bool), max_new_tokens=6)
     assert answer["prediction"] == Session(model.grounded).ask(request).raw_text
-    plain = model.predict_forward(image=picture, text="What is region1?", max_new_tokens=6)
+    plain = model.predict_forward(image=picture, text="What is that?", max_new_tokens=6)
     assert plain["prediction"] != answer["prediction"]
     model.session = Session(model.grounded, key_frames=1, key_frame_choice="first")
     assert model.session.key_frame_choice == "first"

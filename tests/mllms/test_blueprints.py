@@ -11,6 +11,7 @@ from word2mask.mllms.geometries import GEOMETRIES
 from word2mask.mllms.internvl import InternVL
 from word2mask.mllms.llava import LLaVA
 from word2mask.mllms.qwen_vl import Qwen3VL, Qwen25VL
+from word2mask.mllms.smolvlm import SmolVLM
 from word2mask.models.grounded import GroundedMLLM
 from word2mask.segmenters.blueprints import blueprint as segmenter_blueprint
 
@@ -43,6 +44,22 @@ def test_as_many_parameters_as_the_published_model(name):
     assert (surplus > 0) == (family is not InternVL)
     assert round((total - 2 * surplus * embeddings.embedding_dim) / 1e9, 3) == billions
     assert all(parameter.device.type == "meta" for parameter in model.parameters())
+
+
+#: huggingface.co's own count of each base model.
+SMOLVLM = {
+    "SmolVLM2-256M-Video-Instruct": 256_484_928,
+    "SmolVLM2-500M-Video-Instruct": 507_482_304,
+    "SmolVLM2-2.2B-Instruct": 2_246_784_880,
+}
+
+
+@pytest.mark.parametrize("name", SMOLVLM)
+def test_smolvlms_have_as_many_parameters_as_published(name):
+    mllm = blueprint(SmolVLM, f"pretrained/{name}", torch.bfloat16)
+    assert sum(parameter.numel() for parameter in mllm.parameters()) == SMOLVLM[name]
+    # 64 tokens a tile of 512 pixels, 81 a tile of 384 (the model cards).
+    assert (mllm.processor.side, mllm.processor.grid_side**2) == ((384, 81) if "2.2B" in name else (512, 64))
 
 
 def test_a_folder_on_disk_speaks_for_itself(tmp_path):

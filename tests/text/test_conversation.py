@@ -67,20 +67,21 @@ def test_loss_on_answers_and_suffix_only(tokenizer, name):
     turns = [Turn("user", "Q1 [SEG]"), Turn("assistant", "A1 [SEG]"), Turn("user", "Q2"), Turn("assistant", "A2")]
     encoded = encode_conversation(turns, tokenizer, template)
     kept = encoded.input_ids[encoded.labels != IGNORE_INDEX]
-    assert tokenizer.decode(kept) == f"A1 {SEG}{template.assistant_suffix}A2{template.assistant_suffix}"
+    first, second = f"{template.answer_prefix}A1 {SEG}", f"{template.answer_prefix}A2"
+    assert tokenizer.decode(kept) == f"{first}{template.assistant_suffix}{second}{template.assistant_suffix}"
     whole = (
         template.opening
         + "Q1 [SEG]"
         + template.user_suffix
         + template.assistant_prefix
-        + f"A1 {SEG}"
+        + first
         + template.assistant_suffix
         + template.separator
         + template.user_prefix
         + "Q2"
         + template.user_suffix
         + template.assistant_prefix
-        + "A2"
+        + second
         + template.assistant_suffix
     )
     assert tokenizer.decode(encoded.input_ids) == whole
@@ -95,6 +96,19 @@ def test_question_ends_with_the_assistants_prefix(tokenizer):
         "<|im_start|>user\n<img></img>\nhi<|im_end|>\n<|im_start|>assistant\n"
     )
     assert (encoded.labels == IGNORE_INDEX).all()
+
+
+def test_a_space_stands_where_smolvlm_has_it(tokenizer):
+    """Before every text but the one after a picture; an answer that was written with its space gets no other."""
+    template = chat_template("smolvlm_chat")
+    for answer in ("yo", " yo"):
+        turns = [Turn("user", "hi"), Turn("assistant", answer)]
+        plain = encode_conversation(turns, tokenizer, template)
+        assert tokenizer.decode(plain.input_ids) == (
+            "<|im_start|>User: hi<end_of_utterance>\nAssistant: yo<end_of_utterance>"
+        )
+    shown = encode_conversation([Turn("user", "hi")], tokenizer, template, "<img></img>")
+    assert tokenizer.decode(shown.input_ids) == "<|im_start|>User:<img></img>hi<end_of_utterance>\nAssistant:"
 
 
 def test_serving_is_a_prefix_of_training(tokenizer):

@@ -87,6 +87,8 @@ class DecordReader:
     """An encoded video through decord, which seeks by key frames."""
 
     def __init__(self, path: Path) -> None:
+        # Before decord, which lets every library loaded later see its own, older codecs: PyAV couldn't write WebM then.
+        import av  # noqa: F401
         import decord
 
         decord.logging.set_level(decord.logging.QUIET)

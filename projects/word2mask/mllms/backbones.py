@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import PreTrainedModel
+from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.utils import is_flash_attn_2_available, logging
 
 from word2mask.errors import UserError
@@ -50,7 +50,11 @@ def read_model_type(folder: Path) -> str | None:
 
 
 def read_untied(
-    backbone: type[PreTrainedModel], folder: Path, dtype: torch.dtype | None, attn_implementation: str
+    backbone: type[PreTrainedModel],
+    folder: Path,
+    dtype: torch.dtype | None,
+    attn_implementation: str,
+    config: PreTrainedConfig | None = None,
 ) -> Any:
     """Reads a model in transformers' layout, embeddings and head apart.
 
@@ -62,11 +66,12 @@ def read_untied(
         folder: with ``config.json`` and weights.
         dtype: of the weights; ``None`` keeps the files' own.
         attn_implementation: one of :data:`ATTENTION`.
+        config: the model's, where ``config.json`` is in another class's words; ``None`` reads it.
 
     Raises:
         UserError: weights that don't fit the configuration.
     """
-    config = backbone.config_class.from_pretrained(folder, local_files_only=True)
+    config = config or backbone.config_class.from_pretrained(folder, local_files_only=True)
     text = config.get_text_config()
     tied = config.tie_word_embeddings or getattr(text, "tie_word_embeddings", False)
     config.tie_word_embeddings = text.tie_word_embeddings = False

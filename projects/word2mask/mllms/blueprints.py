@@ -10,7 +10,14 @@ import torch
 from transformers import LlamaConfig, LlavaConfig
 
 from word2mask.errors import UserError
-from word2mask.mllms import internvl_layout, internvl_processor, llava_layout, llava_processor, qwen_processor
+from word2mask.mllms import (
+    internvl_layout,
+    internvl_processor,
+    llava_layout,
+    llava_processor,
+    qwen_processor,
+    smolvlm_processor,
+)
 from word2mask.mllms.backbones import read_model_type
 from word2mask.mllms.geometries import CLIP_VIT_L, GEOMETRIES
 from word2mask.mllms.interface import MLLM
@@ -33,6 +40,7 @@ _MEDIA_TOKENS = (
     llava_processor.CONTEXT,
     llava_processor.IMAGE_START,
     llava_processor.IMAGE_END,
+    smolvlm_processor.MARK,
 )
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json")
 

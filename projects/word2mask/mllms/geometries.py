@@ -108,6 +108,24 @@ def _llava(repository: str, language: dict[str, Any], side: int, delta: str = ""
     return Geometry(repository, "llava", language["vocab_size"], config, source)
 
 
+def _smolvlm2(
+    size: str, language: dict[str, Any], vision: dict[str, Any], side: int, patch: int, scale: int
+) -> Geometry:
+    """A SmolVLM2; what its configurations leave out are transformers' defaults for SigLIP-B."""
+    config = dict(
+        vision_config=vision | dict(image_size=side, patch_size=patch),
+        text_config=language | dict(max_position_embeddings=8192, rms_norm_eps=1e-5, head_dim=64),
+        scale_factor=scale,
+        image_token_id=49190,
+        tie_word_embeddings=False,
+    )
+    return Geometry(f"HuggingFaceTB/SmolVLM2-{size}-Instruct", "smolvlm", 49280, config)
+
+
+#: google/siglip-base-patch16-512 and google/siglip-so400m-patch14-384.
+_SIGLIP_BASE = dict(hidden_size=768, num_hidden_layers=12, num_attention_heads=12, intermediate_size=3072)
+_SIGLIP_SO400M = dict(hidden_size=1152, num_hidden_layers=27, num_attention_heads=16, intermediate_size=4304)
+
 #: Vicuna and Llama 2; the row beside their 32000 is for ``<image>``, which LLaVA's own tokenizer lacks.
 _LLAMA_7B = _language("llama", 4096, 32, 32, 32, 11008, 32001)
 _LLAMA_13B = _language("llama", 5120, 40, 40, 40, 13824, 32001)
@@ -121,6 +139,10 @@ _QWEN_14B = _language("qwen2", 5120, 48, 40, 8, 13824, 151674)
 _INTERNLM_7B = _language("llama", 4096, 32, 32, 8, 14336, 92553)
 _INTERNLM_20B = _language("llama", 6144, 48, 48, 8, 16384, 92553)
 
+_SMOLLM_135M = _language("llama", 576, 30, 9, 3, 1536, 49280)
+_SMOLLM_360M = _language("llama", 960, 32, 15, 5, 2560, 49280)
+_SMOLLM_17B = _language("llama", 2048, 24, 32, 32, 8192, 49280)
+
 _MODELS = (
     _internvl("InternVL2_5-1B", _QWEN_05B),
     _internvl("InternVL2_5-4B", _QWEN_3B),
@@ -133,6 +155,9 @@ _MODELS = (
     _qwen2_5_vl("7B", _language("qwen2_5_vl_text", 3584, 28, 28, 4, 18944, 152064)),
     _qwen3_vl("2B", _language("qwen3_vl_text", 2048, 28, 16, 8, 6144, 151936)),
     _qwen3_vl("4B", _language("qwen3_vl_text", 2560, 36, 32, 8, 9728, 151936)),
+    _smolvlm2("256M-Video", _SMOLLM_135M, _SIGLIP_BASE, side=512, patch=16, scale=4),
+    _smolvlm2("500M-Video", _SMOLLM_360M, _SIGLIP_BASE, side=512, patch=16, scale=4),
+    _smolvlm2("2.2B", _SMOLLM_17B, _SIGLIP_SO400M, side=384, patch=14, scale=3),
     _llava("liuhaotian/LLaVA-Lightning-7B-v1-1", _LLAMA_7B, 224, "liuhaotian/LLaVA-Lightning-7B-delta-v1-1"),
     _llava("liuhaotian/LLaVA-13B-v1-1", _LLAMA_13B, 224, "liuhaotian/LLaVA-13b-delta-v1-1"),
     _llava("liuhaotian/llava-llama-2-13b-chat-lightning-preview", _LLAMA_13B, 224),

@@ -11,6 +11,7 @@ import json
 import pkgutil
 from collections.abc import Iterator
 from dataclasses import asdict
+from itertools import chain
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -58,6 +59,7 @@ def configuration(model: GroundedMLLM) -> dict[str, Any]:
         "mllm": {
             "family": type(model.mllm).__name__,
             "settings": asdict(model.mllm.settings),
+            "shared_encoder": model.mllm.shared_encoder,
             "config": model.mllm.model.config.to_diff_dict(),
         },
         "segmenter": {"family": type(model.segmenter).__name__, "config": model.segmenter.model.config.to_diff_dict()},
@@ -81,7 +83,12 @@ def save_grounded(model: GroundedMLLM, folder: str | Path, max_shard_size: int |
     folder.mkdir(parents=True, exist_ok=True)
     (folder / CONFIG_NAME).write_text(json.dumps(configuration(model), indent=2, default=str) + "\n")
     model.mllm.tokenizer.save_pretrained(folder)
-    state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    shared = None if model.mllm.shared_encoder is None else "mllm." + model.mllm.shared_encoder[0]
+    state = {
+        name: tensor.detach().cpu().contiguous()
+        for name, tensor in model.state_dict().items()
+        if shared is None or not name.startswith(shared)
+    }
     save_torch_state_dict(state, folder, max_shard_size=max_shard_size, metadata={"format": "pt"})
 
 
@@ -135,7 +142,7 @@ def load_grounded(
     if config["model_type"] == PUBLISHED_TYPE:
         config, tokenizer, weights = read_published(folder, config)
         return build_grounded(config, tokenizer, weights, str(folder), device, dtype)
-    weights = _weights(TensorFolder(folder), str(folder))
+    weights = _weights(TensorFolder(folder), str(folder), config.get("mllm", {}).get("shared_encoder"))
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     except (OSError, ValueError) as error:
@@ -199,8 +206,8 @@ def _backbone(
     return built_from(family.backbone, built, weights.pieces, name, dtype or weights.dtype, device=device)
 
 
-def _weights(tensors: TensorFolder, name: str) -> GroundedWeights:
-    """The tensors of a folder, dealt out to the parts."""
+def _weights(tensors: TensorFolder, name: str, shared_encoder: list[str] | None = None) -> GroundedWeights:
+    """The tensors of a folder, dealt out to the parts; those of a shared encoder, kept once, to both."""
     strangers = [key for key in tensors if not key.startswith(PARTS)]
     if strangers:
         raise UserError(f"{name}: {len(strangers)} tensors are of no part of the model, the first is {strangers[0]}")
@@ -212,9 +219,14 @@ def _weights(tensors: TensorFolder, name: str) -> GroundedWeights:
         # Copies, because tensors lie in the file at any address, and where one lies decides which kernel runs.
         return {piece.name: piece.tensor.clone() for piece in pieces(part)}
 
+    def of_encoder() -> Iterator[Piece]:
+        if shared_encoder is not None:
+            own, theirs = shared_encoder[0].removeprefix("model."), "segmenter." + shared_encoder[1]
+            yield from (Piece(own + piece.name, piece.tensor, piece.origin) for piece in pieces(theirs))
+
     language, segmenter, projector, original_decoder = PARTS
     return GroundedWeights(
-        mllm=PartWeights(pieces(language), tensors.dtype(language) or torch.float32),
+        mllm=PartWeights(chain(pieces(language), of_encoder()), tensors.dtype(language) or torch.float32),
         segmenter=PartWeights(pieces(segmenter), tensors.dtype(segmenter) or torch.float32),
         projector=state(projector),
         original_decoder=state(original_decoder),

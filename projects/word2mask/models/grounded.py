@@ -98,6 +98,7 @@ class GroundedMLLM(nn.Module):
             raise ValueError(f'seg_state must be "at" or "before", got {seg_state!r}')
         self.mllm = mllm.with_grounding_tokens()
         self.segmenter = segmenter
+        self.mllm.share_encoder(segmenter.model)
         if projector_start not in ("random", "points"):
             raise ValueError(f'projector_start must be "random" or "points", got {projector_start!r}')
         self.projector = projector or Projector(mllm.hidden_size, segmenter.prompt_dim)

@@ -10,6 +10,7 @@ from transformers import Sam2VideoConfig, Sam2VideoModel
 
 from word2mask.errors import UserError
 from word2mask.segmenters.architectures import released_sam2, sam2_config
+from word2mask.segmenters.sam2_image_part import is_image_part, with_blank_memory
 from word2mask.segmenters.sam2_keys import from_meta, is_meta
 from word2mask.segmenters.tensor_files import READERS, State, built_from_state, read_model_type, read_safetensors
 
@@ -47,9 +48,11 @@ def read_sam2(path: str | Path) -> SAM2Files:
     if path.suffix not in READERS:
         raise UserError(f"{path}: SAM 2 is read from a folder, a .pt or a .safetensors file, not from {path.suffix!r}")
     tensors = READERS[path.suffix](path)
-    state = from_meta(tensors, source=str(path)) if is_meta(tensors) else tensors
+    has_memory = not (is_meta(tensors) and is_image_part(tensors))
+    state = from_meta(tensors, complete=has_memory, source=str(path)) if is_meta(tensors) else tensors
     size, version = released_sam2(state, str(path))
-    return SAM2Files(sam2_config(size, version=version), state, None)
+    config = sam2_config(size, version=version)
+    return SAM2Files(config, state if has_memory else with_blank_memory(state, config), None)
 
 
 def build_sam2(files: SAM2Files, dtype: torch.dtype, source: str) -> Sam2VideoModel:

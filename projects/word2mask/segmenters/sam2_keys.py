@@ -171,7 +171,9 @@ def from_meta(
         _check_complete(tensors, 0, scale, special, source)
     state = {pairs[name]: tensors[name] for name in tensors if name in pairs}
     if FREQUENCIES in tensors:
-        state.update(dict.fromkeys(FREQUENCY_COPIES, tensors[FREQUENCIES]))
+        # Two tensors, as a model of its own making has them: transformers won't save one under two names.
+        frequencies = tensors[FREQUENCIES]
+        state.update({name: frequencies.clone() for name in FREQUENCY_COPIES})
     if any(name in tensors for name in POINT_EMBEDDINGS):
         _check_missing([name for name in POINT_EMBEDDINGS if name not in tensors], source)
         state[POINT_TABLE] = torch.cat([tensors[name] for name in POINT_EMBEDDINGS])

@@ -143,7 +143,7 @@ def encode_conversation(
     bos = [] if tokenizer.bos_token_id is None or template.bos == "none" else [tokenizer.bos_token_id]
     shown = media_prefix + regions
     if shown and not regions:
-        shown += "\n"
+        shown += template.media_suffix
 
     ids: list[int] = []
     labels: list[int] = []
@@ -160,13 +160,14 @@ def encode_conversation(
             before = template.user_prefix
             if index == 0:
                 extend(bos)
-                before = template.opening + shown
+                before = template.beginning(shown)
             else:
                 extend(marker_ids(template.separator, tokenizer))
             after = template.user_suffix + template.assistant_prefix
             extend(joined_ids([(before, True), (turn.text, False), (after, True)], tokenizer))
         else:
-            pieces = [*answer_pieces(turn.text, tokenizer), (template.assistant_suffix, True)]
+            text = template.answer_prefix + turn.text.removeprefix(template.answer_prefix)
+            pieces = [*answer_pieces(text, tokenizer), (template.assistant_suffix, True)]
             answer = joined_ids(pieces, tokenizer)
             segs += [len(ids) + offset for offset, token in enumerate(answer) if token == seg_id]
             extend(answer, loss=True)

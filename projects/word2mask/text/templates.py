@@ -27,6 +27,10 @@ class ChatTemplate:
         stop: strings that end an answer at generation.
         bos: where the tokenizer's BOS token goes, if it has one: before the first turn or nowhere.
         first_user_prefix: before the first user's text, where that differs; ``None`` for ``user_prefix``.
+        media_prefix: before the media that stand before the first user's text, where that differs; ``None`` for
+            :attr:`opening`.
+        media_suffix: between the media and the first user's text.
+        answer_prefix: before an answer; takes loss, where models of the family begin their answers so.
     """
 
     name: str
@@ -39,11 +43,24 @@ class ChatTemplate:
     stop: tuple[str, ...]
     bos: Literal["first", "none"] = "first"
     first_user_prefix: str | None = None
+    media_prefix: str | None = None
+    media_suffix: str = "\n"
+    answer_prefix: str = ""
 
     @property
     def opening(self) -> str:
         """Everything before the first user's text."""
         return self.system + (self.user_prefix if self.first_user_prefix is None else self.first_user_prefix)
+
+    def beginning(self, media: str) -> str:
+        """Everything before the first user's text, media included.
+
+        Args:
+            media: their placeholder, and what is said about regions; empty without media.
+        """
+        if not media:
+            return self.opening
+        return (self.opening if self.media_prefix is None else self.media_prefix) + media
 
 
 _CHATML: dict[str, Any] = {
@@ -74,6 +91,8 @@ CHAT_TEMPLATES: dict[str, ChatTemplate] = {
     template.name: template
     for template in (
         ChatTemplate(name="qwen_chat", stop=("<|im_end|>", "<|endoftext|>"), **_CHATML),
+        # SmolLM2's BOS token is its "<|im_start|>", which stands there already; without its system prompt.
+        ChatTemplate(name="smollm2_chat", stop=("<|im_end|>", "<|endoftext|>"), bos="none", **_CHATML),
         # As the published inference prompts Qwen2.5-VL, whose own template has a system prompt; training has none.
         ChatTemplate(
             name="qwen_assistant",
@@ -109,6 +128,22 @@ CHAT_TEMPLATES: dict[str, ChatTemplate] = {
             assistant_suffix=" </s>",
             separator="<s>",
             stop=("</s>",),
+        ),
+        # SmolVLM's and Idefics3's: no space between "User:" and a picture, none between a picture and the text after
+        # it, and one before each text else.
+        ChatTemplate(
+            name="smolvlm_chat",
+            system="<|im_start|>",
+            user_prefix="User: ",
+            media_prefix="<|im_start|>User:",
+            media_suffix="",
+            user_suffix="<end_of_utterance>\n",
+            assistant_prefix="Assistant:",
+            answer_prefix=" ",
+            assistant_suffix="<end_of_utterance>",
+            separator="\n",
+            stop=("<end_of_utterance>",),
+            bos="none",
         ),
     )
 }

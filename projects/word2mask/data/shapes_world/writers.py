@@ -164,6 +164,9 @@ def _write(
             results = progress(results, len(jobs))
         for (kind, split, _), result in zip(jobs, results, strict=True):
             described[kind, split].append(result)
+        # Left to its end, the pool is killed, and a worker that dies with the queue's lock keeps the other waiting.
+        pool.close()
+        pool.join()
     images = {split: described.get(("image", split), []) for split in SPLITS}
     videos = {split: described.get(("video", split), []) for split in SPLITS}
     coco = formats.coco(images)

@@ -1,0 +1,211 @@
+"""Models from parts: what the connector sees, one encoder for words and masks, folders that hold it once."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from word2mask.errors import UserError
+from word2mask.mllms.composed import CONTEXT, ComposedMLLM
+from word2mask.mllms.composed_backbone import ComposedBackbone, ComposedConfig, GroupingConnector
+from word2mask.mllms.encoded_once import EncodedOnce
+from word2mask.models.folder import load_grounded, save_grounded
+from word2mask.models.grounded import GroundedMLLM
+from word2mask.segmenters.sam2 import SAM2Segmenter
+from word2mask.text.byte_tokenizer import byte_tokenizer
+from word2mask.types import Media
+
+
+@pytest.fixture(scope="module")
+def language(tmp_path_factory):
+    """A small causal language model as transformers writes it, one matrix for embeddings and head."""
+    folder = tmp_path_factory.mktemp("language")
+    tokenizer = byte_tokenizer()
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=2,
+        tie_word_embeddings=True,
+        eos_token_id=tokenizer.eos_token_id,
+    )
+    LlamaForCausalLM(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def picture(height: int, width: int) -> np.ndarray:
+    return np.random.default_rng(height).integers(0, 255, (height, width, 3), dtype=np.uint8)
+
+
+def composed(language) -> ComposedMLLM:
+    return ComposedMLLM.from_parts(language, SAM2Segmenter.tiny(), connector_group=2)
+
+
+# ---------------------------------------------------------------------- the parts
+
+
+def test_neighbouring_cells_stand_side_by_side():
+    """Token 1 of a 4 × 4 grid in groups of two is the cells (0,2), (0,3), (1,2), (1,3)."""
+    connector = GroupingConnector(width=1, group=2, hidden_size=4)
+    connector.norm = torch.nn.Identity()
+    connector.norm.weight = torch.zeros(())
+    connector.linear_1 = connector.linear_2 = torch.nn.Identity()
+    seen = connector(100 + torch.arange(16.0).view(1, 4, 4, 1))  # GELU leaves large values alone
+    assert seen.shape == (1, 4, 4)
+    assert seen[0, 1].tolist() == [102, 103, 106, 107]
+
+
+@torch.no_grad()
+def test_a_flat_tower_gives_its_patches_without_the_class_token():
+    config = ComposedConfig(
+        vision_config=dict(
+            model_type="clip_vision_model",
+            hidden_size=16,
+            intermediate_size=16,
+            num_hidden_layers=1,
+            num_attention_heads=2,
+            image_size=32,
+            patch_size=8,
+        ),
+        text_config=dict(
+            model_type="llama",
+            vocab_size=20,
+            hidden_size=16,
+            num_hidden_layers=1,
+            num_attention_heads=2,
+            num_key_value_heads=2,
+            intermediate_size=16,
+        ),
+        connector_group=2,
+    )
+    model = ComposedBackbone(config).eval()
+    pixels = torch.randn(2, 3, 32, 32)
+    expected = model.model.vision_tower(pixels).last_hidden_state[:, 1:]
+    assert torch.equal(model.grid_features(pixels), expected.view(2, 4, 4, 16))
+    assert model.visual_tokens(pixels).shape == (2, 4, 16)
+
+
+@torch.no_grad()
+def test_the_language_model_is_the_published_one(language):
+    model = composed(language)
+    reference = LlamaForCausalLM.from_pretrained(language).eval()
+    ids = torch.tensor([model.tokenizer.encode("what is it")])
+    ours = model(ids, torch.ones_like(ids), {}).hidden
+    size = reference.config.vocab_size
+    torch.testing.assert_close(model.logits(ours)[..., :size], reference(ids).logits, atol=1e-5, rtol=1e-5)
+    assert model.model.lm_head.weight is not model.model.get_input_embeddings().weight
+    assert model.tokenizer.convert_tokens_to_ids(CONTEXT) == size
+    torch.testing.assert_close(model.model.lm_head.weight[size], reference.lm_head.weight.mean(dim=0))
+
+
+def test_the_square_is_the_one_that_the_segmenter_sees(language):
+    model, segmenter = composed(language), SAM2Segmenter.tiny()
+    segmenter.model.config.frame_resampling = "bicubic"
+    frames = picture(40, 90)[None]
+    seen = model.processor.prepare_media(Media("image", frames)).tensors["pixel_values"]
+    assert torch.equal(seen, segmenter.processor.prepare_frames(frames))
+
+
+# ----------------------------------------------------------------- one encoder
+
+
+def test_frames_are_found_one_by_one():
+    calls = []
+
+    def forward(pixels: torch.Tensor) -> dict:
+        calls.append(len(pixels))
+        return {"states": pixels.flatten(1), "stages": (pixels + 1, pixels + 2)}
+
+    once = EncodedOnce(forward)
+    first, second, third = (torch.full((1, 3, 2, 2), float(value)) for value in range(3))
+    once(torch.cat([first, second, third]))
+    found = once(torch.cat([third, first]))
+    assert calls == [3] and (once.encoded, once.found) == (3, 2)
+    assert torch.equal(found["stages"][1], torch.cat([third, first]) + 2)
+    assert torch.equal(found["states"], torch.cat([third, first]).flatten(1))
+    once(torch.cat([first, first + 9]))
+    assert calls == [3, 2]
+    once.forget()
+    once(first)
+    assert calls == [3, 2, 1]
+
+
+def test_what_carries_a_graph_is_not_kept():
+    scale = torch.ones((), requires_grad=True)
+    once = EncodedOnce(lambda pixels: {"states": pixels * scale})
+    pixels = torch.ones(1, 3, 2, 2)
+    once(pixels)
+    once(pixels)
+    assert (once.encoded, once.found) == (2, 0)
+
+
+@torch.no_grad()
+def test_words_and_masks_share_one_pass(language):
+    segmenter = SAM2Segmenter.tiny()
+    mllm = composed(language)
+    model = GroundedMLLM(mllm, segmenter).eval()
+    assert mllm.model.model.vision_tower is segmenter.model.vision_encoder.backbone
+    pixels = torch.randn(2, 3, 64, 64)
+    expected = SAM2Segmenter.tiny().encode_frames(pixels)
+    trunk = segmenter.model.vision_encoder.backbone.forward
+    trunk.encoded = trunk.found = 0
+    tokens = mllm.visual_tokens(pixels)
+    features = model.encode_frames(pixels.clone())
+    assert (trunk.encoded, trunk.found) == (2, 2)
+    assert torch.equal(tokens, composed(language).visual_tokens(pixels))
+    for level, other in zip(features.levels, expected.levels, strict=True):
+        assert torch.equal(level, other)
+    names = [name for name, _ in model.named_parameters()]
+    assert len(names) == len(set(names)) and sum("blocks.0.attn.qkv.weight" in name for name in names) == 1
+
+
+def test_another_encoder_stays_its_own(language):
+    other = SAM2Segmenter.tiny()
+    with torch.no_grad():
+        other.model.vision_encoder.backbone.pos_embed += 1
+    mllm = composed(language)
+    GroundedMLLM(mllm, other)
+    assert mllm.shared_encoder is None
+    assert mllm.model.model.vision_tower is not other.model.vision_encoder.backbone
+
+
+@torch.no_grad()
+def test_a_folder_holds_the_encoder_once(language, tmp_path):
+    segmenter = SAM2Segmenter.tiny()
+    model = GroundedMLLM(composed(language), segmenter).eval()
+    save_grounded(model, tmp_path)
+    stored = load_file(tmp_path / "model.safetensors")
+    assert not any("vision_tower" in name for name in stored)
+    assert sum("blocks.0.attn.qkv.weight" in name for name in stored) == 1
+    again = load_grounded(tmp_path)
+    assert again.mllm.model.model.vision_tower is again.segmenter.model.vision_encoder.backbone
+    pixels = torch.randn(1, 3, 64, 64)
+    assert torch.equal(again.mllm.visual_tokens(pixels), model.mllm.visual_tokens(pixels))
+
+
+def test_what_is_wrong_is_said(language, tmp_path):
+    with pytest.raises(UserError, match="no such language model; bring it"):
+        ComposedMLLM.from_parts(tmp_path / "none", SAM2Segmenter.tiny())
+    (tmp_path / "config.json").write_text('{"model_type": "nonsense"}')
+    with pytest.raises(UserError, match="not a causal language model that transformers can read"):
+        ComposedMLLM.from_parts(tmp_path, SAM2Segmenter.tiny())
+    with pytest.raises(UserError, match="2 cells a side don't fall into groups of 3"):
+        ComposedMLLM.from_parts(language, SAM2Segmenter.tiny(), connector_group=3)
+
+
+def test_a_gguf_file_needs_its_package(language, tmp_path, monkeypatch):
+    monkeypatch.setattr("word2mask.mllms.composed.AutoTokenizer.from_pretrained", _without_package)
+    (tmp_path / "model.gguf").write_bytes(b"")
+    with pytest.raises(UserError, match=r'read by the package gguf; install it \(pip install -e "\.\[gguf\]"\)'):
+        ComposedMLLM.from_parts(tmp_path / "model.gguf", SAM2Segmenter.tiny())
+
+
+def _without_package(*arguments: object, **settings: object) -> None:
+    raise ImportError("gguf")
