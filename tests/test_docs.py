@@ -77,8 +77,10 @@ def commands(path: Path) -> list[list[str]]:
 
 @cache
 def options_of(program: str) -> frozenset[str]:
-    """The options that a program's source declares."""
+    """The options that a program's source declares, or that of the module whose ``main`` it is."""
     source = (ROOT / program).read_text(encoding="utf-8")
+    for module in re.findall(r"^from (word2mask[\w.]*) import main", source, flags=re.MULTILINE):
+        source += Path(importlib.import_module(module).__file__).read_text(encoding="utf-8")
     return frozenset(re.findall(r"""["'\s(|](--?[a-z][\w-]*)""", source))
 
 

@@ -1,0 +1,1 @@
+"""Ref-SAV: videos with masks → referring expressions, written by models and checked by models."""

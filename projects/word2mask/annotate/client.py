@@ -1,0 +1,204 @@
+"""Chat with a model behind the OpenAI-compatible protocol: many requests at once, patient with a service in trouble.
+
+Knows nothing of stages or of what is asked. Trouble that passes (429, 5xx, a connection that breaks, an answer that
+takes too long) is waited out; a request that the service refuses raises :class:`Refused`; what would go wrong for every
+request (a wrong key, no such model, nobody there) stops the run with one sentence.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import logging
+import os
+import random
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from typing import Any, Protocol
+
+import aiohttp
+
+from word2mask.annotate.limits import RateLimit, TokenBudget
+from word2mask.annotate.settings import Endpoint, Limits
+from word2mask.errors import UserError
+
+__all__ = ["ChatClient", "ChatModel", "Completion", "Refused", "ServiceDown", "picture_part", "user_message"]
+
+logger = logging.getLogger(__name__)
+
+#: HTTP states that pass: time-outs, "too early", "too many", and trouble inside.
+PASSING = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
+#: HTTP states that every request would meet.
+FATAL = {401: "the key is wrong or missing", 403: "the key may not use it", 404: "no such URL or model"}
+
+
+class Refused(Exception):
+    """The service won't answer this request, however often it is asked."""
+
+
+class ServiceDown(UserError):
+    """A service that doesn't answer."""
+
+
+@dataclass(frozen=True)
+class Completion:
+    """An answer.
+
+    Attributes:
+        text: what the model wrote.
+        prompt_tokens: that it read.
+        completion_tokens: that it wrote.
+    """
+
+    text: str
+    prompt_tokens: int
+    completion_tokens: int
+
+
+class ChatModel(Protocol):
+    """Answers conversations."""
+
+    @property
+    def name(self) -> str:
+        """The model's name, which is part of every key."""
+
+    async def complete(
+        self, messages: Sequence[dict[str, Any]], generation: dict[str, Any], schema: dict[str, Any] | None
+    ) -> Completion:
+        """Answers one conversation.
+
+        Args:
+            messages: in the protocol's own form.
+            generation: ``max_tokens``, ``temperature``, ``seed``.
+            schema: JSON schema that the answer should follow.
+
+        Raises:
+            Refused: this request won't be answered.
+            UserError: no request will.
+        """
+
+    async def close(self) -> None:
+        """Lets go of connections or weights."""
+
+
+def picture_part(jpeg: bytes) -> dict[str, Any]:
+    """A picture as a part of a message."""
+    return {"type": "image_url", "image_url": {"url": f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}"}}
+
+
+def user_message(text: str, pictures: Sequence[bytes] = ()) -> dict[str, Any]:
+    """What a user says: pictures (JPEG files) first, then words."""
+    if not pictures:
+        return {"role": "user", "content": text}
+    return {"role": "user", "content": [*map(picture_part, pictures), {"type": "text", "text": text}]}
+
+
+class ChatClient:
+    """One model of one service. Made and used within one event loop.
+
+    Args:
+        endpoint: which.
+        limits: of this client; ``attempts``, ``backoff`` and ``timeout`` for each request.
+        slots: requests in flight, shared by the clients of a run.
+        rate: of requests, shared likewise.
+        budget: of tokens, shared likewise.
+    """
+
+    def __init__(
+        self, endpoint: Endpoint, limits: Limits, slots: asyncio.Semaphore, rate: RateLimit, budget: TokenBudget
+    ) -> None:
+        self.endpoint = endpoint
+        self.limits = limits
+        self._slots, self._rate, self._budget = slots, rate, budget
+        self._url = f"{endpoint.url.rstrip('/')}/chat/completions"
+        key = os.environ.get(endpoint.key_variable, "")
+        self._http = aiohttp.ClientSession(
+            headers={"Authorization": f"Bearer {key}"} if key else {},
+            timeout=aiohttp.ClientTimeout(total=limits.timeout),
+            connector=aiohttp.TCPConnector(limit=0),
+        )
+
+    @property
+    def name(self) -> str:
+        return self.endpoint.model
+
+    async def close(self) -> None:
+        await self._http.close()
+
+    async def complete(
+        self, messages: Sequence[dict[str, Any]], generation: dict[str, Any], schema: dict[str, Any] | None
+    ) -> Completion:
+        body = {"model": self.endpoint.model, "messages": list(messages), **generation}
+        if schema is not None and self.endpoint.structure == "schema":
+            form = {"name": "answer", "schema": schema, "strict": True}
+            body["response_format"] = {"type": "json_schema", "json_schema": form}
+        elif schema is not None and self.endpoint.structure == "object":
+            body["response_format"] = {"type": "json_object"}
+        trouble = ""
+        for attempt in range(self.limits.attempts):
+            async with self._slots:
+                self._budget.check()
+                await self._rate.wait()
+                try:
+                    found, trouble, wait = await self._once(body)
+                except (aiohttp.ClientError, TimeoutError, ConnectionError) as error:
+                    found, trouble, wait = None, str(error) or type(error).__name__, None
+            if found is not None:
+                self._budget.add(found.prompt_tokens, found.completion_tokens)
+                return found
+            if attempt + 1 < self.limits.attempts:
+                pause = self._pause(attempt, wait)
+                logger.debug("%s: %s; again in %.1f s", self._url, trouble, pause)
+                # The slot is free meanwhile.
+                await asyncio.sleep(pause)
+        raise ServiceDown(
+            f"{self._url}: no answer after {self.limits.attempts} attempts ({trouble}); what was answered is kept: "
+            "look after the service and run again"
+        )
+
+    async def _once(self, body: dict[str, Any]) -> tuple[Completion | None, str, float | None]:
+        """One attempt: the answer, or what was wrong and how long the service wants to be left alone."""
+        async with self._http.post(self._url, json=body) as response:
+            if response.status in FATAL:
+                text = (await response.text(errors="replace"))[:200]
+                raise UserError(
+                    f"{self._url}: HTTP {response.status}, {FATAL[response.status]} ({text}); check the URL, the "
+                    f"model's name {self.endpoint.model!r} and the key in {self.endpoint.key_variable}"
+                )
+            if response.status in PASSING:
+                return None, f"HTTP {response.status}", _retry_after(response.headers.get("Retry-After"))
+            if response.status >= 400:
+                raise Refused(f"HTTP {response.status}: {(await response.text(errors='replace'))[:300]}")
+            try:
+                content = await response.json(content_type=None)
+                choice = content["choices"][0]
+                usage = content.get("usage") or {}
+                text = choice["message"]["content"] or ""
+            except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
+                return None, f"not an answer of this protocol ({type(error).__name__}: {error})", None
+            if not isinstance(text, str):
+                return None, f"not an answer of this protocol (content is {type(text).__name__})", None
+        prompt, completion = (int(usage.get(name) or 0) for name in ("prompt_tokens", "completion_tokens"))
+        return Completion(text, prompt, completion), "", None
+
+    def _pause(self, attempt: int, wait: float | None) -> float:
+        """Seconds before the next attempt: drawn, growing, and never less than the service asked for."""
+        bound = min(self.limits.backoff * 2**attempt, self.limits.longest_backoff)
+        drawn = random.uniform(0, bound)
+        return drawn if wait is None else min(wait, self.limits.longest_backoff) + drawn * 0.1
+
+
+def _retry_after(value: str | None) -> float | None:
+    """Seconds of a ``Retry-After``, which is a number or a date (RFC 9110, §10.2.3)."""
+    if not value:
+        return None
+    try:
+        return max(0.0, float(value))
+    except ValueError:
+        pass
+    try:
+        return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
+    except ValueError:
+        return None

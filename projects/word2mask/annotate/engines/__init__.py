@@ -1,0 +1,1 @@
+"""How the stages are run: on one machine, or on a cluster."""

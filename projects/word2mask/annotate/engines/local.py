@@ -1,0 +1,139 @@
+"""One machine: all videos and stages overlap in one event loop; threads decode and draw."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from word2mask.annotate.asking import Asker
+from word2mask.annotate.client import ChatClient, ChatModel
+from word2mask.annotate.limits import RateLimit, TokenBudget
+from word2mask.annotate.pipeline import annotate_video
+from word2mask.annotate.prompts import load_prompts
+from word2mask.annotate.records import VideoRecord, VideoReference
+from word2mask.annotate.settings import Settings
+from word2mask.annotate.store import Store
+
+__all__ = ["Progress", "open_asker", "run_local"]
+
+
+@dataclass
+class Progress:
+    """How far a run is.
+
+    Attributes:
+        videos: that are done.
+        objects: by status.
+        prompt_tokens: of this run.
+        completion_tokens: of this run.
+        asked: calls that a model answered in this run.
+    """
+
+    videos: int = 0
+    objects: Counter[str] = field(default_factory=Counter)
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    asked: int = 0
+
+    def cost(self, price: tuple[float, float]) -> float:
+        """Of the tokens, by the price of a million of each kind."""
+        return (self.prompt_tokens * price[0] + self.completion_tokens * price[1]) / 1e6
+
+
+Watch = Callable[[Progress], None]
+
+
+@asynccontextmanager
+async def open_asker(settings: Settings, store: Store) -> AsyncIterator[tuple[Asker, TokenBudget]]:
+    """What asks the models, with its connections open.
+
+    Raises:
+        UserError: prompts or a local model can't be read.
+    """
+    prompts = load_prompts(settings.prompts)
+    slots = asyncio.Semaphore(settings.limits.concurrency)
+    rate, budget = RateLimit(settings.limits.requests_per_minute), TokenBudget(settings.limits.token_budget)
+    models: dict[str, ChatModel] = {}
+    try:
+        for role, endpoint in (("vision", settings.vision), ("text", settings.text)):
+            if endpoint.url.startswith("local:"):
+                from word2mask.annotate.local_model import LocalModel
+
+                models[role] = LocalModel(endpoint, budget)
+            else:
+                models[role] = ChatClient(endpoint, settings.limits, slots, rate, budget)
+        yield Asker(models, prompts, store, settings.generation), budget
+    finally:
+        for model in models.values():
+            await model.close()
+
+
+def run_local(
+    references: Sequence[VideoReference],
+    media_folder: Path,
+    settings: Settings,
+    store: Store,
+    watch: Watch | None = None,
+) -> list[VideoRecord]:
+    """Annotates videos.
+
+    Args:
+        references: which.
+        media_folder: where their paths begin.
+        settings: of the run.
+        store: of answers and records; what it holds isn't asked again.
+        watch: called after every video.
+
+    Returns:
+        a record a video, in the order of ``references``.
+
+    Raises:
+        UserError: the run must stop; what was answered is in the store.
+    """
+    return asyncio.run(_run(references, media_folder, settings, store, watch))
+
+
+async def _run(
+    references: Sequence[VideoReference], media_folder: Path, settings: Settings, store: Store, watch: Watch | None
+) -> list[VideoRecord]:
+    records: list[VideoRecord | None] = [None] * len(references)
+    waiting = iter(enumerate(references))
+    progress = Progress()
+    threads = max(2, os.cpu_count() or 1)
+    async with open_asker(settings, store) as (asker, budget):
+        with ThreadPoolExecutor(threads, thread_name_prefix="prepare") as workers:
+
+            async def work() -> None:
+                for place, reference in waiting:
+                    record = await annotate_video(reference, media_folder, settings, asker, workers)
+                    records[place] = record
+                    progress.videos += 1
+                    progress.objects.update(found.status for found in record.objects)
+                    progress.prompt_tokens = budget.prompt_tokens
+                    progress.completion_tokens = budget.completion_tokens
+                    progress.asked = asker.asked
+                    if watch is not None:
+                        watch(progress)
+
+            # As many videos as there may be requests, so that none waits for another video's last stage.
+            count = min(settings.limits.concurrency, len(references))
+            try:
+                async with asyncio.TaskGroup() as group:
+                    for _ in range(count):
+                        group.create_task(work())
+            except BaseExceptionGroup as errors:
+                raise _first(errors) from None
+    return [record for record in records if record is not None]
+
+
+def _first(errors: BaseException) -> BaseException:
+    """The first error inside groups of errors."""
+    while isinstance(errors, BaseExceptionGroup):
+        errors = errors.exceptions[0]
+    return errors

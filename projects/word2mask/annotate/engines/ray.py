@@ -1,0 +1,159 @@
+"""A cluster: Ray Data hands out batches of videos, and each worker runs the local engine on its batch.
+
+Stages, keys and store are those of :mod:`word2mask.annotate.engines.local`, so that the output is the same. The store
+and the media must lie where every machine sees them. Concurrency, rate and budget are shared out evenly among the
+workers.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from word2mask.annotate.engines.local import Progress, run_local
+from word2mask.annotate.records import VideoRecord, VideoReference
+from word2mask.annotate.settings import Limits, Settings
+from word2mask.annotate.store import Store
+from word2mask.errors import UserError
+
+__all__ = ["run_ray", "share"]
+
+
+def share(limits: Limits, workers: int) -> Limits:
+    """What one of several workers may do, so that all together keep to the limits.
+
+    Raises:
+        UserError: there is less of something than workers.
+    """
+    if limits.concurrency < workers:
+        raise UserError(f"concurrency is {limits.concurrency} for {workers} workers; give each one request or more")
+    if limits.token_budget is not None and limits.token_budget < workers:
+        raise UserError(f"token_budget is {limits.token_budget} for {workers} workers; give more or start fewer")
+    rate, budget = limits.requests_per_minute, limits.token_budget
+    return replace(
+        limits,
+        concurrency=limits.concurrency // workers,
+        requests_per_minute=None if rate is None else rate / workers,
+        token_budget=None if budget is None else budget // workers,
+    )
+
+
+class _Worker:
+    """Annotates batches of videos; its budget holds for all of them together."""
+
+    def __init__(self, media_folder: str, settings: Settings, store: str) -> None:
+        self._media_folder, self._settings, self._store = Path(media_folder), settings, Store(store)
+        self._left = settings.limits.token_budget
+
+    def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, list[Any]]:
+        references = [
+            VideoReference(*map(str, row))
+            for row in zip(batch["video_id"], batch["video_path"], batch["annotation_path"], strict=True)
+        ]
+        limits = replace(self._settings.limits, token_budget=self._left)
+        last = Progress()
+
+        def watch(progress: Progress) -> None:
+            nonlocal last
+            last = progress
+
+        error, records = "", []
+        try:
+            settings = replace(self._settings, limits=limits)
+            records = run_local(references, self._media_folder, settings, self._store, watch)
+        except UserError as problem:
+            # Ray would wrap it, and start the batch again.
+            error = str(problem)
+        if self._left is not None:
+            self._left = max(1, self._left - last.prompt_tokens - last.completion_tokens)
+        counts = Progress(len(records)) if not records else last
+        return {
+            # As text: Arrow would give every record the keys of all others, with nothing under them.
+            "records": [json.dumps([record.to_json() for record in records])],
+            "error": [error],
+            "progress": [
+                {"prompt": counts.prompt_tokens, "completion": counts.completion_tokens, "asked": counts.asked}
+            ],
+        }
+
+
+def run_ray(
+    references: Sequence[VideoReference],
+    media_folder: Path,
+    settings: Settings,
+    store: Store,
+    watch: Callable[[Progress], None] | None = None,
+    workers: int = 2,
+    batch: int = 64,
+    address: str | None = None,
+) -> list[VideoRecord]:
+    """Annotates videos; arguments and result are those of :func:`~word2mask.annotate.engines.local.run_local`.
+
+    Args:
+        references: which.
+        media_folder: where their paths begin; seen by every machine.
+        settings: of the run; its limits hold for all workers together.
+        store: of answers and records; seen by every machine.
+        watch: called after every batch.
+        workers: processes, of one CPU each.
+        batch: videos that a worker takes at a time.
+        address: of a running Ray cluster (``auto`` finds it); ``None`` starts one on this machine and stops it again.
+
+    Raises:
+        UserError: the run must stop; what was answered is in the store.
+    """
+    try:
+        import ray
+    except ImportError:
+        raise UserError(
+            "Ray isn't installed; pip install 'ray[data]' (extra annotate), or use --engine local"
+        ) from None
+    if workers < 1 or batch < 1:
+        raise UserError(f"workers and batch are {workers} and {batch}; expected 1 or more")
+    if not references:
+        return []
+    shared = replace(settings, limits=share(settings.limits, workers))
+    options: dict[str, Any] = (
+        {"address": address} if address else {"num_cpus": max(2, workers), "include_dashboard": False}
+    )
+    if not address:
+        options |= {"object_store_memory": 256 << 20}
+    ray.init(log_to_driver=False, logging_level="warning", **options)
+    try:
+        ray.data.DataContext.get_current().enable_progress_bars = False
+        rows = [asdict(reference) for reference in references]
+        results = ray.data.from_items(rows, override_num_blocks=-(-len(rows) // batch)).map_batches(
+            _Worker,
+            fn_constructor_args=(str(Path(media_folder).resolve()), shared, str(store.folder.resolve())),
+            batch_size=batch,
+            compute=ray.data.ActorPoolStrategy(size=workers),
+            num_cpus=1,
+        )
+        found = _collect(results.iter_rows(), watch)
+    finally:
+        ray.shutdown()
+    return [found[reference.video_id] for reference in references]
+
+
+def _collect(rows: Any, watch: Callable[[Progress], None] | None) -> dict[str, VideoRecord]:
+    """Records by video, from batches in any order."""
+    found: dict[str, VideoRecord] = {}
+    progress = Progress()
+    for row in rows:
+        if row["error"]:
+            raise UserError(row["error"])
+        records = [VideoRecord.from_json(content) for content in json.loads(row["records"])]
+        found |= {record.reference.video_id: record for record in records}
+        progress.videos = len(found)
+        progress.objects.update(entry.status for record in records for entry in record.objects)
+        progress.prompt_tokens += int(row["progress"]["prompt"])
+        progress.completion_tokens += int(row["progress"]["completion"])
+        progress.asked += int(row["progress"]["asked"])
+        if watch is not None:
+            watch(progress)
+    return found

@@ -1,0 +1,120 @@
+"""A model in this process, through transformers, for machines without a service: one conversation after another.
+
+Answers the same messages as :class:`~word2mask.annotate.client.ChatClient` does; pictures only where the model has an
+image processor. JSON isn't enforced, as no decoder is constrained: the schema is shown in the question's words alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from PIL import Image
+
+from word2mask.annotate.client import Completion, Refused
+from word2mask.annotate.limits import TokenBudget
+from word2mask.annotate.settings import Endpoint
+from word2mask.errors import UserError
+
+__all__ = ["LocalModel"]
+
+
+class LocalModel:
+    """A folder of transformers' own format.
+
+    Args:
+        endpoint: its URL is ``local:FOLDER``.
+        budget: of tokens.
+
+    Raises:
+        UserError: no such folder, or not a model that chats.
+    """
+
+    def __init__(self, endpoint: Endpoint, budget: TokenBudget) -> None:
+        from transformers import (
+            AutoConfig,
+            AutoModelForCausalLM,
+            AutoModelForImageTextToText,
+            AutoProcessor,
+            AutoTokenizer,
+        )
+
+        folder = Path(endpoint.url.removeprefix("local:"))
+        if not (folder / "config.json").is_file():
+            raise UserError(f"{folder}: no config.json; give a folder that transformers wrote, as local:FOLDER")
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        try:
+            self._sees = hasattr(AutoConfig.from_pretrained(folder), "vision_config")
+            kind = AutoModelForImageTextToText if self._sees else AutoModelForCausalLM
+            self._processor = (AutoProcessor if self._sees else AutoTokenizer).from_pretrained(folder)
+            self._model = kind.from_pretrained(folder, dtype="auto").to(device).eval()
+        except (OSError, ValueError) as error:
+            raise UserError(f"{folder}: not a model that transformers can chat with ({error})") from error
+        tokenizer = getattr(self._processor, "tokenizer", self._processor)
+        if not tokenizer.chat_template and not getattr(self._processor, "chat_template", None):
+            raise UserError(f"{folder}: no chat template; take a model that was tuned for chat")
+        self._budget = budget
+        self._turn = asyncio.Lock()
+        # The path says nothing of the weights: another model in the same folder is another name.
+        state = hashlib.sha256((folder / "config.json").read_bytes())
+        for file in sorted(folder.glob("*.safetensors")):
+            state.update(f"{file.name} {file.stat().st_size} {file.stat().st_mtime_ns}".encode())
+        self._name = endpoint.model or f"{folder.name}@{state.hexdigest()[:12]}"
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    async def complete(
+        self, messages: Sequence[dict[str, Any]], generation: dict[str, Any], schema: dict[str, Any] | None
+    ) -> Completion:
+        async with self._turn:
+            self._budget.check()
+            found = await asyncio.to_thread(self._generate, list(messages), generation)
+        self._budget.add(found.prompt_tokens, found.completion_tokens)
+        return found
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+    @torch.no_grad()
+    def _generate(self, messages: list[dict[str, Any]], generation: dict[str, Any]) -> Completion:
+        inputs = self._processor.apply_chat_template(
+            [self._message(message) for message in messages],
+            add_generation_prompt=True,
+            tokenize=True,
+            return_dict=True,
+            return_tensors="pt",
+        ).to(self._model.device)
+        torch.manual_seed(generation["seed"])
+        drawing = {"do_sample": True, "temperature": generation["temperature"]} if generation["temperature"] else {}
+        output = self._model.generate(
+            **inputs, max_new_tokens=generation["max_tokens"], **(drawing or {"do_sample": False})
+        )
+        start = inputs["input_ids"].shape[1]
+        text = self._processor.decode(output[0, start:], skip_special_tokens=True)
+        return Completion(text, start, int(output.shape[1]) - start)
+
+    def _message(self, message: dict[str, Any]) -> dict[str, Any]:
+        """From the protocol's form to transformers'."""
+        content = message["content"]
+        if isinstance(content, str):
+            return message if not self._sees else {**message, "content": [{"type": "text", "text": content}]}
+        if not self._sees:
+            raise Refused(f"{self._name} doesn't see pictures; take it as the text model only")
+        return {**message, "content": [_part(part) for part in content]}
+
+
+def _part(part: dict[str, Any]) -> dict[str, Any]:
+    if part["type"] == "text":
+        return part
+    encoded = base64.b64decode(part["image_url"]["url"].partition(",")[2])
+    pixels = cv2.imdecode(np.frombuffer(encoded, dtype=np.uint8), cv2.IMREAD_COLOR)
+    return {"type": "image", "image": Image.fromarray(pixels[..., ::-1])}

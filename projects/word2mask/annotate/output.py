@@ -1,0 +1,134 @@
+"""Records → the published Ref-SAV format in shards, every object's record beside it, and a manifest of hashes.
+
+    dataset/ref_sav_00000.json     {video: {video_path, anno_path, objects: {number: {formated, short_caps}}}}
+    dataset/records_00000.jsonl    a line an object: what came of it, why, and from which prompts and models
+    dataset/manifest.json          hash and counts of every shard, counts by status and reason, prompts, models
+    dataset/usage.json             calls and tokens by stage; not part of the manifest, as faults cost tokens
+    dataset/statistics.json        lengths, vocabulary, and what was dropped for which reason
+
+The same records give the same bytes: nothing here knows the time, the machine or the order in which answers came.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from word2mask.annotate.quality.statistics import statistics
+from word2mask.annotate.records import ObjectRecord, VideoRecord
+from word2mask.data.outputs import new_folder
+
+__all__ = ["published", "write_dataset"]
+
+
+def published(record: VideoRecord) -> dict[str, Any] | None:
+    """A video as Ref-SAV's file has it; ``None`` where no object is kept."""
+    objects = {
+        str(found.number): {"formated": found.long, "short_caps": found.short}
+        for found in record.objects
+        if found.status == "kept"
+    }
+    reference = record.reference
+    if not objects:
+        return None
+    return {"video_path": reference.video_path, "anno_path": reference.annotation_path, "objects": objects}
+
+
+def write_dataset(records: Sequence[VideoRecord], folder: Path, videos_per_shard: int = 1000) -> dict[str, Any]:
+    """Writes everything, in place of an earlier run's.
+
+    Args:
+        records: in any order.
+        folder: appears when it is whole.
+        videos_per_shard: of each file.
+
+    Returns:
+        the manifest.
+
+    Raises:
+        UserError: the folder can't be written.
+    """
+    ordered = sorted(records, key=lambda record: record.reference)
+    with new_folder(folder, overwrite=True) as work:
+        shards = []
+        for number, start in enumerate(range(0, len(ordered), videos_per_shard)):
+            shards += _write_shard(ordered[start : start + videos_per_shard], work, number)
+        objects = [found for record in ordered for found in record.objects]
+        manifest = {
+            "format": "Ref-SAV",
+            "videos": len(ordered),
+            "objects": dict(sorted(Counter(found.status for found in objects).items())),
+            "reasons": _reasons(objects),
+            "expressions": {
+                "long": sum(found.status == "kept" for found in objects),
+                "short": sum(len(found.short) for found in objects if found.status == "kept"),
+            },
+            "prompts": _distinct(record.prompts for record in ordered),
+            "models": _distinct(record.models for record in ordered),
+            "shards": shards,
+        }
+        _write_json(manifest, work / "manifest.json")
+        _write_json(_usage(objects), work / "usage.json")
+        _write_json(statistics(ordered), work / "statistics.json")
+    return manifest
+
+
+def _write_shard(records: Sequence[VideoRecord], folder: Path, number: int) -> list[dict[str, Any]]:
+    videos = {record.reference.video_id: entry for record in records if (entry := published(record)) is not None}
+    lines = [
+        json.dumps(_line(record, found), ensure_ascii=False, sort_keys=True)
+        for record in records
+        for found in record.objects
+    ]
+    written = []
+    texts = {f"records_{number:05}.jsonl": "".join(f"{line}\n" for line in lines)}
+    # A shard without an expression would be no data set.
+    if videos:
+        texts[f"ref_sav_{number:05}.json"] = json.dumps(videos, ensure_ascii=False, indent=1) + "\n"
+    for name, text in sorted(texts.items()):
+        content = text.encode()
+        (folder / name).write_bytes(content)
+        kept = sum(len(video["objects"]) for video in videos.values())
+        counts = {"videos": len(videos), "objects": kept} if name.startswith("ref_sav") else {"objects": len(lines)}
+        written.append({"file": name, "sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content), **counts})
+    return written
+
+
+def _line(record: VideoRecord, found: ObjectRecord) -> dict[str, Any]:
+    """An object's record for readers; what it cost is in usage.json."""
+    plain = found.to_json()
+    del plain["usage"]
+    reference = record.reference
+    paths = {"video_path": reference.video_path, "anno_path": reference.annotation_path}
+    return {"video": reference.video_id, **paths, **plain, "prompts": record.prompts, "models": record.models}
+
+
+def _reasons(objects: Sequence[ObjectRecord]) -> dict[str, dict[str, int]]:
+    """How often each reason, by status."""
+    counts: dict[str, Counter[str]] = {}
+    for found in objects:
+        if found.status != "kept":
+            counts.setdefault(found.status, Counter())[found.reason] += 1
+    return {status: dict(sorted(counter.items())) for status, counter in sorted(counts.items())}
+
+
+def _usage(objects: Sequence[ObjectRecord]) -> dict[str, dict[str, int]]:
+    """Calls, repairs and tokens by stage."""
+    total: dict[str, Counter[str]] = {}
+    for found in objects:
+        for name, usage in found.usage.items():
+            total.setdefault(name, Counter()).update({"calls": 1, **usage})
+    return {name: dict(counter) for name, counter in sorted(total.items())}
+
+
+def _distinct(values: Any) -> list[dict[str, str]]:
+    """Each of them once, in a fixed order; more than one where runs were mixed."""
+    return [json.loads(text) for text in sorted({json.dumps(value, sort_keys=True) for value in values})]
+
+
+def _write_json(content: Any, file: Path) -> None:
+    file.write_text(json.dumps(content, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")

@@ -1,0 +1,123 @@
+"""The three stages one after another, for an object and for a video. Both engines run exactly this."""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import Executor
+from pathlib import Path
+
+from word2mask.annotate.asking import Ask, Asker, StageFailed
+from word2mask.annotate.object_level import describe_object
+from word2mask.annotate.preparing import prepare
+from word2mask.annotate.records import ObjectRecord, ObjectViews, VideoRecord, VideoReference
+from word2mask.annotate.scene_level import describe_scene
+from word2mask.annotate.settings import Settings
+from word2mask.annotate.store import hash_of
+from word2mask.annotate.video_level import describe_motion
+from word2mask.errors import UserError
+
+__all__ = ["annotate_object", "annotate_video", "video_key"]
+
+
+async def annotate_object(views: ObjectViews, asker: Asker) -> tuple[ObjectRecord, bool]:
+    """An object's expressions, or why it has none; and whether another run couldn't change that.
+
+    Raises:
+        UserError: the run must stop.
+    """
+    ask = Ask(asker)
+    record = ObjectRecord(views.number, "kept", area=views.area, frame=views.frame, calls=ask.calls, usage=ask.usage)
+    try:
+        found = await describe_object(views, ask)
+        record.texts |= {"caption_masked": found.caption_masked, "caption_crop": found.caption_crop}
+        if found.verdict != "consistent":
+            record.status, record.reason, record.detail = "dropped", found.verdict, found.reason
+            return _ordered(record), True
+        record.texts["object"] = found.description
+        record.texts["scene"] = await describe_scene(views, found.description, ask)
+        before = f"{_sentence(found.description)} {_sentence(record.texts['scene'])}"
+        record.texts["video"], by_motion = await describe_motion(views, before, ask)
+        record.long = f"{before} {_sentence(record.texts['video'])}"
+        record.short = [text for text in dict.fromkeys((found.short, by_motion)) if text]
+    except StageFailed as failure:
+        record.status, record.reason, record.detail = "failed", failure.reason, failure.detail
+        return _ordered(record), failure.is_final
+    return _ordered(record), True
+
+
+async def annotate_video(
+    reference: VideoReference, media_folder: Path, settings: Settings, asker: Asker, workers: Executor
+) -> VideoRecord:
+    """All objects of a video, side by side; looked up where it is known, and kept.
+
+    Args:
+        reference: which video.
+        media_folder: where its paths begin.
+        settings: of the run.
+        asker: of the run.
+        workers: threads that decode and draw.
+
+    Raises:
+        UserError: the run must stop.
+    """
+    key = video_key(reference, media_folder, settings, asker)
+    kept = asker.store.get(key)
+    if kept is not None and kept["is_final"]:
+        return VideoRecord.from_json(kept)
+    try:
+        prepared = await asyncio.get_running_loop().run_in_executor(workers, prepare, reference, media_folder, settings)
+    except UserError as error:
+        # One damaged file among a million must not stop the rest; it is counted, and tried again by the next run.
+        objects, is_final = [ObjectRecord(-1, "failed", "unreadable video", str(error))], False
+    else:
+        objects, is_final = await _annotate_all(prepared, asker)
+    versions = {name: prompt.version for name, prompt in sorted(asker.prompts.items())}
+    models = {role: model.name for role, model in sorted(asker.models.items())}
+    record = VideoRecord(reference, objects, versions, models, is_final)
+    asker.store.put(key, record.to_json())
+    return record
+
+
+async def _annotate_all(prepared: list[ObjectViews | ObjectRecord], asker: Asker) -> tuple[list[ObjectRecord], bool]:
+    async with asyncio.TaskGroup() as group:
+        tasks = [
+            group.create_task(annotate_object(views, asker)) for views in prepared if isinstance(views, ObjectViews)
+        ]
+    asked = iter([task.result() for task in tasks])
+    outcomes = [next(asked) if isinstance(views, ObjectViews) else (views, True) for views in prepared]
+    return [record for record, _ in outcomes], all(is_final for _, is_final in outcomes)
+
+
+def video_key(reference: VideoReference, media_folder: Path, settings: Settings, asker: Asker) -> str:
+    """Of a video's record: like the keys of answers, with its files known by name, size and time instead of content.
+
+    A file that was only touched costs decoding, and no call, since those are known by what is shown.
+    """
+    files = []
+    for path in (reference.video_path, reference.annotation_path):
+        place = media_folder / path
+        state = place.stat() if place.exists() else None
+        files.append([path, state and state.st_size, state and state.st_mtime_ns])
+    return hash_of(
+        {
+            "stage": "video record",
+            "video": reference.video_id,
+            "files": files,
+            "views": settings.views,
+            "prompts": {name: prompt.version for name, prompt in asker.prompts.items()},
+            "models": {role: model.name for role, model in asker.models.items()},
+            "generation": asker.generation,
+        }
+    )
+
+
+def _sentence(text: str) -> str:
+    """With a mark at its end."""
+    return text if text.endswith((".", "!", "?", "…")) else f"{text}."
+
+
+def _ordered(record: ObjectRecord) -> ObjectRecord:
+    """Captions come back in any order; what is kept of them doesn't show it."""
+    record.calls = dict(sorted(record.calls.items()))
+    record.usage = dict(sorted(record.usage.items()))
+    return record

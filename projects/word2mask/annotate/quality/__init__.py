@@ -1,0 +1,1 @@
+"""Which expressions to keep, and what they are like."""

@@ -1,0 +1,163 @@
+"""Everything that a run of annotation can be told, checked when it is made."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal, get_args, get_type_hints
+
+from word2mask.errors import UserError
+
+__all__ = ["Endpoint", "Limits", "Settings", "load_settings"]
+
+Structure = Literal["schema", "object", "none"]
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Where a model is reached.
+
+    Attributes:
+        url: of an OpenAI-compatible service up to and with its version (``http://localhost:8000/v1``), or
+            ``local:FOLDER`` for a model that transformers loads into this process.
+        model: its name there.
+        key_variable: environment variable that holds the key; none is sent where it isn't set.
+        structure: how the answer's form is asked for: ``"schema"`` (vLLM, SGLang, llama.cpp, OpenAI), ``"object"`` for
+            services that know JSON mode only, ``"none"`` for others.
+    """
+
+    url: str
+    model: str
+    key_variable: str = "OPENAI_API_KEY"
+    structure: Structure = "schema"
+
+    def __post_init__(self) -> None:
+        if not self.url.startswith(("http://", "https://", "local:")):
+            raise UserError(f"{self.url!r}: expected the URL of a chat service (http…/v1), or local:FOLDER")
+        if not self.model and not self.url.startswith("local:"):
+            raise UserError(f"{self.url}: no model named; give the name that this service serves it under")
+        if self.structure not in get_args(Structure):
+            raise UserError(f"structure is {self.structure!r}; expected {', '.join(get_args(Structure))}")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a run may do to a service.
+
+    Attributes:
+        concurrency: requests in flight.
+        timeout: seconds for a whole answer.
+        attempts: for one request, the first included.
+        backoff: seconds before the second attempt, at most; doubles with each attempt and is drawn from 0 upwards.
+        longest_backoff: seconds; also the longest wait that a service's ``Retry-After`` is granted.
+        requests_per_minute: ``None`` sets no rate.
+        token_budget: prompt and answer tokens of this run; ``None`` sets none. Requests in flight when it is reached
+            are still paid for.
+    """
+
+    concurrency: int = 64
+    timeout: float = 120.0
+    attempts: int = 8
+    backoff: float = 0.5
+    longest_backoff: float = 60.0
+    requests_per_minute: float | None = None
+    token_budget: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("concurrency", "timeout", "attempts", "backoff", "longest_backoff"):
+            if getattr(self, name) <= 0:
+                raise UserError(f"{name} is {getattr(self, name)}; expected more than 0")
+        for name in ("requests_per_minute", "token_budget"):
+            if getattr(self, name) is not None and getattr(self, name) <= 0:
+                raise UserError(f"{name} is {getattr(self, name)}; expected more than 0, or leave it out")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """A run.
+
+    Attributes:
+        vision: the model that sees.
+        text: the model that compares; the paper takes a larger one without eyes (arXiv:2501.04001, §3.3).
+        limits: of requests.
+        prompts: folder of the user's own prompts.
+        max_tokens: longest answer.
+        temperature: 0 takes the likeliest words.
+        seed: sent along; services that draw use it.
+        frames: of the video that the last stage shows; 8 in the paper.
+        longest_side: of the pictures that are sent, in pixels.
+        smallest_area: an object's largest mask must cover this share of the frame.
+        price: of a million prompt tokens and of a million answer tokens, in any currency; for the progress bar.
+    """
+
+    vision: Endpoint
+    text: Endpoint
+    limits: Limits = field(default_factory=Limits)
+    prompts: str | None = None
+    max_tokens: int = 512
+    temperature: float = 0.0
+    seed: int = 0
+    frames: int = 8
+    longest_side: int = 1024
+    smallest_area: float = 0.001
+    price: tuple[float, float] = (0.0, 0.0)
+
+    def __post_init__(self) -> None:
+        for name in ("max_tokens", "frames", "longest_side"):
+            if getattr(self, name) < 1:
+                raise UserError(f"{name} is {getattr(self, name)}; expected 1 or more")
+        if self.temperature < 0:
+            raise UserError(f"temperature is {self.temperature}; expected 0 or more")
+        if not 0 <= self.smallest_area < 1:
+            raise UserError(f"smallest_area is {self.smallest_area}; expected a share of the frame, 0 … 1")
+
+    @property
+    def generation(self) -> dict[str, Any]:
+        """What of this changes an answer, beside model, prompt and pictures."""
+        return {"max_tokens": self.max_tokens, "temperature": self.temperature, "seed": self.seed}
+
+    @property
+    def views(self) -> dict[str, Any]:
+        """What of this changes the pictures, and which objects have any."""
+        names = ("frames", "longest_side", "smallest_area")
+        return {name: getattr(self, name) for name in names}
+
+
+def load_settings(file: Path, also: tuple[str, ...] = ()) -> dict[str, Any]:
+    """The tables and keys of a TOML file: those of :class:`Settings`, with ``[vision]``, ``[text]`` and ``[limits]``.
+
+    Args:
+        file: the file.
+        also: other keys that may stand at its top.
+
+    Raises:
+        UserError: it isn't there, isn't TOML, or has a key that there isn't.
+    """
+    try:
+        content = tomllib.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"{file}: can't be read ({error.strerror}); check the path") from None
+    except tomllib.TOMLDecodeError as error:
+        raise UserError(f"{file}: not TOML ({error})") from None
+    _check(file, content, Settings, "", also)
+    for name, kind in (("vision", Endpoint), ("text", Endpoint), ("limits", Limits)):
+        if name in content:
+            _check(file, content[name], kind, f"[{name}] ")
+    return content
+
+
+def _check(file: Path, content: Any, kind: type, where: str, also: tuple[str, ...] = ()) -> None:
+    if not isinstance(content, dict):
+        raise UserError(f"{file}: {where}expected a table, got {content!r}")
+    known = [entry.name for entry in fields(kind)] + list(also)
+    unknown = sorted(set(content) - set(known))
+    if unknown:
+        raise UserError(f"{file}: {where}unknown key {unknown[0]!r}; there are {', '.join(known)}")
+    hints = get_type_hints(kind)
+    for name, value in content.items():
+        if name in also:
+            continue
+        numeric = hints[name] in (int, float, float | None, int | None)
+        if numeric and (isinstance(value, bool) or not isinstance(value, (int, float))):
+            raise UserError(f"{file}: {where}{name} is {value!r}; expected a number")

@@ -1,0 +1,81 @@
+"""Answers and records on disk by the hash of everything that they depend on.
+
+One file a key, in two levels of folders, written beside its place and renamed: a killed run leaves whole files or none,
+and several processes or machines may write into one store. A file that isn't whole (a power cut) counts as absent.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+from word2mask.data.outputs import reporting_full_disk
+from word2mask.errors import UserError
+
+__all__ = ["Store", "hash_of"]
+
+logger = logging.getLogger(__name__)
+
+
+def hash_of(content: Any) -> str:
+    """SHA-256 of plain values, 64 hexadecimal digits; the order of a dictionary's keys doesn't matter."""
+    text = json.dumps(content, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+class Store:
+    """Plain values by key.
+
+    Args:
+        folder: made if need be.
+
+    Raises:
+        UserError: it can't be written.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(f"{folder}: can't be written ({error.strerror}); choose another --out") from None
+
+    def get(self, key: str) -> dict[str, Any] | None:
+        """What was put under a key, ``None`` if nothing was."""
+        path = self._path(key)
+        try:
+            envelope = json.loads(path.read_bytes())
+        except FileNotFoundError:
+            return None
+        except ValueError:
+            logger.warning("%s isn't whole and is made again", path)
+            return None
+        return envelope["content"] if envelope.get("key") == key else None
+
+    def put(self, key: str, content: dict[str, Any]) -> None:
+        """Keeps plain values, in place of what was there.
+
+        Raises:
+            UserError: there is no room.
+        """
+        path = self._path(key)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(f".{path.name}.{os.getpid()}")
+        with reporting_full_disk(path):
+            try:
+                partial.write_text(json.dumps({"key": key, "content": content}, ensure_ascii=False), encoding="utf-8")
+                os.replace(partial, path)
+            except OSError:
+                partial.unlink(missing_ok=True)
+                raise
+
+    def __len__(self) -> int:
+        """How many keys there are; walks all folders."""
+        return sum(1 for _ in self.folder.glob("??/??/[!.]*.json"))
+
+    def _path(self, key: str) -> Path:
+        return self.folder / key[:2] / key[2:4] / f"{key}.json"

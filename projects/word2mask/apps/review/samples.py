@@ -1,0 +1,64 @@
+"""What a reviewer sees of an object: the texts of its record, and frames of its video with its outline."""
+
+from __future__ import annotations
+
+import base64
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+from word2mask.annotate import views
+from word2mask.annotate.preparing import load_masklets
+from word2mask.data.annotations import require_folder
+from word2mask.data.sources.ref_sav import STEP, SAVVideo
+from word2mask.errors import UserError
+from word2mask.ops.frames import uniform_frames
+from word2mask.ops.masks import decode_rle
+
+__all__ = ["draw_samples", "frames_of"]
+
+#: Frames that are shown in turn, and their longest side in pixels.
+FRAMES = 16
+SIDE = 640
+
+
+def draw_samples(dataset: Path, count: int | None, seed: int) -> list[dict[str, Any]]:
+    """Kept objects of a run, drawn without replacement.
+
+    Args:
+        dataset: folder that the annotation wrote.
+        count: how many; ``None`` takes all, in their order.
+        seed: of the drawing.
+
+    Returns:
+        their records, as in ``records_*.jsonl``.
+
+    Raises:
+        UserError: no such folder, or no kept object in it.
+    """
+    require_folder(dataset, "the dataset of an annotation run")
+    lines = [line for file in sorted(dataset.glob("records_*.jsonl")) for line in file.read_text().splitlines()]
+    kept = [record for line in lines if (record := json.loads(line))["status"] == "kept"]
+    if not kept:
+        raise UserError(f"{dataset}: no kept object in records_*.jsonl; nothing to review")
+    if count is None or count >= len(kept):
+        return kept
+    return random.Random(seed).sample(kept, count)
+
+
+def frames_of(record: dict[str, Any], media_folder: Path) -> list[dict[str, Any]]:
+    """Evenly spread frames with the object outlined: ``[{"frame", "picture" (data URL), "seen"}]``.
+
+    Raises:
+        UserError: the video or its masklets can't be read.
+    """
+    video = SAVVideo(media_folder / record["video_path"])
+    masklets = load_masklets(media_folder / record["anno_path"], len(video), video.size)
+    places = uniform_frames(len(video), FRAMES).tolist()
+    shown = []
+    for place, frame in zip(places, video.read(places), strict=True):
+        mask = decode_rle(masklets[place][record["number"]])
+        jpeg = base64.b64encode(views.to_jpeg(views.outlined(frame, mask), SIDE)).decode()
+        shown.append({"frame": STEP * place, "picture": f"data:image/jpeg;base64,{jpeg}", "seen": bool(mask.any())})
+    return shown

@@ -1,0 +1,148 @@
+"""What changes the frames: the protocol, by which a diffusion model can take the place, and the built-in effects."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from word2mask.data.pictures import decode_image
+from word2mask.inference.editing import ink, marks, removal, surroundings, tones
+from word2mask.inference.editing.instruction import Instruction
+
+__all__ = ["BuiltInEditor", "Editor"]
+
+#: Frames on either side over which the box of a label or sticker is averaged, so that it doesn't tremble.
+STEADY = 4
+
+
+class Editor(Protocol):
+    """Anything that can carry out an instruction."""
+
+    def edit(
+        self, frames: Sequence[np.ndarray], masks: Sequence[np.ndarray], span: range, instruction: Instruction
+    ) -> Iterator[np.ndarray]:
+        """Changes the frames of a span.
+
+        Args:
+            frames: uint8 RGB ``[H,W,3]`` each: the whole video, decoded as it is asked for. Going forward is quick, and
+                a few dozen frames are kept.
+            masks: float32 ``[H,W]`` each, 0…1, the thing that the instruction names, with soft edges; all 0 on a frame
+                without it. What is asked for "everything but" it comes inverted.
+            span: the frames to change.
+            instruction: as it was understood.
+
+        Yields:
+            one frame for each of ``span``, in order: uint8 ``[H,W,3]``, or RGBA ``[H,W,4]`` for a cut-out.
+        """
+        ...
+
+
+class BuiltInEditor:
+    """The effects of this package.
+
+    Args:
+        font: a font file for labels and emoji; the system's fonts without.
+    """
+
+    def __init__(self, font: str | Path | None = None) -> None:
+        self._font = None if font is None else str(font)
+
+    def edit(
+        self, frames: Sequence[np.ndarray], masks: Sequence[np.ndarray], span: range, instruction: Instruction
+    ) -> Iterator[np.ndarray]:
+        """As :meth:`Editor.edit` says.
+
+        Raises:
+            UserError: a picture or font that the effect needs isn't there.
+        """
+        if instruction.effect.name == "remove":
+            yield from removal.remove(frames, masks, span)
+        elif instruction.effect.name in ("label", "sticker"):
+            yield from self._marked(frames, masks, span, instruction)
+        else:
+            change = self._change(instruction, frames[span.start].shape[:2])
+            for index in span:
+                yield change(frames[index], masks[index])
+
+    def _change(
+        self, instruction: Instruction, size: tuple[int, int]
+    ) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
+        """The effect of one frame and its mask."""
+        effect = instruction.effect
+        with_strength = {
+            "ink_wash": ink.ink_wash,
+            "blur": tones.blur,
+            "pixelate": tones.pixelate,
+            "brighten": tones.brighten,
+            "darken": tones.darken,
+        }
+        if effect.name in with_strength:
+            strength = tones.USUAL if effect.strength is None else effect.strength
+            return lambda frame, soft: with_strength[effect.name](frame, soft, strength)
+        color = effect.color or (255, 255, 255)
+        if effect.name == "background":
+            if effect.picture:
+                behind = surroundings.cover(decode_image(Path(effect.picture)), size)
+            else:
+                behind = np.full((*size, 3), color, np.uint8)
+            return lambda frame, soft: surroundings.replace_background(frame, soft, behind)
+        return {
+            "grayscale": tones.grayscale,
+            "recolor": lambda frame, soft: tones.recolor(frame, soft, color),
+            "spotlight": surroundings.spotlight,
+            "outline": lambda frame, soft: surroundings.outline(frame, soft, color),
+            "cutout": surroundings.cutout,
+        }[effect.name]
+
+    def _marked(
+        self, frames: Sequence[np.ndarray], masks: Sequence[np.ndarray], span: range, instruction: Instruction
+    ) -> Iterator[np.ndarray]:
+        """With a label or sticker that goes along."""
+        effect = instruction.effect
+
+        @lru_cache(maxsize=4 * STEADY)
+        def box(index: int) -> marks.Box | None:
+            inside = masks[index] > 0.5
+            rows, columns = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
+            if not len(rows):
+                return None
+            return float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1)
+
+        size = max(14, min(frames[span.start].shape[:2]) // 18)
+        fonts = marks.TEXT_FONTS if self._font is None else (self._font,)
+        stamp = font = None
+        if effect.name == "label":
+            font = marks.font_for(effect.text, size, fonts)
+        else:
+            stamp = (
+                marks.picture_stamp(effect.picture) if effect.picture else marks.emoji_stamp(effect.text, self._font)
+            )
+        for index in span:
+            place = steady_box(box, index, len(frames))
+            if place is None:
+                yield frames[index]
+            elif font is not None:
+                yield marks.draw_label(frames[index], place, effect.text, effect.color, font)
+            elif stamp is not None:
+                yield marks.draw_sticker(frames[index], place, stamp)
+
+
+def steady_box(box: Callable[[int], marks.Box | None], index: int, num_frames: int) -> marks.Box | None:
+    """The box of a frame, averaged with those of as many frames before as after; ``None`` where there is none."""
+    own = box(index)
+    if own is None:
+        return None
+    boxes = [own]
+    for step in range(1, STEADY + 1):
+        if index - step < 0 or index + step >= num_frames:
+            break
+        before, after = box(index - step), box(index + step)
+        if before is None or after is None:
+            break
+        boxes += [before, after]
+    left, top, right, bottom = np.mean(boxes, axis=0)
+    return float(left), float(top), float(right), float(bottom)

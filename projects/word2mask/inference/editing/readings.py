@@ -1,0 +1,163 @@
+"""An instruction in words, English or Chinese, becomes an :class:`Instruction`: by rules, and never by a guess.
+
+Every rule reads the whole sentence. Where two readings differ, or none fits, the user is told which part it was.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from dataclasses import replace
+from difflib import get_close_matches
+
+from word2mask.errors import UserError
+from word2mask.inference.editing.chinese import RULES as CHINESE_RULES
+from word2mask.inference.editing.english import RULES as ENGLISH_RULES
+from word2mask.inference.editing.instruction import EFFECTS, Instruction
+from word2mask.inference.editing.numbers import CHINESE, chinese_number
+from word2mask.inference.editing.rules import Quoted, Rule, holding
+from word2mask.inference.editing.spans import find_span
+from word2mask.inference.editing.words import UNCLEAR
+
+__all__ = ["EXAMPLES", "read_instruction"]
+
+EXAMPLES = (
+    '"turn the woman in red into ink-wash style in second three", "blur the car from 2 s to 5 s", "remove the dog", '
+    '"replace the background of the dog with beach.jpg", 把第三秒穿红衣服的女人变成水墨风格, 给狗打马赛克'
+)
+#: Effects whose strength can be said.
+_WITH_STRENGTH = frozenset({"blur", "pixelate", "brighten", "darken", "ink_wash"})
+_SLIGHT, _STRONG = 0.3, 0.9
+
+_POLITE = re.compile(
+    r"^(?:(?:please|can you|could you|would you|i want to|i'd like to|let's"
+    r"|请|请你|麻烦你?|帮我|我想|我要|你能|能不能)\s*,?\s*)+"
+    r"|(?:\s*,?\s*please)?[\s.!?。!?]*$",
+    re.IGNORECASE,
+)
+_PLACE = re.compile(
+    r"\s+(?:in|from|of)\s+(?:the|this)\s+(?:video|clip|picture|image|photo|scene)\b"
+    r"|(?:这个)?(?:视频|画面|图片?|照片)[里中]的?",
+    re.IGNORECASE,
+)
+_PRONOUNS = frozenset("it them that this these those her him 它 它们 他 她 他们 她们 这个 那个 这些 那些 其".split())
+_PERCENT = re.compile(rf"\s*\bby\s+(\d+)\s*(?:%|percent)|\s*百分之({CHINESE})|\s*(\d+)%", re.IGNORECASE)
+_ADVERB = re.compile(
+    r"^(?P<a>slightly|a (?:bit|little)|somewhat|strongly|heavily|greatly)\s+"
+    r"|\s+(?P<b>slightly|a (?:bit|little)|somewhat|strongly|heavily|greatly|a lot|very much)$"
+    r"|\b(?P<c>slightly|a (?:bit|little)|somewhat|much|very|a lot)\s+(?=(?:brighter|darker|lighter|blurr|pixelated))"
+    r"|(?P<d>稍微|轻微|略微|轻度|大幅|强烈|重度)地?|(?P<e>一点点?|一些)$",
+    re.IGNORECASE,
+)
+_STRONG_WORDS = frozenset("strongly heavily greatly much very 大幅 强烈 重度".split()) | {"a lot", "very much"}
+
+
+def read_instruction(text: str) -> Instruction:
+    """Understands an instruction.
+
+    Args:
+        text: e.g. ``"turn the woman in red into ink-wash style in second three"`` or ``"blur"``.
+
+    Returns:
+        what, when and how. ``what`` is in the user's own words; empty for "it" and where nothing is named.
+
+    Raises:
+        UserError: it is empty, a part of it isn't understood, or it can be understood in two ways.
+    """
+    sentence, quoted = holding(unicodedata.normalize("NFKC", text).strip())
+    if not sentence:
+        raise UserError(f"the instruction is empty; say what to change and how, like {EXAMPLES}")
+    sentence = _POLITE.sub("", sentence).strip()
+    when, sentence = find_span(sentence)
+    strength, sentence = _strength(sentence)
+    sentence = re.sub("一下", "", re.sub(r"\s+", " ", sentence)).strip(" ,")
+    sentence = re.sub(r"(\b(?:the|my|a|an)\s+(?:[\w-]+\s+)*[\w-]+)'s\s+background\b", r"the background of \1", sentence)
+    # A time at the beginning hides the politeness behind it.
+    sentence = _POLITE.sub("", sentence).strip(" ,")
+    readings: list[Instruction] = []
+    for rule in (*ENGLISH_RULES, *CHINESE_RULES):
+        reading = _read(rule, sentence, quoted)
+        if reading is not None and reading not in readings:
+            readings.append(reading)
+    if len(readings) > 1:
+        said = "; or ".join(_described(reading) for reading in readings)
+        raise UserError(f'"{text.strip()}" can be understood in two ways: {said}. Say it in other words')
+    if not readings:
+        raise UserError(_reason(text.strip(), sentence))
+    reading = readings[0]
+    if strength is not None:
+        if reading.effect.name not in _WITH_STRENGTH:
+            raise UserError(f'"{text.strip()}": {reading.effect.name} can\'t be more or less; leave out how much')
+        reading = replace(reading, effect=replace(reading.effect, strength=strength))
+    return replace(reading, when=when)
+
+
+def _read(rule: Rule, sentence: str, quoted: Quoted) -> Instruction | None:
+    """What one rule makes of a sentence."""
+    match = rule.pattern.fullmatch(sentence)
+    if match is None:
+        return None
+    effect = rule.effect(match, quoted)
+    if effect is None:
+        return None
+    what = _PLACE.sub("", quoted.back(match.groupdict().get("what") or "")).strip(" ,")
+    what = re.sub(r"^都|都$", "", what)
+    if what.lower() in _PRONOUNS:
+        what = ""
+    return Instruction(effect, what, is_inverted=rule.is_inverted)
+
+
+def _strength(sentence: str) -> tuple[float | None, str]:
+    """How much, taken out of a sentence."""
+    percent = _PERCENT.search(sentence)
+    if percent is not None:
+        value = chinese_number(next(group for group in percent.groups() if group)) / 100
+        if not 0 < value <= 1:
+            raise UserError(f'"{percent[0].strip()}": expected more than 0 and at most 100 %')
+        return value, sentence[: percent.start()] + sentence[percent.end() :]
+    adverb = _ADVERB.search(sentence)
+    if adverb is None:
+        return None, sentence
+    word = next(group for group in adverb.groups() if group)
+    value = _STRONG if word.lower() in _STRONG_WORDS else _SLIGHT
+    return value, sentence[: adverb.start()] + sentence[adverb.end() :]
+
+
+def _described(reading: Instruction) -> str:
+    effect = reading.effect
+    how = f"{effect.name} #{''.join(f'{part:02x}' for part in effect.color)}" if effect.color else effect.name
+    return f'{how} on {"everything but " if reading.is_inverted else ""}"{reading.what or "it"}"'
+
+
+def _reason(text: str, sentence: str) -> str:
+    """Why nothing was understood, as well as can be told."""
+    for pattern, names in UNCLEAR.items():
+        if (
+            match := re.search(rf"^(?:{pattern})(?![a-z])|(?<=[\u4e00-\u9fff])(?:{pattern})", sentence, re.IGNORECASE)
+        ) is not None:
+            return f'"{text}": "{match[0]}" could be {", ".join(names[:-1])} or {names[-1]}; say which of them'
+    wanted = re.search(
+        r"^(?:turn|change|make|render|paint|draw|convert|transform)\s+.+?\s(?:into|to|in|as|like)\s+(?P<look>.+)$"
+        r"|^[把将让使].+?(?:变成|变为|改成|改为|换成|画成|转成)(?P<z>.+)$",
+        sentence,
+        re.IGNORECASE,
+    )
+    names = ", ".join(EFFECTS)
+    if wanted is not None:
+        look = (wanted["look"] or wanted["z"]).strip()
+        return (
+            f'"{text}": unknown effect "{look}"{_meant(look)}; the effects are {names}, and colours. '
+            f"Examples: {EXAMPLES}"
+        )
+    first = sentence.split()[0] if sentence else ""
+    return (
+        f'"{text}" isn\'t understood: no effect was found in it{_meant(first)}; the effects are {names}. '
+        f"Examples: {EXAMPLES}"
+    )
+
+
+def _meant(word: str) -> str:
+    """``, did you mean "blur"?`` where something is close."""
+    spelled = {name.replace("_", " "): name for name in EFFECTS} | {"black and white": "grayscale"}
+    close = get_close_matches(re.sub(r"^(?:an?|the)\s+|\s+style$", "", word.lower()), list(spelled), 1, 0.75)
+    return f' (did you mean "{close[0]}"?)' if close else ""

@@ -1,0 +1,146 @@
+"""The words for effects and colours, English and Chinese."""
+
+from __future__ import annotations
+
+import re
+
+from PIL import ImageColor
+
+from word2mask.inference.editing.instruction import Effect
+
+__all__ = ["COLOR", "LOOK", "UNCLEAR", "VERBS", "Z_COLOR", "Z_LOOK", "Z_VERBS", "color_of", "look_of", "verb_of"]
+
+_TONES = "light|dark|deep|medium|pale|hot|sky|navy|forest|lime|royal|steel|sea|olive|dim|midnight|indian|rosy|sandy"
+_NAMES = "|".join(sorted(ImageColor.colormap, key=len, reverse=True))
+#: A colour in English: a name of CSS, with or without a space inside ("light blue"), or #rrggbb.
+COLOR = rf"(?:#[0-9a-f]{{6}}\b|#[0-9a-f]{{3}}\b|(?:(?:{_TONES})\s?)?(?:{_NAMES})\b)"
+
+_Z_COLORS = {
+    "红": (220, 20, 30),
+    "橙": (255, 140, 0),
+    "橘": (255, 140, 0),
+    "黄": (250, 210, 0),
+    "绿": (20, 150, 50),
+    "青": (0, 170, 170),
+    "蓝": (20, 70, 220),
+    "紫": (130, 40, 170),
+    "粉": (255, 150, 180),
+    "粉红": (255, 150, 180),
+    "玫红": (220, 30, 110),
+    "酒红": (115, 20, 45),
+    "棕": (130, 75, 35),
+    "褐": (130, 75, 35),
+    "咖啡": (110, 70, 45),
+    "米": (240, 230, 205),
+    "金": (255, 200, 40),
+    "金黄": (255, 190, 0),
+    "银": (192, 192, 192),
+    "灰": (128, 128, 128),
+    "黑": (0, 0, 0),
+    "白": (255, 255, 255),
+    "天蓝": (90, 180, 240),
+    "墨绿": (20, 70, 50),
+    "草绿": (110, 170, 50),
+    "藏青": (25, 40, 90),
+}
+#: A colour in Chinese, with or without 色, or as in English.
+Z_COLOR = (
+    r"(?:#[0-9a-f]{6}|#[0-9a-f]{3}|[深浅淡暗]?(?:"
+    + "|".join(sorted(_Z_COLORS, key=len, reverse=True))
+    + rf")色?|(?:{_NAMES}))"
+)
+
+#: How something is to look: (English, Chinese, effect).
+_LOOKS: list[tuple[str, str, str]] = [
+    (
+        r"(?:chinese\s+)?ink[- ]?(?:and[- ])?(?:wash|painting|brush|water)|(?:chinese\s+)?ink|sumi-?e|shui-?mo"
+        r"|chinese\s+painting",
+        r"水墨|国画|中国画",
+        "ink_wash",
+    ),
+    (r"blur(?:red|ry)?|out of focus|unsharp", r"模糊|虚化|虚", "blur"),
+    (r"pixel(?:ated|ized|led|s|\s?art)?|mosaic", r"马赛克|像素|像素化", "pixelate"),
+    (r"gr[ae]y-?\s?scale|black[- ]and[- ]white|b&w|monochrome|colou?rless", r"黑白|灰度|单色", "grayscale"),
+    (r"brighter|lighter|bright", r"更?亮|明亮|亮一点|亮一些", "brighten"),
+    (r"darker", r"更?暗|昏暗|暗一点|暗一些", "darken"),
+    (r"transparent background", r"透明背景", "cutout"),
+    (r"invisible", r"透明|隐形|消失", "remove"),
+]
+_STYLE = r"(?:\s*(?:style|painting|drawing|effect|look|picture|squares?))*"
+_Z_STYLE = r"(?:的|画风|风格|画|风|样式|效果|样子|颜色)*"
+_ENGLISH_LOOKS = "|".join(english for english, _, _ in _LOOKS)
+_CHINESE_LOOKS = "|".join(chinese for _, chinese, _ in _LOOKS)
+#: A look or colour.
+LOOK = rf"(?:(?:an?\s+|the\s+)?(?:(?:{_ENGLISH_LOOKS}){_STYLE}|{COLOR}))"
+Z_LOOK = rf"(?:(?:{_CHINESE_LOOKS}|{Z_COLOR}){_Z_STYLE})"
+
+#: What is done to something: pattern of the verb → effect.
+VERBS = {
+    r"blur(?:\s+out)?|defocus": "blur",
+    r"pixel(?:ate|ize|ise)|mosaic": "pixelate",
+    r"grayscale|greyscale|desaturate|decolou?ri[sz]e": "grayscale",
+    r"brighten(?:\s+up)?|lighten|light\s+up": "brighten",
+    r"darken|dim": "darken",
+    r"spotlight|(?:put|shine|throw)\s+(?:a|the)\s+spotlight\s+on(?:to)?": "spotlight",
+    r"remove|erase|delete|get\s+rid\s+of|wipe\s+out|inpaint": "remove",
+    r"cut\s*-?out|extract|isolate": "cutout",
+    r"ink[- ]?wash": "ink_wash",
+    r"outline": "outline",
+}
+Z_VERBS = {
+    r"模糊化?|虚化": "blur",
+    r"打上?(?:码|马赛克)|加上?马赛克|马赛克(?:化|处理)?|像素化": "pixelate",
+    r"变?成?黑白化?|去色|灰度化": "grayscale",
+    r"[变调提加]亮|增亮": "brighten",
+    r"[变调压加]暗": "darken",
+    r"打上?(?:聚光灯|追光)|加上?(?:聚光灯|追光)|聚光": "spotlight",
+    r"去掉|去除|删除|删掉|移除|移掉|抹掉|擦除|擦掉|消除|消失|抠掉": "remove",
+    r"抠出来?|抠图|抠下来|提取出来|提取": "cutout",
+    r"水墨化": "ink_wash",
+    r"描边|勾边|勾勒(?:出来)?|加上?(?:描边|轮廓线?)": "outline",
+}
+#: Words that could mean several effects, and which.
+UNCLEAR = {
+    r"highlight|emphasi[sz]e|突出|高亮|强调": ("spotlight", "brighten", "outline"),
+    r"hide|censor|cover\s+up|隐藏|遮住|遮挡": ("remove", "blur", "pixelate", "sticker"),
+}
+
+
+def color_of(words: str) -> tuple[int, int, int] | None:
+    """RGB of a colour in words, or ``None``.
+
+    >>> color_of("light blue"), color_of("#f00"), color_of("深红色")
+    ((173, 216, 230), (255, 0, 0), (132, 12, 18))
+    """
+    words = words.strip().lower()
+    shade = re.fullmatch(r"([深浅淡暗]?)(.+?)色?", words)
+    if shade is not None and shade[2] in _Z_COLORS:
+        red, green, blue = _Z_COLORS[shade[2]]
+        if shade[1] in ("深", "暗") and shade[1]:
+            return int(red * 0.6), int(green * 0.6), int(blue * 0.6)
+        if shade[1]:
+            return (red + 255) // 2, (green + 255) // 2, (blue + 255) // 2
+        return red, green, blue
+    name = words.replace(" ", "")
+    if name.startswith("#") or name in ImageColor.colormap:
+        red, green, blue = ImageColor.getrgb(name)[:3]
+        return red, green, blue
+    return None
+
+
+def look_of(words: str) -> Effect | None:
+    """The effect of a look in words ("ink-wash style", "red", 水墨风格), or ``None``."""
+    words = re.sub(r"^(?:an?|the)\s+", "", words.strip(), flags=re.IGNORECASE)
+    for english, chinese, name in _LOOKS:
+        if re.fullmatch(rf"(?:{english}){_STYLE}|(?:{chinese}){_Z_STYLE}", words, re.IGNORECASE):
+            return Effect(name)
+    color = color_of(words) or color_of(re.sub(_Z_STYLE + "$", "", words))
+    return None if color is None else Effect("recolor", color=color)
+
+
+def verb_of(words: str) -> str | None:
+    """The effect of a verb, or ``None``."""
+    for pattern, name in (VERBS | Z_VERBS).items():
+        if re.fullmatch(pattern, words.strip(), re.IGNORECASE):
+            return name
+    return None

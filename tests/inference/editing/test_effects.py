@@ -1,0 +1,227 @@
+"""Effects on pixels: nothing changes outside of the mask, and inside what each promises, computed by hand."""
+
+import numpy as np
+import pytest
+
+from word2mask.inference.editing.editor import BuiltInEditor, steady_box
+from word2mask.inference.editing.ink import ink_wash
+from word2mask.inference.editing.instruction import Effect, Instruction
+from word2mask.inference.editing.removal import inpaint, remove
+from word2mask.inference.editing.soft_masks import SoftMasks, signed_distance, soft_edge
+from word2mask.inference.editing.surroundings import cover, cutout, outline, replace_background, spotlight
+from word2mask.inference.editing.tones import blend, blur, brighten, darken, grayscale, pixelate, recolor
+
+
+@pytest.fixture
+def frame():
+    return np.random.default_rng(0).integers(0, 255, (48, 64, 3), dtype=np.uint8)
+
+
+@pytest.fixture
+def soft():
+    mask = np.zeros((48, 64), np.float32)
+    mask[12:36, 16:40] = 1
+    mask[12:36, 40] = 0.5
+    return mask
+
+
+EFFECTS = [
+    Effect("ink_wash"),
+    Effect("blur"),
+    Effect("pixelate"),
+    Effect("grayscale"),
+    Effect("recolor", color=(200, 30, 40)),
+    Effect("brighten"),
+    Effect("darken"),
+]
+
+
+@pytest.mark.parametrize("effect", EFFECTS, ids=[effect.name for effect in EFFECTS])
+def test_tones_change_the_object_and_nothing_else(effect, frame, soft):
+    before = frame.copy()
+    (changed,) = BuiltInEditor().edit([frame], [soft], range(1), Instruction(effect))
+    assert changed.dtype == np.uint8 and changed.shape == frame.shape
+    np.testing.assert_array_equal(frame, before)
+    np.testing.assert_array_equal(changed[soft == 0], frame[soft == 0])
+    assert (changed[soft == 1] != frame[soft == 1]).any(axis=1).mean() > 0.9
+    (nothing,) = BuiltInEditor().edit([frame], [np.zeros_like(soft)], range(1), Instruction(effect))
+    np.testing.assert_array_equal(nothing, frame)
+
+
+def test_blend_is_a_mixture():
+    frame, effect = np.full((1, 3, 3), 100, np.uint8), np.full((1, 3, 3), 200, np.uint8)
+    assert blend(frame, effect, np.float32([[0, 0.25, 1]]))[0, :, 0].tolist() == [100, 125, 200]
+
+
+def test_blur_takes_no_colour_from_around(soft):
+    frame = np.zeros((48, 64, 3), np.uint8)
+    frame[soft > 0] = (200, 100, 50)
+    np.testing.assert_allclose(blur(frame, soft)[soft == 1].astype(int), [[200, 100, 50]] * 576, atol=2)
+
+
+def test_squares_have_one_colour_each():
+    frame = np.zeros((48, 48, 3), np.uint8)
+    frame[:, ::2] = 200
+    changed = pixelate(frame, np.ones((48, 48), np.float32), strength=1)
+    assert np.unique(changed).tolist() == [100]
+
+
+def test_gray_is_the_luma():
+    frame = np.uint8([[[255, 0, 0], [0, 255, 0], [0, 0, 255], [10, 20, 30]]])
+    assert grayscale(frame, np.ones((1, 4), np.float32))[0, :, 0].tolist() == [76, 150, 29, 18]
+
+
+def test_light():
+    frame = np.uint8([[[0, 51, 255]]])
+    one = np.ones((1, 1), np.float32)
+    # 255 (1 - 0.8²) = 91.8; half of 51 is 25.5, rounded to even.
+    assert brighten(frame, one, 0.5)[0, 0].tolist() == [0, 92, 255]
+    assert darken(frame, one, 0.5)[0, 0].tolist() == [0, 26, 128]
+
+
+def test_an_even_surface_takes_the_colour_and_shadows_stay_darker(soft):
+    frame = np.full((48, 64, 3), (90, 120, 80), np.uint8)
+    np.testing.assert_allclose(recolor(frame, soft, (200, 30, 40))[soft == 1], [[200, 30, 40]] * 576, atol=2)
+    frame[24:] //= 2
+    painted = recolor(frame, soft, (200, 30, 40)).astype(int)
+    assert painted[14, 20].sum() > painted[34, 20].sum() + 60
+
+
+def test_ink_has_nearly_no_colour_and_spans_paper_to_ink(soft):
+    ramp = np.tile(np.linspace(0, 255, 64, dtype=np.uint8)[None, :, None], (48, 1, 3)) // np.uint8([1, 2, 3])
+    painted = ink_wash(ramp, np.ones_like(soft), strength=1).astype(int)
+    assert np.ptp(painted, axis=2).mean() < 30 < np.ptp(ramp.astype(int), axis=2).mean()
+    assert painted[:, -6:].mean() > 190 and painted[:, :8].mean() < 110
+    np.testing.assert_array_equal(painted, ink_wash(ramp, np.ones_like(soft), strength=1))
+
+
+def test_spotlight_leaves_the_object_and_dims_the_rest(frame, soft):
+    lit = spotlight(frame, soft)
+    np.testing.assert_array_equal(lit[soft == 1], frame[soft == 1])
+    assert lit[:4].mean() < 0.65 * frame[:4].mean()
+
+
+def test_line_on_the_border(frame, soft):
+    drawn = outline(frame, soft, (1, 2, 3), width=2)
+    assert (drawn[12, 20:36] == (1, 2, 3)).all() and (drawn[11, 20:36] == (1, 2, 3)).all()
+    np.testing.assert_array_equal(drawn[16:32, 20:36], frame[16:32, 20:36])
+    np.testing.assert_array_equal(drawn[:9], frame[:9])
+
+
+def test_background_and_cutout(frame, soft):
+    behind = np.full_like(frame, 7)
+    changed = replace_background(frame, soft, behind)
+    np.testing.assert_array_equal(changed[soft == 1], frame[soft == 1])
+    assert (changed[soft <= 0.5] == 7).all()
+    alone = cutout(frame, np.float32(soft))
+    np.testing.assert_array_equal(alone[..., :3], frame)
+    assert alone[20, 20, 3] == 255 and alone[20, 40, 3] == 0 and (alone[soft == 0, 3] == 0).all()
+    assert cutout(frame, np.full_like(soft, 0.75))[0, 0, 3] == 128
+
+
+def test_cover_cuts_evenly():
+    picture = np.zeros((10, 40, 3), np.uint8)
+    picture[:, 15:25] = 200
+    assert cover(picture, (10, 10)).shape == (10, 10, 3) and (cover(picture, (10, 10)) == 200).all()
+    assert cover(picture, (30, 20)).shape == (30, 20, 3)
+
+
+def test_signed_distance_and_edge():
+    mask = np.zeros((3, 8), dtype=bool)
+    mask[:, 4:] = True
+    assert signed_distance(mask)[1].tolist() == [-3.5, -2.5, -1.5, -0.5, 0.5, 1.5, 2.5, 3.5]
+    np.testing.assert_allclose(soft_edge(signed_distance(mask), 4)[1], [0, 0, 0.125, 0.375, 0.625, 0.875, 1, 1])
+    np.testing.assert_array_equal(soft_edge(signed_distance(mask), 1) > 0.5, mask)
+    assert (signed_distance(np.ones((2, 2), dtype=bool)) > 0).all()
+
+
+def masks_of(columns, width=40):
+    masks = np.zeros((len(columns), 20, width), dtype=bool)
+    for mask, column in zip(masks, columns, strict=True):
+        if column is not None:
+            mask[4:16, column : column + 16] = True
+    return masks
+
+
+def test_trembling_is_calmed_and_the_border_stays():
+    trembling = masks_of([10, 10, 11, 10, 10])
+    calm = SoftMasks(lambda frame: trembling[frame], 5, (20, 40), feather=2)
+    # On column 10 the distances are 0.5 0.5 -0.5 0.5 0.5. Frame 2: weights 1 2 3 2 1 give 1/6, held at the border.
+    # Frame 1 has one neighbour on each side: (2 · 0.5 + 3 · 0.5 - 2 · 0.5) / 7 = 3/14, and a ramp of 2 pixels.
+    alone = SoftMasks(lambda frame: trembling[frame], 5, (20, 40), feather=2, reach=0)
+    assert [float(alone[frame][10, 10]) for frame in (1, 2, 3)] == [0.75, 0.25, 0.75]
+    expected = [0.5 + 3 / 28, 0.5, 0.5 + 3 / 28]
+    assert [float(calm[frame][10, 10]) for frame in (1, 2, 3)] == pytest.approx(expected)
+
+
+def test_motion_does_not_lag():
+    moving = masks_of([6, 7, 8, 9, 10])
+    soft = SoftMasks(lambda frame: moving[frame], 5, (20, 40), feather=2)[2]
+    np.testing.assert_allclose(soft[10, 6:10], [0, 0.25, 0.75, 1])
+
+
+@pytest.mark.parametrize("speed", [2, 3, 6])
+def test_a_thin_part_that_moves_fast_is_kept(speed):
+    """A leg of 4 pixels under a body that stands still."""
+    masks = np.zeros((5, 60, 60), dtype=bool)
+    masks[:, 10:40, 5:55] = True
+    for index, mask in enumerate(masks):
+        mask[40:55, 12 + speed * index : 16 + speed * index] = True
+    soft = SoftMasks(lambda frame: masks[frame], 5, (60, 60), feather=2)[2]
+    left = 12 + 2 * speed
+    np.testing.assert_allclose(soft[48, left - 3 : left + 7], [0, 0, 0.25, 0.75, 1, 1, 0.75, 0.25, 0, 0])
+    assert (soft[masks[2]] >= 0.5).all() and (soft[~masks[2]] <= 0.5).all()
+
+
+def test_cuts_and_absence_are_kept():
+    masks = masks_of([2, 2, 22, None, 22])
+    soft = SoftMasks(lambda frame: masks[frame], 5, (20, 40), feather=1)
+    np.testing.assert_array_equal(soft[1] > 0.5, masks[1])
+    np.testing.assert_array_equal(soft[2] > 0.5, masks[2])
+    assert not soft[3].any()
+    with pytest.raises(IndexError):
+        soft[5]
+
+
+def texture(size, seed=1):
+    import cv2
+
+    coarse = np.random.default_rng(seed).integers(40, 215, (size[0] // 4, size[1] // 4, 3)).astype(np.float32)
+    return cv2.resize(coarse, size[::-1], interpolation=cv2.INTER_CUBIC).clip(0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize("camera", [0, 2])
+def test_removed_is_what_other_frames_show(camera):
+    """An object crosses a textured wall, and the camera stands still or moves 2 pixels a frame."""
+    wall = texture((96, 200))
+    frames, masks, clean = [], [], []
+    for index in range(12):
+        clean.append(wall[:, camera * index : camera * index + 128].copy())
+        frame, mask = clean[-1].copy(), np.zeros((96, 128), np.float32)
+        left = 4 + 8 * index
+        frame[36:60, left : left + 20] = (250, 20, 20)
+        mask[36:60, left : left + 20] = 1
+        frames.append(frame)
+        masks.append(mask)
+    for index, changed in zip(range(4, 7), remove(frames, masks, range(4, 7)), strict=True):
+        difference = np.abs(changed.astype(int) - clean[index])
+        assert difference[masks[index] > 0].mean() < 6
+        assert np.abs(changed.astype(int) - frames[index])[:24].max() == 0
+
+
+def test_a_picture_is_inpainted_from_around():
+    frame = np.full((40, 40, 3), (60, 120, 180), np.uint8)
+    hole = np.zeros((40, 40), dtype=bool)
+    hole[15:25, 15:25] = True
+    broken = frame.copy()
+    broken[hole] = 255
+    np.testing.assert_allclose(inpaint(broken, hole), frame, atol=2)
+    (gone,) = remove([broken], [hole.astype(np.float32)], range(1))
+    np.testing.assert_allclose(gone, frame, atol=2)
+
+
+def test_a_box_is_averaged_over_both_sides():
+    boxes = {0: (0, 0, 10, 10), 1: (3, 0, 13, 10), 2: (0, 0, 10, 10), 3: None, 4: (0, 0, 10, 10)}
+    assert steady_box(boxes.get, 1, 5) == (1, 0, 11, 10)
+    assert steady_box(boxes.get, 0, 5) == (0, 0, 10, 10)
+    assert steady_box(boxes.get, 3, 5) is None

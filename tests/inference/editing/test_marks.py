@@ -1,0 +1,49 @@
+"""Labels and stickers: where they stand, and what no font has."""
+
+import numpy as np
+import pytest
+from PIL import Image, ImageFont
+
+from word2mask.errors import UserError
+from word2mask.inference.editing.editor import BuiltInEditor
+from word2mask.inference.editing.instruction import Effect, Instruction
+from word2mask.inference.editing.marks import draw_label, draw_sticker, font_for
+
+
+def test_label_above_the_object_and_inside_the_frame():
+    font = ImageFont.load_default(size=14)
+    frame = np.full((80, 120, 3), 200, np.uint8)
+    drawn = draw_label(frame, (50, 40, 70, 60), "Rex", (10, 20, 30), font)
+    changed = (drawn != frame).any(axis=2)
+    rows, columns = np.nonzero(changed)
+    assert rows.max() < 40 and abs((columns.min() + columns.max()) / 2 - 60) <= 1
+    assert ((drawn == (10, 20, 30)).all(axis=2)).sum() > 100
+    at_corner = (draw_label(frame, (110, 0, 120, 8), "Rex", None, font) != frame).any(axis=2)
+    assert at_corner.sum() == changed.sum() and at_corner[:30, 60:].sum() == at_corner.sum()
+
+
+def test_sticker_covers_the_box():
+    frame = np.zeros((60, 60, 3), np.uint8)
+    drawn = draw_sticker(frame, (20, 20, 40, 30), Image.new("RGBA", (8, 8), (9, 8, 7, 255)))
+    np.testing.assert_array_equal((drawn == (9, 8, 7)).all(axis=2).nonzero()[0], np.repeat(np.arange(15, 35), 20))
+    halfway = draw_sticker(frame, (-10, -10, 10, 10), Image.new("RGBA", (4, 4), (200, 200, 200, 128)))
+    assert halfway[5, 5].tolist() == [100, 100, 100] and not halfway[12:].any()
+
+
+def test_a_picture_goes_along(tmp_path):
+    Image.new("RGB", (4, 4), (0, 250, 0)).save(tmp_path / "hat.png")
+    frames = [np.zeros((20, 40, 3), np.uint8)] * 3
+    masks = np.zeros((3, 20, 40), np.float32)
+    for index in range(2):
+        masks[index, 5:9, 4 + 20 * index : 8 + 20 * index] = 1
+    changed = list(
+        BuiltInEditor().edit(frames, masks, range(3), Instruction(Effect("sticker", picture=str(tmp_path / "hat.png"))))
+    )
+    for index in range(2):
+        np.testing.assert_array_equal(changed[index][..., 1] == 250, masks[index] == 1)
+    np.testing.assert_array_equal(changed[2], frames[2])
+
+
+def test_what_no_font_has_is_said(tmp_path):
+    with pytest.raises(UserError, match='no font here has the characters of "小黑"; install one'):
+        font_for("小黑", 20, (str(tmp_path / "missing.ttf"),))

@@ -1,0 +1,102 @@
+"""The command: configuration and flags, a whole run, and what it says when something is missing."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+pytest.importorskip("aiohttp", reason="annotation needs the extra annotate")
+pytest.importorskip("jsonschema", reason="annotation needs the extra annotate")
+
+from word2mask.data.sources.ref_sav import RefSAV
+from word2mask.errors import UserError
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def tool() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("annotate_refsav", ROOT / "tools" / "annotate_refsav.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def service() -> Iterator[str]:
+    """The scripted service as a user starts it."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "word2mask.annotate.scripted_service", "--port", str(port), "--delay", "0"]
+    process = subprocess.Popen(command, env={"PYTHONPATH": str(ROOT / "projects"), "PATH": ""})
+    for _ in range(1200):
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                break
+        assert process.poll() is None
+        time.sleep(0.1)
+    yield f"http://127.0.0.1:{port}/v1"
+    process.terminate()
+    process.wait()
+
+
+def test_flags_come_before_the_file(tool: ModuleType, tmp_path: Path) -> None:
+    config = tmp_path / "run.toml"
+    config.write_text(
+        'videos = "v"\nout = "o"\nframes = 6\nprice = [1, 2]\n'
+        '[vision]\nurl = "http://a/v1"\nmodel = "sees"\n[text]\nmodel = "reads"\n[limits]\nconcurrency = 8\n'
+    )
+    settings, run = tool.merged(tool.parse_arguments([str(config), "--out", "here", "--token-budget", "99"]))
+    assert (run["videos"], run["out"], run["layout"], run["filter"]) == ("v", "here", "sav", True)
+    assert (settings.frames, settings.price) == (6, (1, 2))
+    assert (settings.vision.model, settings.text.model, settings.text.url) == ("sees", "reads", "http://a/v1")
+    assert (settings.limits.concurrency, settings.limits.token_budget) == (8, 99)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "no videos; give --videos"),
+        ('videos = "v"\nout = "o"', "no model; give --vision-url"),
+        ('video = "v"', "unknown key 'video'; there are"),
+        ('[limits]\nattempts = "many"', r"\[limits\] attempts is 'many'; expected a number"),
+        ("videos =", "not TOML"),
+        ('videos = "v"\nout = "o"\n[vision]\nurl = "ftp://a"\nmodel = "m"', "expected the URL of a chat service"),
+        ('videos = "v"\nout = "o"\nframes = 0\n[vision]\nurl = "http://a"\nmodel = "m"', "frames is 0; expected 1"),
+        (
+            'videos = "v"\nout = "o"\nengine = "slurm"\n[vision]\nurl = "http://a"\nmodel = "m"',
+            "expected .*; local, ray",
+        ),
+    ],
+)
+def test_what_is_wrong_is_said(tool: ModuleType, tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "run.toml").write_text(text)
+    with pytest.raises(UserError, match=message):
+        tool.merged(tool.parse_arguments([str(tmp_path / "run.toml")]))
+
+
+def test_a_run(tool: ModuleType, tmp_path: Path, service: str, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    RefSAV.fixture(tmp_path)
+    flags = ["--videos", str(tmp_path / "sam_v_full"), "--out", str(tmp_path / "run")]
+    flags += ["--vision-url", service, "--vision-model", "m", "--no-filter"]
+    monkeypatch.setattr(sys, "argv", ["annotate_refsav.py", *flags])
+    assert tool.main() == 0
+    told = json.loads(capsys.readouterr().out.partition("\nwritten to")[0])
+    manifest = json.loads((tmp_path / "run/dataset/manifest.json").read_text())
+    assert told == {key: manifest[key] for key in told}
+    assert told["videos"] == 2 and sum(told["objects"].values()) == 4
+    names = {path.name for path in (tmp_path / "run/dataset").iterdir()}
+    assert names == {"manifest.json", "ref_sav_00000.json", "records_00000.jsonl", "statistics.json", "usage.json"}
+    monkeypatch.setattr(sys, "argv", ["annotate_refsav.py", *flags, "--layout", "bare"])
+    assert tool.main() == 2
+    assert "give --segmenter" in capsys.readouterr().err

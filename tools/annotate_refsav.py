@@ -1,0 +1,218 @@
+"""Write referring expressions for the objects of videos, as Ref-SAV has them.
+
+    python tools/annotate_refsav.py CONFIG.toml
+    python tools/annotate_refsav.py --videos DIR --layout sav --out DIR --vision-url URL --vision-model NAME …
+
+The configuration's keys are the flags with underscores, with tables [vision], [text] and [limits] (docs/annotate.md); a
+flag on the command line comes before it. Without a text model, the vision model compares the captions as well.
+
+    OUT/store/      every answer, by the hash of what it depends on; a run that was stopped goes on from here
+    OUT/masklets/   masks in SA-V's layout, for layouts that aren't SA-V's
+    OUT/dataset/    ref_sav_*.json, records_*.jsonl, manifest, usage and statistics; appears when it is whole
+
+Exit code 2 and one sentence when something has to be put right.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import sys
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(REPOSITORY / "projects"))
+
+from word2mask.errors import UserError  # noqa: E402
+
+logger = logging.getLogger("annotate_refsav")
+
+LAYOUTS = ("sav", "sav-auto", "sav-both", "masks", "bare")
+#: Keys of a configuration that aren't those of Settings.
+RUN_KEYS = {
+    "videos": None,
+    "layout": "sav",
+    "out": None,
+    "engine": "local",
+    "workers": 2,
+    "ray_address": None,
+    "videos_per_shard": 1000,
+    "segmenter": None,
+    "verify_with": None,
+    "verify_iou": 0.5,
+    "device": "cpu",
+    "filter": True,
+    "decisions": None,
+}
+
+
+def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description="Write referring expressions for the objects of videos.")
+    add = parser.add_argument
+    add("config", type=Path, nargs="?", help="TOML file with any of these settings")
+    add("--videos", help="folder of the videos")
+    add("--layout", choices=LAYOUTS, help="SA-V's masklets by hand, by model or both; frames with masks; bare videos")
+    add("--out", help="folder of the run")
+    add("--vision-url", help="OpenAI-compatible service (http…/v1), or local:FOLDER")
+    add("--vision-model", help="its name for the model that sees")
+    add("--text-url", help="service of the model that compares captions; the same by default")
+    add("--text-model", help="its name")
+    add("--structure", choices=("schema", "object", "none"), help="how both services are asked for JSON")
+    add("--prompts", help="folder of your own prompts")
+    add("--concurrency", type=int, help="requests in flight")
+    add("--timeout", type=float, help="seconds for an answer")
+    add("--attempts", type=int, help="for a request, the first included")
+    add("--requests-per-minute", type=float)
+    add("--token-budget", type=int, help="stop when so many tokens are spent")
+    add("--max-tokens", type=int, help="longest answer")
+    add("--price", type=float, nargs=2, metavar=("PROMPT", "ANSWER"), help="of a million tokens of each kind")
+    add("--engine", choices=("local", "ray"))
+    add("--workers", type=int, help="processes of the engine ray")
+    add("--ray-address", help="of a running cluster; auto finds it")
+    add("--videos-per-shard", type=int)
+    add("--segmenter", help="folder of a SAM 2, for bare videos")
+    add("--verify-with", help="folder of a model that must find every object again")
+    add("--verify-iou", type=float, help="from which an object counts as found")
+    add("--device", help="of segmenter and verifying model: cpu, cuda …")
+    add("--decisions", help="JSONL of a review (review_refsav.py); what was dropped there is left out")
+    add("--no-filter", dest="filter", action="store_false", default=None, help="keep what leaks or repeats")
+    return parser.parse_args(arguments)
+
+
+def merged(arguments: argparse.Namespace) -> tuple[Any, dict[str, Any]]:
+    """Settings, and the keys of the run, from the file and the flags.
+
+    Raises:
+        UserError: a key that there isn't, or something missing.
+    """
+    from word2mask.annotate.settings import Endpoint, Limits, Settings, load_settings
+
+    given = {key: value for key, value in vars(arguments).items() if value is not None and key != "config"}
+    content: dict[str, Any] = {}
+    run = dict(RUN_KEYS)
+    if arguments.config is not None:
+        content = load_settings(arguments.config, also=tuple(RUN_KEYS))
+        run |= {key: content.pop(key) for key in RUN_KEYS if key in content}
+    run |= {key: value for key, value in given.items() if key in RUN_KEYS}
+    for key in ("videos", "out"):
+        if not run[key]:
+            raise UserError(f"no {key}; give --{key} or {key} = … in the configuration")
+    if run["layout"] not in LAYOUTS or run["engine"] not in ("local", "ray"):
+        raise UserError(f"layout {run['layout']}, engine {run['engine']}; expected {', '.join(LAYOUTS)}; local, ray")
+    limits = content.pop("limits", {}) | {f.name: given[f.name] for f in fields(Limits) if f.name in given}
+    endpoints = {}
+    for role in ("vision", "text"):
+        table = content.pop(role, {})
+        for key in ("url", "model"):
+            table |= {key: given[f"{role}_{key}"]} if f"{role}_{key}" in given else {}
+        endpoints[role] = table | ({"structure": given["structure"]} if "structure" in given else {})
+    endpoints["text"] = endpoints["vision"] | endpoints["text"]
+    if not endpoints["vision"].get("url"):
+        raise UserError("no model; give --vision-url and --vision-model, or [vision] in the configuration")
+    built = {role: Endpoint(**{"model": "", **table}) for role, table in endpoints.items()}
+    own = {f.name: given[f.name] for f in fields(Settings) if f.name in given}
+    if "price" in (content := content | own):
+        content["price"] = tuple(content["price"])
+    return Settings(limits=Limits(**limits), **built, **content), run
+
+
+def find_videos(run: dict[str, Any]) -> list[Any]:
+    """References to everything that is to be annotated."""
+    from word2mask.annotate.inputs.mask_folders import find_mask_folders
+    from word2mask.annotate.inputs.sav import find_sav
+
+    masklets = Path(run["out"]) / "masklets"
+    if run["layout"].startswith("sav"):
+        return find_sav(run["videos"], {"sav": "manual", "sav-auto": "auto", "sav-both": "both"}[run["layout"]])
+    if run["layout"] == "masks":
+        return find_mask_folders(run["videos"], masklets)
+    from tqdm import tqdm
+
+    from word2mask.annotate.inputs.proposals import find_bare_videos
+    from word2mask.segmenters.sam2 import SAM2Segmenter
+
+    if not run["segmenter"]:
+        raise UserError("bare videos need a segmenter that finds objects; give --segmenter, the folder of a SAM 2")
+    segmenter = SAM2Segmenter.from_pretrained(run["segmenter"]).to(run["device"]).eval()
+    with tqdm(desc="propose", unit="video", disable=None) as bar:
+
+        def watch(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        return find_bare_videos(run["videos"], masklets, segmenter, watch=watch)
+
+
+def annotate(settings: Any, run: dict[str, Any]) -> dict[str, Any]:
+    """Everything; returns the manifest."""
+    from tqdm import tqdm
+
+    from word2mask.annotate.engines.local import Progress, run_local
+    from word2mask.annotate.output import write_dataset
+    from word2mask.annotate.quality.decisions import apply_decisions, read_decisions
+    from word2mask.annotate.quality.filters import filter_records
+    from word2mask.annotate.store import Store
+
+    references, media, out = find_videos(run), Path(run["videos"]), Path(run["out"])
+    store = Store(out / "store")
+    with tqdm(total=len(references), desc="annotate", unit="video", disable=None) as bar:
+
+        def watch(progress: Progress) -> None:
+            bar.update(progress.videos - bar.n)
+            counts = {status: progress.objects[status] for status in ("kept", "dropped", "failed")}
+            tokens = progress.prompt_tokens + progress.completion_tokens
+            cost = {"cost": f"{progress.cost(settings.price):.2f}"} if any(settings.price) else {}
+            bar.set_postfix(**counts, calls=progress.asked, tokens=tokens, **cost, refresh=False)
+
+        if run["engine"] == "ray":
+            from word2mask.annotate.engines.ray import run_ray
+
+            records = run_ray(
+                references, media, settings, store, watch, workers=run["workers"], address=run["ray_address"]
+            )
+        else:
+            records = run_local(references, media, settings, store, watch)
+    if run["verify_with"]:
+        records = verified(records, media, store, run)
+    if run["filter"]:
+        records = filter_records(records)
+    if run["decisions"]:
+        records = apply_decisions(records, read_decisions(Path(run["decisions"])))
+    return write_dataset(records, out / "dataset", run["videos_per_shard"])
+
+
+def verified(records: list[Any], media: Path, store: Any, run: dict[str, Any]) -> list[Any]:
+    """What a model finds again."""
+    from tqdm import tqdm
+
+    from word2mask.annotate.quality.verification import verify
+    from word2mask.inference.session import Session
+
+    session = Session.from_pretrained(run["verify_with"], device=run["device"])
+    with tqdm(total=len(records), desc="verify", unit="video", disable=None) as bar:
+        name = Path(run["verify_with"]).resolve().name
+        return verify(
+            records, media, session, name, store, run["verify_iou"], watch=lambda done, _: bar.update(done - bar.n)
+        )
+
+
+def main() -> int:
+    """Run, and turn errors that the user can put right into one sentence."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    try:
+        settings, run = merged(parse_arguments())
+        manifest = annotate(settings, run)
+    except UserError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    told = {key: manifest[key] for key in ("videos", "objects", "reasons", "expressions")}
+    sys.stdout.write(f"{json.dumps(told, indent=1)}\nwritten to {Path(run['out']) / 'dataset'}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
