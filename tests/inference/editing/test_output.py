@@ -1,5 +1,6 @@
 """Edited files, decoded again: frames, times, sizes, transparency and sound are what went in."""
 
+import os
 import subprocess
 import sys
 
@@ -135,6 +136,7 @@ def test_webm_after_a_video_was_read(clip, tmp_path):
         Target(Path(sys.argv[2]), True, False).write(frames, timeline_of(video))
     """
     command = [sys.executable, "-c", program, str(clip.path), str(tmp_path / "a.webm")]
-    run = subprocess.run(command, capture_output=True, text=True, env={"PYTHONPATH": ":".join(sys.path)})
+    environment = os.environ | {"PYTHONPATH": ":".join(sys.path)}
+    run = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert run.returncode == 0, run.stderr
     assert len(VideoFile(tmp_path / "a.webm")) == 12
