@@ -52,6 +52,10 @@ def test_weights_and_biases_offline_is_read_back(tmp_path):
             rows.append({item.key or "/".join(item.nested_key): json.loads(item.value_json) for item in items})
         if record.WhichOneof("record_type") == "run":
             config |= {item.key: json.loads(item.value_json) for item in record.run.config.update}
+        if record.WhichOneof("record_type") == "config":  # where the run's own record was written before it came
+            config |= {
+                item.key or "/".join(item.nested_key): json.loads(item.value_json) for item in record.config.update
+            }
     assert config["optimizer.lr"] == "0.5"
     assert [(row["train/iter"], row["train/loss"]) for row in rows if "train/loss" in row] == [(2, 0.5), (4, 0.125)]
     assert [(row["train/iter"], row["val/ciou"]) for row in rows if "val/ciou" in row] == [(2, 0.75)]
