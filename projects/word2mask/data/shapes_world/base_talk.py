@@ -68,19 +68,20 @@ class BaseMix:
         kind_weights: weight of each kind of expression; 1 where it isn't named.
     """
 
-    locate: int = 5
+    locate: int = 6
     numbers: int = 0
-    chat: int = 5
+    chat: int = 4
     reason: int = 1
     explained: int = 0
     captions: int = 0
     kind_weights: tuple[tuple[str, float], ...] = (
-        ("relation", 2.5),
-        ("ordinal", 2.5),
+        ("relation", 4.0),
+        ("ordinal", 3.0),
         ("position", 1.3),
+        ("size", 1.4),
         ("motion", 3.0),
         ("several", 1.6),
-        ("none", 0.7),
+        ("none", 0.3),
     )
 
 
