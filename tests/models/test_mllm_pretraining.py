@@ -98,10 +98,10 @@ def test_every_box_has_its_object():
     for seed in range(20):
         rng = np.random.default_rng(seed)
         scene = sample_scene(rng, "image", "train")
-        turns, targets = compose(scene, rng, LONG_MIX)
+        turns, marks = compose(scene, rng, LONG_MIX)
         marks = sum(answer.replace("<box>[[", "<box> [[").count("<box>") for _, answer in turns)
-        assert marks == len(targets)
-        assert all(object_boxes(scene)[target] is not None for target in targets)
+        assert boxes == len(marks)
+        assert all(object_boxes(scene)[mark.target] is not None for mark in marks)
 
 
 def test_nothing_is_said_of_colours_without_a_name(model):

@@ -172,6 +172,9 @@ class MLLMPretraining(nn.Module):
         box_weight: of the box loss. Its gradient in the language model is thirty times that of the words; at weights
             above these it drowns them, and neither words nor the match of words and looks are learnt.
         cell_weight: of the loss that finds the visual tokens of the object meant.
+        anchor_weight: of the loss that finds those of the object to which a question relates it, in the middle layer.
+            Without it "nearest to the star" stayed at chance: what is left of the star is mostly what is furthest
+            left, and a model that has learnt so has no use for the place of the star.
         look_weight: of the losses that name what is meant and what each visual token shows.
         shown_weights: of the losses of :class:`ShownHead`.
         seen_weights: of the losses of :class:`SeenHead`, behind the connector and in the middle layer.
@@ -187,6 +190,7 @@ class MLLMPretraining(nn.Module):
         box_weight: float = 0.1,
         cell_weight: float = 1.0,
         look_weight: float = 0.25,
+        anchor_weight: float = 1.0,
         middle_layer: int = 3,
         train_vision: bool = False,
         shown_weights: Mapping[str, float] = MappingProxyType({"motion": 0.5, "start": 2.0, "standing": 0.25}),
@@ -197,14 +201,14 @@ class MLLMPretraining(nn.Module):
         mllm.parameter_groups()["vision"].requires_grad_(train_vision)
         self.box_head = BoxHead(mllm.hidden_size)
         self.cell_head = CellHead(mllm.hidden_size)
-        self.middle_head = CellHead(mllm.hidden_size)
+        self.middle_head, self.anchor_head = CellHead(mllm.hidden_size), CellHead(mllm.hidden_size)
         self.look_head, self.middle_look_head = LookHead(mllm.hidden_size), LookHead(mllm.hidden_size)
         self.shown_head = ShownHead(mllm.hidden_size)
         self.connector_head, self.seen_head = SeenHead(mllm.hidden_size), SeenHead(mllm.hidden_size)
         self.shown_weights, self.seen_weights = dict(shown_weights), dict(seen_weights)
         self.middle_layer = middle_layer
         self.text_weight, self.look_weight = text_weight, look_weight
-        self.box_weight, self.cell_weight = box_weight, cell_weight
+        self.box_weight, self.cell_weight, self.anchor_weight = box_weight, cell_weight, anchor_weight
         self.box_id = mllm.tokenizer.convert_tokens_to_ids(BOX_START)
         self.user_ids = marker_ids(mllm.template.user_prefix, mllm.tokenizer)
         self.media_end_id = mllm.tokenizer.convert_tokens_to_ids("</img>")
@@ -259,15 +263,21 @@ class MLLMPretraining(nn.Module):
             ):
                 for name, value in seen_head(prefix[:, visual], batch).items():
                     results[f"loss_{place}_{name}"] = self.seen_weights[name] * value
-            for name, head, prefix, state in (
-                ("cell", self.cell_head, found.prefix, states),
-                ("middle", self.middle_head, lower_prefix, lower),
+            for name, weight, head, prefix, state, cells in (
+                ("cell", self.cell_weight, self.cell_head, found.prefix, states, batch.cells),
+                ("middle", self.cell_weight, self.middle_head, lower_prefix, lower, batch.cells),
+                ("anchor", self.anchor_weight, self.anchor_head, lower_prefix, lower, batch.anchors),
             ):
-                scores = head(state, prefix[:, seen][owners])
-                share = batch.cells / batch.cells.sum(dim=1, keepdim=True).clamp(min=1e-6)
-                results[f"loss_{name}"] = self.cell_weight * nn.functional.cross_entropy(scores, share)
-                best = batch.cells.gather(1, scores.argmax(dim=1, keepdim=True))
-                results[f"{name}_hit"] = (best > 0.1).float().mean()
+                asked = cells.any(dim=1)
+                if asked.any():
+                    scores = head(state[asked], prefix[:, seen][owners[asked]])
+                    share = cells[asked] / cells[asked].sum(dim=1, keepdim=True)
+                    results[f"loss_{name}"] = weight * nn.functional.cross_entropy(scores, share)
+                    best = cells[asked].gather(1, scores.argmax(dim=1, keepdim=True))
+                    results[f"{name}_hit"] = (best > 0.1).float().mean()
+            beside = batch.anchors.any(dim=1)
+            if beside.any():
+                results["beside_hit"] = (iou[beside] > 0.5).float().mean()
         return results
 
     def _about_regions(self, batch: Batch) -> dict[str, torch.Tensor]:

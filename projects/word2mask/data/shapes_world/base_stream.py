@@ -15,7 +15,7 @@ from torch.utils.data import Dataset
 
 from word2mask.data.collate import collate
 from word2mask.data.encode import Encoder
-from word2mask.data.shapes_world.base_talk import LONG_MIX, SHORT_MIX, BaseMix, about_regions, compose
+from word2mask.data.shapes_world.base_talk import LONG_MIX, SHORT_MIX, BaseMix, Mark, about_regions, compose
 from word2mask.data.shapes_world.language import object_boxes
 from word2mask.data.shapes_world.render import render
 from word2mask.data.shapes_world.scene import Scene, ShapeObject, training_scene
@@ -46,6 +46,7 @@ class BaseItem:
         example: as any training example.
         boxes: float32 ``[K,4]`` x1, y1, x2, y2 in 0…1 of the first frame, in the order of ``<box>`` in the answers.
         cells: float32 ``[K,h*w]``, what share of each visual token of the first frame the object covers.
+        anchors: float32 ``[K,h*w]``, the same of the object that the question relates it to; zero where there is none.
         looks: int64 ``[K,4]``, shape, colour, texture and size of the object.
         cell_looks: int64 ``[T*h*w,4]``, the same for every visual token; -100 at the background.
         cell_motions: int64 ``[T*h*w]``, place in ``MOTIONS`` of what the object of a visual token does; -100 at the
@@ -61,6 +62,7 @@ class BaseItem:
     example: Example
     boxes: torch.Tensor
     cells: torch.Tensor
+    anchors: torch.Tensor
     looks: torch.Tensor
     cell_looks: torch.Tensor
     cell_motions: torch.Tensor
@@ -80,6 +82,7 @@ class BaseBatch:
     batch: Batch
     boxes: torch.Tensor
     cells: torch.Tensor
+    anchors: torch.Tensor
     looks: torch.Tensor
     cell_looks: torch.Tensor
     cell_motions: torch.Tensor
@@ -99,6 +102,7 @@ def collate_base(items: Sequence[BaseItem], pad_id: int) -> BaseBatch:
         batch=collate([item.example for item in items], pad_id),
         boxes=torch.cat([item.boxes for item in items]),
         cells=torch.cat([item.cells for item in items]),
+        anchors=torch.cat([item.anchors for item in items]),
         looks=torch.cat([item.looks for item in items]),
         cell_looks=torch.stack([item.cell_looks for item in items]),
         cell_motions=torch.stack([item.cell_motions for item in items]),
@@ -175,11 +179,11 @@ class BaseStream(Dataset):
         scene = training_scene(rng, "video" if is_video else "image", self.split)
         regions = None
         if not marked:
-            scene, (turns, targets) = self._talk(scene, rng, mix)
+            scene, (turns, marks) = self._talk(scene, rng, mix)
         frames, masks, indices = shown_frames(scene, self.num_frames)
         if marked:
             order = rng.permutation(len(scene.objects))[: int(rng.integers(1, len(scene.objects) + 1))]
-            (turns, targets), regions = about_regions(scene, order, rng), masks[order, 0]
+            (turns, marks), regions = about_regions(scene, order, rng), masks[order, 0]
         sample = Sample(
             source="shapes_base",
             id=str(index),
@@ -197,14 +201,24 @@ class BaseStream(Dataset):
         share = nn.functional.adaptive_avg_pool2d(torch.from_numpy(masks).float(), grid).flatten(2)
         boxes = torch.tensor([box or (0, 0, 0, 0) for box in object_boxes(scene)], dtype=torch.float32) / 100
         looks = torch.tensor([_looks(thing) for thing in scene.objects])
-        named = targets[:kept]
+        marks = marks[:kept]
+        named = [mark.target for mark in marks]
+        anchors = torch.zeros(len(named), share.shape[-1])
+        for row, mark in enumerate(marks):
+            if mark.anchor is not None:
+                anchors[row] = share[mark.anchor, 0]
         return BaseItem(
-            example, boxes[named], share[named, 0], looks[named], *_about_cells(scene, masks, share, boxes, looks)
+            example,
+            boxes[named],
+            share[named, 0],
+            anchors,
+            looks[named],
+            *_about_cells(scene, masks, share, boxes, looks),
         )
 
     def _talk(
         self, scene: Scene, rng: np.random.Generator, mix: BaseMix
-    ) -> tuple[Scene, tuple[list[tuple[str, str]], list[int]]]:
+    ) -> tuple[Scene, tuple[list[tuple[str, str]], list[Mark]]]:
         """The scene, perhaps with what has no name, and the conversation about it.
 
         A scene of which too little can be said without the words that it lacks stays as it was.

@@ -31,8 +31,23 @@ from word2mask.text.questions import no_target_answer, region_question
 from word2mask.text.special_tokens import BOX_END, BOX_START, REFERENCE_END, REFERENCE_START
 
 Box = tuple[int, int, int, int]
-#: Question, answer, and the objects that the tokens ``<box>`` in the answer stand for.
-Exchange = tuple[str, str, list[int]]
+
+
+@dataclass(frozen=True)
+class Mark:
+    """What a token ``<box>`` stands for.
+
+    Attributes:
+        target: index of the object.
+        anchor: index of the object that the question relates it to, where it does.
+    """
+
+    target: int
+    anchor: int | None = None
+
+
+#: Question, answer, and what the tokens ``<box>`` in the answer stand for.
+Exchange = tuple[str, str, list[Mark]]
 
 LOCATE_QUESTIONS = (
     "Where is {}?",
@@ -90,11 +105,11 @@ SHORT_MIX = BaseMix()
 LONG_MIX = BaseMix(locate=0, numbers=2, chat=0, reason=0, explained=1, captions=3)
 
 
-def compose(scene: Scene, rng: np.random.Generator, mix: BaseMix) -> tuple[list[tuple[str, str]], list[int]]:
+def compose(scene: Scene, rng: np.random.Generator, mix: BaseMix) -> tuple[list[tuple[str, str]], list[Mark]]:
     """Draws the conversation about a scene.
 
     Returns:
-        Questions and answers in random order, and the objects of the tokens ``<box>`` in the answers.
+        Questions and answers in random order, and what the tokens ``<box>`` in the answers stand for.
     """
     boxes = object_boxes(scene)
     exchanges: list[Exchange] = []
@@ -110,7 +125,7 @@ def compose(scene: Scene, rng: np.random.Generator, mix: BaseMix) -> tuple[list[
         unsayable = rf"\b({'|'.join([*ALL_COLOURS, UNNAMED])})\b"
     exchanges = [exchange for exchange in exchanges if not re.search(unsayable, f"{exchange[0]} {exchange[1]}")]
     order = rng.permutation(len(exchanges))
-    return [exchanges[i][:2] for i in order], [target for i in order for target in exchanges[i][2]]
+    return [exchanges[i][:2] for i in order], [mark for i in order for mark in exchanges[i][2]]
 
 
 def _locate(
@@ -132,7 +147,8 @@ def _locate(
     if not targets:
         return [(question, no_target_answer(expression.text, rng, medium(scene)), [])]
     text = ", ".join(_spelt(boxes[i]) if spelt else BOX_START for i in targets)
-    return [(question, text if spelt else LOCATE_ANSWER.format(text), targets)]
+    marks = [Mark(target, expression.anchor) for target in targets]
+    return [(question, text if spelt else LOCATE_ANSWER.format(text), marks)]
 
 
 def _reason(scene: Scene, rng: np.random.Generator, boxes: Sequence[Box | None], mix: BaseMix) -> list[Exchange]:
@@ -140,12 +156,14 @@ def _reason(scene: Scene, rng: np.random.Generator, boxes: Sequence[Box | None],
     for asked in reasoning(scene, rng):
         targets = list(asked.targets)
         if all(boxes[i] is not None for i in targets) and len(found) < mix.reason + mix.explained:
-            marks = ", ".join([BOX_START] * len(targets))
+            boxes_said = ", ".join([BOX_START] * len(targets))
             explained = len(found) >= mix.reason
             suffixes, answer = (
-                (EXPLAIN_SUFFIXES, f"{asked.explanation} {marks}.") if explained else (REASON_SUFFIXES, f"{marks}.")
+                (EXPLAIN_SUFFIXES, f"{asked.explanation} {boxes_said}.")
+                if explained
+                else (REASON_SUFFIXES, f"{boxes_said}.")
             )
-            found.append((asked.question + pick(rng, suffixes), answer, targets))
+            found.append((asked.question + pick(rng, suffixes), answer, [Mark(target) for target in targets]))
     return found
 
 
@@ -153,17 +171,19 @@ def _caption(scene: Scene, rng: np.random.Generator, boxes: Sequence[Box | None]
     caption = grounded_caption(scene, rng)
     if rng.random() < 0.2:
         return f"Describe the {medium(scene)}.", caption.text, []
-    text, done, targets = "", 0, []
+    text, done, marks = "", 0, []
     for phrase in caption.phrases:
         text += caption.text[done : phrase.span[0]] + f"{REFERENCE_START}{phrase.phrase}{REFERENCE_END}"
         if boxes[phrase.index] is not None:
             text += BOX_START
-            targets.append(phrase.index)
+            marks.append(Mark(phrase.index))
         done = phrase.span[1]
-    return pick(rng, CAPTION_QUESTIONS).format(medium=medium(scene)), text + caption.text[done:], targets
+    return pick(rng, CAPTION_QUESTIONS).format(medium=medium(scene)), text + caption.text[done:], marks
 
 
-def about_regions(scene: Scene, order: np.ndarray, rng: np.random.Generator) -> tuple[list[tuple[str, str]], list[int]]:
+def about_regions(
+    scene: Scene, order: np.ndarray, rng: np.random.Generator
+) -> tuple[list[tuple[str, str]], list[Mark]]:
     """A question about each marked object; the regions are in this order."""
     described = [region(scene, int(index), rng) for index in order]
     if len(order) == 1:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -46,11 +47,13 @@ class Expression:
         text: lower case, with or without article, no final dot.
         targets: indices of ``Scene.objects``, left to right; empty for kind ``"none"``.
         kind: one of ``KINDS``.
+        anchor: the object that a relation is to; ``None`` in the other kinds.
     """
 
     text: str
     targets: tuple[int, ...]
     kind: str
+    anchor: int | None = None
 
     @property
     def bare(self) -> str:
@@ -80,10 +83,10 @@ def referring(scene: Scene, rng: np.random.Generator, kind: str | None = None) -
     for name in (kind,) if kind else available:
         if name not in available:
             continue
-        for text, targets in _FINDERS[name](scene, rng):
+        for text, targets, *anchor in _FINDERS[name](scene, rng):
             if targets and scene.focus and not set(targets) & set(scene.focus):
                 continue
-            found.setdefault(text, Expression(text, left_to_right(scene, targets), name))
+            found.setdefault(text, Expression(text, left_to_right(scene, targets), name, *anchor))
     expressions = list(found.values())
     return [expressions[i] for i in rng.permutation(len(expressions))]
 
@@ -195,7 +198,7 @@ def _name_one(description: Description, rng: np.random.Generator) -> str:
     return f"the {n}" if rng.random() < 0.55 else n
 
 
-_FINDERS: dict[str, Callable[[Scene, np.random.Generator], Found]] = {
+_FINDERS: dict[str, Callable[[Scene, np.random.Generator], Iterator[tuple[Any, ...]]]] = {
     "attribute": _by_attribute,
     "position": positions,
     "ordinal": ordinals,

@@ -47,6 +47,8 @@ _RELATIONS = {
 _ORDINALS = ("first", "second", "third", "fourth", "fifth")
 
 Found = Iterator[tuple[str, tuple[int, ...]]]
+#: Text, targets, and the object that the text compares them with.
+Related = Iterator[tuple[str, tuple[int, ...], int]]
 
 
 def centres(scene: Scene) -> np.ndarray:
@@ -105,8 +107,8 @@ def ordinals(scene: Scene, rng: np.random.Generator) -> Found:
                     yield text, (members[order[rank]],)
 
 
-def relations(scene: Scene, rng: np.random.Generator) -> Found:
-    """``the circle to the left of the blue square``, ``the object closest to the white ring``."""
+def relations(scene: Scene, rng: np.random.Generator) -> Related:
+    """``the circle to the left of the blue square``, ``the object closest to the white ring``; last the anchor."""
     points = centres(scene)
     for anchor in range(len(scene.objects)):
         a = shortest_name(scene, anchor, rng)
@@ -120,11 +122,11 @@ def relations(scene: Scene, rng: np.random.Generator) -> Found:
             for direction, wordings in _RELATIONS.values():
                 fits = in_direction(offsets, direction)
                 if fits.is_clear and len(fits.definite) == 1:
-                    yield pick(rng, wordings).format(n=noun(description, rng), a=a), (others[fits.definite[0]],)
+                    yield pick(rng, wordings).format(n=noun(description, rng), a=a), (others[fits.definite[0]],), anchor
             nearest = closest(offsets, np.zeros(2)) if len(others) >= 2 else None
             if nearest is not None:
                 wordings = ("the {n} closest to {a}", "{n} nearest to {a}", "the {n} next to {a}")
-                yield pick(rng, wordings).format(n=noun(description, rng), a=a), (others[nearest],)
+                yield pick(rng, wordings).format(n=noun(description, rng), a=a), (others[nearest],), anchor
     for index, thing in enumerate(scene.objects):
         # The same with a noun that is unique already: redundant, as people speak.
         description = describe(thing, ("colour", "shape"))
@@ -134,7 +136,7 @@ def relations(scene: Scene, rng: np.random.Generator) -> Found:
             continue
         for direction, wordings in _RELATIONS.values():
             if in_direction((points[index] - points[anchor])[None], direction).definite:
-                yield pick(rng, wordings).format(n=noun(description, rng), a=a), (index,)
+                yield pick(rng, wordings).format(n=noun(description, rng), a=a), (index,), anchor
 
 
 def closest(spots: np.ndarray, point: np.ndarray) -> int | None:
