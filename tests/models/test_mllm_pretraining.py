@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from word2mask.data.encode import Encoder
 from word2mask.data.shapes_world.base_stream import BaseStream, collate_base, shown_frames
-from word2mask.data.shapes_world.base_talk import LONG_MIX, compose
-from word2mask.data.shapes_world.language import object_boxes
+from word2mask.data.shapes_world.base_talk import LONG_MIX, BaseMix, compose
+from word2mask.data.shapes_world.language import KINDS, object_boxes
 from word2mask.data.shapes_world.scene import sample_scene, training_scene
 from word2mask.data.shapes_world.splits import scene_rng
 from word2mask.data.shapes_world.vision_stream import FIRST_INDEX, VisionStream, stack
@@ -99,9 +101,21 @@ def test_every_box_has_its_object():
         rng = np.random.default_rng(seed)
         scene = sample_scene(rng, "image", "train")
         turns, marks = compose(scene, rng, LONG_MIX)
-        marks = sum(answer.replace("<box>[[", "<box> [[").count("<box>") for _, answer in turns)
+        boxes = sum(answer.replace("<box>[[", "<box> [[").count("<box>") for _, answer in turns)
         assert boxes == len(marks)
         assert all(object_boxes(scene)[mark.target] is not None for mark in marks)
+
+
+def test_what_a_question_relates_its_object_to_is_asked_for(model):
+    mix = BaseMix(locate=6, chat=0, reason=0, kind_weights=tuple((kind, float(kind == "relation")) for kind in KINDS))
+    batch = collate_base([stream(model, unnamed_share=0.0, short_mix=mix, video_every=1000)[i] for i in range(2)], 0)
+    assert len(batch.anchors) == len(batch.cells) > 4
+    assert (batch.anchors.sum(dim=1) > 0).all()
+    assert (batch.anchors + batch.cells <= 1 + 1e-6).all()  # another object than the target
+    losses = model(batch)
+    assert 0 <= losses["anchor_hit"] <= 1 and losses["loss_anchor"] > 0
+    others = replace(batch, anchors=torch.zeros_like(batch.anchors))
+    assert "loss_anchor" not in model(others)
 
 
 def test_nothing_is_said_of_colours_without_a_name(model):

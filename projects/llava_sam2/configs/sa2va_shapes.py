@@ -124,12 +124,11 @@ log.update(dict(interval=20))
 
 evaluation = dict(
     benchmarks=[
-        dict(type=RefCOCOBenchmark.build, root=f"{_root}/ref_seg/refcoco", split="val", limit=150),
+        dict(type=RefCOCOBenchmark.build, root=f"{_root}/ref_seg/refcoco", split="val"),
         dict(
             type=RefCOCOBenchmark.build,
             root=f"{_root}/ref_seg/refcoco",
             split="testA",
-            limit=100,
             title="Combinations never seen",
         ),
         dict(type=GRefCOCOBenchmark.build, root=f"{_root}/ref_seg/grefcoco", split="val", limit=100),
