@@ -45,7 +45,7 @@ setup(
         # Answer.to_supervision. FiftyOne and Label Studio's SDK bring pins that don't go with ours.
         "formats": ["supervision==0.31.2"],
         # Annotation of videos (docs/annotate.md): the client, the answers' schemas, and the engine for clusters.
-        "annotate": ["aiohttp==3.14.5", "jsonschema==4.26.0", "ray[data]==2.60.0"],
+        "annotate": ["aiohttp==3.14.5", "jsonschema==4.26.0", "orjson==3.13.0", "ray[data]==2.60.0"],
         # Language models in GGUF files (tools/fetch_pretrained.py smollm2-135m).
         "gguf": ["gguf==0.19.0"],
         # For log.tensorboard and log.wandb.
@@ -78,6 +78,7 @@ setup(
             # For the tests of annotation.
             "aiohttp==3.14.5",
             "jsonschema==4.26.0",
+            "orjson==3.13.0",
             # For the tests of what is logged.
             "tensorboard==2.21.0",
             "wandb==0.25.1",

@@ -1,6 +1,6 @@
 """Annotation: how busy the client keeps a service, and what an object costs beside the model's own time.
 
-    python benchmarks/annotation.py [--requests 4000] [--objects 60] [--write benchmarks/annotation.md]
+    python benchmarks/annotation.py [--requests 4000] [--videos 16] [--write benchmarks/annotation.md]
 
 The service is the scripted one (annotate/scripted_service.py) in a process of its own: 64 places, 50 ms an answer. How
 busy it is, it measures itself: seconds worked by all places, of the seconds that there were.
@@ -26,6 +26,7 @@ from pathlib import Path
 REPOSITORY = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPOSITORY / "projects"))
 
+import cv2  # noqa: E402
 import numpy as np  # noqa: E402
 
 from word2mask.annotate.answers import SCHEMAS  # noqa: E402
@@ -34,13 +35,14 @@ from word2mask.annotate.engines.local import run_local  # noqa: E402
 from word2mask.annotate.inputs.sav import find_sav, write_masklets  # noqa: E402
 from word2mask.annotate.limits import RateLimit, TokenBudget  # noqa: E402
 from word2mask.annotate.preparing import prepare  # noqa: E402
+from word2mask.annotate.records import VideoReference  # noqa: E402
 from word2mask.annotate.settings import Endpoint, Limits, Settings  # noqa: E402
 from word2mask.annotate.store import Store  # noqa: E402
-from word2mask.data.sources.video_chat import write_mp4  # noqa: E402
-from word2mask.ops.masks import box_to_mask  # noqa: E402
+from word2mask.data.media import VideoFile  # noqa: E402
+from word2mask.data.sources.ref_sav import STEP  # noqa: E402
 
 PLACES, DELAY = 64, 0.05
-SIZE, FRAMES, OBJECTS = (720, 1280), 48, 3
+SIZE, FRAMES, RATE, OBJECTS = (720, 1280), 120, 24, 4
 
 
 @contextmanager
@@ -57,6 +59,8 @@ def service(delay: float) -> Iterator[str]:
             with socket.socket() as probe:
                 if probe.connect_ex(("127.0.0.1", port)) == 0:
                     break
+            if process.poll() is not None:
+                raise RuntimeError(f"the service ended with {process.returncode} before it began")
             time.sleep(0.1)
         yield f"http://127.0.0.1:{port}/v1"
     finally:
@@ -98,93 +102,182 @@ def keep_busy(url: str, requests: int, concurrency: int) -> dict[str, float]:
     }
 
 
+def pink_noise(height: int, width: int, rng: np.random.Generator) -> np.ndarray:
+    """A picture whose detail falls with its fineness as that of photographs does: uint8 RGB ``[height,width,3]``."""
+    fineness = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.fftfreq(width)[None])
+    weight = 1 / np.maximum(fineness, 1 / max(height, width))
+    layers = [np.fft.ifft2(np.fft.fft2(rng.normal(size=(height, width))) * weight).real for _ in range(3)]
+    values = np.stack([layer / layer.std() for layer in layers], axis=-1)
+    # Photographs are mostly grey: what the colours have in common is most of it.
+    return np.clip(120 + 40 * values.mean(axis=-1, keepdims=True) + 15 * values, 0, 255).astype(np.uint8)
+
+
+def ellipse(number: int, frame: int) -> tuple[tuple[int, int], tuple[int, int], int]:
+    """Centre, half axes and angle of an object."""
+    return (180 + 300 * number + frame, 360 + round(40 * np.sin(frame / 9 + number))), (100, 150), 15 * number
+
+
 def write_videos(folder: Path, count: int) -> None:
-    """Videos of noise with moving boxes: pictures that are dear to encode."""
+    """H.264 videos as cameras and x264's defaults make them, of a background that moves with ellipses before it."""
+    import av
+
     rng = np.random.default_rng(0)
-    noise = rng.integers(0, 255, (90, 160, 3), dtype=np.uint8).repeat(8, axis=0).repeat(8, axis=1)
+    height, width = SIZE
+    background = pink_noise(height + FRAMES, width + 2 * FRAMES, rng)
     for number in range(count):
-        frames = np.stack([np.roll(noise, 4 * frame + number, axis=1) for frame in range(FRAMES)])
-        write_mp4(folder / f"v{number:04}.mp4", frames, fps=24)
-        tracks = [
-            [box_to_mask((100 + 300 * n + 4 * t, 200, 340 + 300 * n + 4 * t, 480), *SIZE) for t in range(FRAMES // 4)]
-            for n in range(OBJECTS)
-        ]
+        with av.open(str(folder / f"v{number:04}.mp4"), "w") as file:
+            stream = file.add_stream("libx264", rate=RATE, options={"crf": "23"})
+            stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+            for frame in range(FRAMES):
+                picture = background[frame : frame + height, 2 * frame : 2 * frame + width].copy()
+                for place in range(OBJECTS):
+                    colour = (40 + 50 * place, 200 - 40 * place, 90 + 9 * number)
+                    cv2.ellipse(picture, *ellipse(place, frame), 0, 360, colour, -1)
+                file.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+            file.mux(stream.encode())
+        tracks = []
+        for place in range(OBJECTS):
+            masks = [np.zeros(SIZE, np.uint8) for _ in range(0, FRAMES, STEP)]
+            for index, mask in enumerate(masks):
+                cv2.ellipse(mask, *ellipse(place, STEP * index), 0, 360, 1, -1)
+            tracks.append([mask.astype(bool) for mask in masks])
         write_masklets(folder / f"v{number:04}_manual.json", f"v{number:04}", tracks, FRAMES, "manual")
 
 
-def overhead(url: str, objects: int) -> dict[str, float]:
-    """CPU milliseconds an object: pictures, and all else; and milliseconds an object when all is answered already."""
+def overhead(url: str, videos: int) -> dict[str, float]:
+    """CPU milliseconds an object by kind of work, and milliseconds an object when all is answered already."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        videos = -(-objects // OBJECTS)
         write_videos(folder, videos)
         references = find_sav(folder)
         settings = Settings(Endpoint(url, "sees"), Endpoint(url, "reads"))
         count = videos * OBJECTS
-        cpu = time.process_time()
-        for reference in references:
-            prepare(reference, folder, settings)
-        pictures = time.process_time() - cpu
-        cpu = time.process_time()
+        prepare(references[0], folder, settings).draw([])  # what is loaded once in a process
+
+        def draw(reference: VideoReference) -> None:
+            prepared = prepare(reference, folder, settings)
+            prepared.draw([picture for views in prepared.views for picture in views.pictures])
+
+        def decode(reference: VideoReference, places: set[int]) -> None:
+            for _ in VideoFile(folder / reference.video_path).walk([STEP * place for place in places]):
+                pass
+
+        spent = {"draw": 0.0, "decode": 0.0}
+        for number, reference in enumerate(references):
+            shown = {
+                picture.frame for views in prepare(reference, folder, settings).views for picture in views.pictures
+            }
+            # One after the other, first and second in turn: other work on the machine meets both alike.
+            for kind in ("draw", "decode") if number % 2 else ("decode", "draw"):
+                start = time.process_time()
+                draw(reference) if kind == "draw" else decode(reference, shown)
+                spent[kind] += time.process_time() - start
+        pictures, decoding = spent["draw"], spent["decode"]
+        for number in range(4096):  # made once a store, whatever the number of objects
+            (folder / "store" / f"{number:03x}").mkdir(parents=True)
+        start = time.process_time()
         run_local(references, folder, settings, Store(folder / "store"))
-        whole = time.process_time() - cpu
+        whole = time.process_time() - start
         start = time.perf_counter()
         run_local(references, folder, settings, Store(folder / "store"))
         again = time.perf_counter() - start
         files = [path.stat().st_size for path in (folder / "store").rglob("*.json")]
-        usage = {"files": len(files) / count, "bytes": sum(files) / count}
+        video_bytes = sum(path.stat().st_size for path in folder.glob("*.mp4")) / videos
+        calls = report(url)["counts"]["answers"]
     per = 1000 / count
-    return {"pictures": pictures * per, "rest": (whole - pictures) * per, "again": again * per, **usage}
+    return {
+        "decoding": decoding * per,
+        "pictures": (pictures - decoding) * per,
+        "requests": (whole - pictures) * per,
+        "again": again * per,
+        "calls": calls / count,
+        "files": len(files) / count,
+        "bytes": sum(files) / count,
+        "megabits": 8 * video_bytes * RATE / FRAMES / 1e6,
+    }
 
 
 def main() -> None:
     """Measure, and write the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--requests", type=int, default=4000)
-    parser.add_argument("--objects", type=int, default=60)
+    parser.add_argument("--requests", type=int, default=4000, help="0 leaves that part of the page as it was")
+    parser.add_argument("--videos", type=int, default=16, help=f"of {OBJECTS} objects; 0 leaves that part as it was")
     parser.add_argument("--write", type=Path, help="page to write")
     arguments = parser.parse_args()
-    with service(DELAY) as url:
-        keep_busy(url, 200, PLACES)
-        busy = {concurrency: keep_busy(url, arguments.requests, concurrency) for concurrency in (64, 96)}
-    with service(0.0) as url:
-        cost = overhead(url, arguments.objects)
-    page = render(busy, cost, arguments)
+    old = arguments.write.read_text(encoding="utf-8") if arguments.write and arguments.write.exists() else ""
+    # The two parts of the page, each with its own head.
+    parts = [f"\n## {part}" for part in old.split("\n## ")[1:]] or ["", ""]
+    if arguments.requests:
+        with service(DELAY) as url:
+            keep_busy(url, 200, PLACES)
+            busy = {concurrency: keep_busy(url, arguments.requests, concurrency) for concurrency in (64, 96)}
+        parts[0] = client_part(busy, arguments.requests)
+    if arguments.videos:
+        with service(0.0) as url:
+            parts[1] = object_part(overhead(url, arguments.videos), arguments.videos)
+    page = "# Annotation: the client, and what an object costs\n" + "".join(parts)
     sys.stdout.write(page)
     if arguments.write:
         arguments.write.write_text(page, encoding="utf-8")
 
 
-def render(busy: dict[int, dict[str, float]], cost: dict[str, float], arguments: argparse.Namespace) -> str:
-    """The page."""
-    load, asked = os.getloadavg()[0], f"{arguments.requests} short questions"
-    shape = f"{SIZE[1]} × {SIZE[0]} (five calls, eleven pictures, {OBJECTS} objects a video)"
-    place = f"{platform.system()}, {os.cpu_count()} cores shared with other work (load {load:.1f} at the end)"
-    pictures_head = "pictures: decode, draw, JPEG | requests, answers, store"
+def setting() -> str:
+    """Where this was measured."""
+    load = os.getloadavg()[0]
+    return f"{platform.system()}, {os.cpu_count()} cores shared with other work (load {load:.1f} at the end)"
+
+
+def client_part(busy: dict[int, dict[str, float]], requests: int) -> str:
+    """How busy the client keeps a service."""
     rows = "\n".join(
         f"| {concurrency} | {found['busy']:.0%} | {found['rate']:.0%} | {found['cpu']:.2f} |"
         for concurrency, found in busy.items()
     )
-    total = cost["pictures"] + cost["rest"]
-    return f"""# Annotation: the client, and what an object costs
+    return f"""
+## The client
 
-`python benchmarks/annotation.py --requests {arguments.requests} --objects {arguments.objects}`
+`python benchmarks/annotation.py --requests {requests} --videos 0`
 
-A service with {PLACES} places that answers in {1000 * DELAY:.0f} ms, {asked}. Asked for: 90 % busy.
+A service with {PLACES} places that answers in {1000 * DELAY:.0f} ms, {requests} short questions. Asked for: 90 % busy.
 
 | requests in flight | places busy, as the service measures | of the rate that is possible | client's CPU ms a request |
 |---|---|---|---|
 {rows}
 
-CPU milliseconds an object of a video of {shape}. Asked for: 20.
+Setting: {setting()}, client and service on the same cores.
+"""
 
-| {pictures_head} | together | ms an object in a run that finds all answers |
-|---|---|---|---|
-| {cost["pictures"]:.1f} | {cost["rest"]:.1f} | {total:.1f} | {cost["again"]:.2f} |
 
-The store keeps {cost["files"]:.1f} files and {cost["bytes"] / 1000:.1f} kB an object.
+def object_part(cost: dict[str, float], videos: int) -> str:
+    """What an object costs beside the model's time."""
+    endpoint = Endpoint("http://localhost/v1", "m")
+    defaults = Settings(endpoint, endpoint)
+    own, video, again = cost["pictures"] + cost["requests"], OBJECTS * cost["decoding"], cost["again"]
+    clip = f"{SIZE[1]} × {SIZE[0]}, {FRAMES} frames at {RATE} a second, H.264 of {cost['megabits']:.1f} Mbit/s"
+    sides = f"3 with a longest side of {defaults.longest_side} pixels and {defaults.frames} of {defaults.frame_side}"
+    cells = [cost["pictures"], cost["requests"], own, cost["decoding"], own + cost["decoding"]]
+    return f"""
+## An object
 
-Setting: {place}, client and service on the same cores.
+`python benchmarks/annotation.py --requests 0 --videos {videos}`
+
+CPU milliseconds of the client's process, all its threads together, beside the models' time. {videos} videos of
+{clip} (x264's defaults), {OBJECTS} objects each. An object takes
+{cost["calls"]:.1f} calls (the scripted service finds every tenth inconsistent, which saves two) and
+{3 + defaults.frames} pictures: {sides}. Asked for: 20.
+
+| masks, keys, drawing, JPEG, base64 | requests, answers, store | together | its share of decoding | with that |
+|---|---|---|---|---|
+| {" | ".join(f"{cell:.1f}" for cell in cells)} |
+
+Decoding is the video's own cost, whatever is done with it: {video:.0f} ms each here, {video * RATE / FRAMES:.0f} ms a
+second of video. It grows with the video's length, and its objects share it. A run that finds all answers takes
+{again:.2f} ms an object and decodes nothing. JPEG files are written by the libjpeg-turbo within OpenCV; those of this
+clip are half as large again as those of DAVIS's frames.
+
+The store keeps {cost["files"]:.1f} files and {cost["bytes"] / 1000:.1f} kB an object (4096 folders were there before).
+
+Setting: {setting()}, client and service on the same cores.
 """
 
 

@@ -1,12 +1,17 @@
 """What SAM 2 reaches on photographs with a box or one click, through ours and through transformers' own model.
 
     python benchmarks/photographs.py INSTANCES.json IMAGES WEIGHTS [--pictures 24] [--write benchmarks/photographs.md]
+        [--expressions data/photo_expressions/val.jsonl] [--scores NAME=FOLDER …]
 
 It is the ceiling of what words can reach that prompt the same frozen segmenter. INSTANCES.json is in COCO's format,
 IMAGES the folder of its pictures, WEIGHTS anything that ``SAM2Segmenter.from_pretrained`` reads. Objects are all
 annotations of the first pictures that have one, crowds and those below ``--share`` of their picture left out. The box
 is the annotation's; the click is the object's pixel that lies farthest from all that isn't it, and of three masks the
 one that the decoder scores best is taken, as the box has one mask. Both sides see the same pixels.
+The third row gives the box as words give it: its two tokens beside the embeddings of "no point".
+
+``--expressions`` adds what answering every question with the picture's biggest object gives, by the rule of the
+benchmark ``own_pictures``; ``--scores`` adds what models reached, from folders that tools/test.py wrote.
 """
 
 from __future__ import annotations
@@ -14,7 +19,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +34,8 @@ import torch.nn.functional as F  # noqa: E402
 from transformers import Sam2Config, Sam2Model  # noqa: E402
 
 from word2mask.data.pictures import decode_image  # noqa: E402
+from word2mask.data.sources.own_data import OwnData  # noqa: E402
+from word2mask.evaluation.summary import load_results  # noqa: E402
 from word2mask.metrics.iou import intersection_and_union, iou  # noqa: E402
 from word2mask.ops.masks import segmentation_to_mask  # noqa: E402
 from word2mask.segmenters.sam2 import SAM2Segmenter  # noqa: E402
@@ -98,6 +105,13 @@ def ours(segmenter: SAM2Segmenter, pixels: torch.Tensor) -> Ask:
     return ask
 
 
+def as_words(segmenter: SAM2Segmenter, pixels: torch.Tensor, boxes: torch.Tensor) -> torch.Tensor:
+    """Mask logits of boxes whose two tokens stand where a language model's prompt stands."""
+    places = torch.zeros(len(boxes), dtype=torch.long)
+    tokens = segmenter.embed_points(len(boxes), boxes=boxes)[:, :2]
+    return segmenter.decode(segmenter.encode_frames(pixels), places, tokens, multimask=False).mask_logits
+
+
 def image_model(segmenter: SAM2Segmenter) -> Sam2Model:
     """transformers' model for pictures with the same weights."""
     config = segmenter.model.config
@@ -126,21 +140,58 @@ def theirs(model: Sam2Model, pixels: torch.Tensor) -> Ask:
     return ask
 
 
-def scores(ask: Ask, picture: Picture, side: int) -> tuple[list[float], list[float]]:
-    """IoU of every object, by its box and by a click on it."""
+def prompts(picture: Picture, side: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Boxes ``[N,4]`` of a picture's objects and clicks ``[N,1,2]`` on them, in pixels of the S × S input."""
     height, width = picture.masks.shape[1:]
     scale = torch.tensor([side / width, side / height])
-    boxes = torch.from_numpy(picture.boxes).float() * scale.repeat(2)
     clicks = torch.tensor([innermost(mask) for mask in picture.masks])[:, None] * scale
-    found = []
-    for logits in (ask(None, boxes), ask(clicks, None)):
-        enlarged = F.interpolate(logits[:, None], (height, width), mode="bilinear", align_corners=False)[:, 0] > 0
-        pairs = zip(enlarged.numpy(), picture.masks, strict=True)
-        found.append([iou(*intersection_and_union(guess, truth)) for guess, truth in pairs])
-    return found[0], found[1]
+    return torch.from_numpy(picture.boxes).float() * scale.repeat(2), clicks
 
 
-def table(results: dict[str, tuple[list[float], list[float]]], pictures: int, share: float, weights: str) -> str:
+def scores(logits: torch.Tensor, picture: Picture) -> list[float]:
+    """IoU of every object."""
+    size = picture.masks.shape[1:]
+    enlarged = F.interpolate(logits[:, None], size, mode="bilinear", align_corners=False)[:, 0] > 0
+    pairs = zip(enlarged.numpy(), picture.masks, strict=True)
+    return [iou(*intersection_and_union(guess, truth)) for guess, truth in pairs]
+
+
+def biggest_object(expressions: Path) -> tuple[int, float]:
+    """Number of questions, and the mean IoU of the picture's biggest object given as the answer to each of them.
+
+    Biggest among the objects that are meant by any question; the first wording counts, no target gives 0.
+    """
+    source = OwnData(expressions, per_expression=True)
+    by_picture: dict[str, list[np.ndarray | None]] = {}
+    for index in range(len(source)):
+        sample = source.read(index)
+        masks = None if sample.masks is None else sample.masks[:, 0]
+        by_picture.setdefault(sample.id.partition("/")[0], []).append(masks)
+    values = []
+    for asked in by_picture.values():
+        objects = np.concatenate([masks for masks in asked if masks is not None])
+        biggest = objects[objects.sum(axis=(1, 2)).argmax()]
+        for masks in asked:
+            union = np.zeros_like(biggest) if masks is None else masks.any(axis=0)
+            values.append(iou(*intersection_and_union(biggest, union)))
+    return len(values), 100 * float(np.mean(values))
+
+
+def score_table(expressions: Path | None, folders: Sequence[str]) -> list[str]:
+    """What answers to expressions reach, as lines of Markdown."""
+    lines = ["", "## Expressions", "", "| answer | questions | gIoU | N-acc | T-acc |", "|---|---|---|---|---|"]
+    if expressions is not None:
+        count, value = biggest_object(expressions)
+        lines.append(f"| the picture's biggest object, `{expressions.name}` | {count} | {value:.1f} | 0.0 | 100.0 |")
+    for given in folders:
+        name, _, folder = given.partition("=")
+        for one in load_results(Path(folder))["benchmarks"]:
+            numbers = " | ".join(f"{one['metrics'].get(key, float('nan')):.1f}" for key in ("giou", "n_acc", "t_acc"))
+            lines.append(f"| {name}, {one['label']} | {one['count']} | {numbers} |")
+    return lines
+
+
+def table(results: dict[str, tuple[list[float], ...]], pictures: int, share: float, weights: str) -> str:
     """The results as Markdown."""
     number = len(next(iter(results.values()))[0])
     lines = [
@@ -158,6 +209,7 @@ def table(results: dict[str, tuple[list[float], list[float]]], pictures: int, sh
         both = [np.array(result[place]) for result in results.values()]
         means = " | ".join(f"{100 * values.mean():.1f}" for values in both)
         lines.append(f"| {name} | {means} | {100 * np.abs(both[0] - both[-1]).max():.2f} |")
+    lines.append(f"| box of the annotation, as a prompt of words | {100 * np.mean(results['ours'][2]):.1f} | | |")
     return "\n".join([*lines, ""])
 
 
@@ -170,19 +222,25 @@ def main() -> None:
     parser.add_argument("weights", type=Path, help="of SAM 2")
     parser.add_argument("--pictures", type=int, default=24, help="how many")
     parser.add_argument("--share", type=float, default=0.005, help="smallest share of its picture that an object has")
+    parser.add_argument("--expressions", type=Path, help="JSONL whose questions the biggest object answers")
+    parser.add_argument("--scores", nargs="+", default=[], metavar="NAME=FOLDER", help="of tools/test.py")
     parser.add_argument("--write", type=Path, help="file for the table (default: stdout)")
     arguments = parser.parse_args()
     segmenter = SAM2Segmenter.from_pretrained(arguments.weights)
     model = image_model(segmenter)
-    results: dict[str, tuple[list[float], list[float]]] = {"ours": ([], []), "theirs": ([], [])}
+    results: dict[str, tuple[list[float], ...]] = {"ours": ([], [], []), "theirs": ([], [])}
     pictures = read_objects(arguments.instances, arguments.share, arguments.pictures)
     for picture in pictures:
         pixels = segmenter.processor.prepare_frames(decode_image(arguments.images / picture.file)[None])
+        boxes, clicks = prompts(picture, segmenter.side)
         for name, ask in (("ours", ours(segmenter, pixels)), ("theirs", theirs(model, pixels))):
-            for kept, new in zip(results[name], scores(ask, picture, segmenter.side), strict=True):
-                kept += new
+            results[name][0].extend(scores(ask(None, boxes), picture))
+            results[name][1].extend(scores(ask(clicks, None), picture))
+        results["ours"][2].extend(scores(as_words(segmenter, pixels, boxes), picture))
         sys.stderr.write(f"{picture.file}: {len(results['ours'][0])} objects so far\n")
     text = table(results, len(pictures), arguments.share, arguments.weights.name)
+    if arguments.expressions or arguments.scores:
+        text += "\n".join([*score_table(arguments.expressions, arguments.scores), ""])
     if arguments.write:
         arguments.write.write_text(text, encoding="utf-8")
     else:

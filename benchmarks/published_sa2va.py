@@ -13,7 +13,7 @@ import re
 import sys
 import types
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -138,6 +138,42 @@ def _cpu(value: Any) -> Any:
         isinstance(value, str) and value.startswith("cuda")
     )
     return torch.device("cpu") if is_cuda else value
+
+
+class Script:
+    """Has a language model write a given answer, token by token; its output layer works as it always does.
+
+    A random model would never write one that can be compared. Each call of the output layer is taken for one step.
+
+    Args:
+        head: the output layer.
+        tokenizer: knows the answer's pieces.
+    """
+
+    #: Added to the logit of the token whose turn it is; logits of seeded weights stay far below.
+    CERTAIN = 1e4
+
+    def __init__(self, head: nn.Module, tokenizer: Any) -> None:
+        self._tokenizer = tokenizer
+        self._rest: list[int] = []
+        head.register_forward_hook(self._say)
+
+    def start(self, pieces: Sequence[str]) -> None:
+        """The next answer, as the pieces that the tokenizer knows."""
+        self._rest = self._tokenizer.convert_tokens_to_ids(list(pieces))
+        unknown = [piece for piece, token in zip(pieces, self._rest, strict=True) if token in (None, self._unknown)]
+        if unknown:
+            raise SystemExit(f"the tokenizer has no token for {unknown}")
+
+    @property
+    def _unknown(self) -> Any:
+        return self._tokenizer.unk_token_id
+
+    def _say(self, _: nn.Module, __: Any, logits: torch.Tensor) -> torch.Tensor:
+        if self._rest:
+            logits = logits.clone()
+            logits[..., -1, self._rest.pop(0)] += self.CERTAIN
+        return logits
 
 
 class Published:

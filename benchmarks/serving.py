@@ -8,7 +8,8 @@ the two sides, on two servers that run at the same time and take turns: **one at
 **together** (the default). In each round every client asks once, all at the same moment. What counts is the processor
 time that the server's process took for an answer, which other work on the machine doesn't change much, while it changes
 the wall time as it likes. Last the load test proper: all clients for the given time at the server that batches, every
-one of them asking again as soon as it has its answer, with the memory of the server's process before and after.
+one of them asking again as soon as it has its answer, with the memory of the server's process before, halfway and
+after.
 """
 
 from __future__ import annotations
@@ -202,24 +203,28 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     single, batching = Server(options.model, "--max-batch", "1"), Server(options.model)
     try:
         expected = asyncio.run(alone(batching.address, bodies))
+        before = batches(batching.address)
         sides = {"one at a time": Load(), "together": Load()}
         for place in range(options.rounds):
             for name, server in (("one at a time", single), ("together", batching)):
                 sides[name].add(asyncio.run(load(server, bodies, expected, options.clients, 0, place)))
-        memory = [batching.memory]
-        whole = asyncio.run(load(batching, bodies, expected, options.clients, options.seconds))
-        memory.append(batching.memory)
-        sizes = metric(httpx.get(batching.address + "/metrics").text)
+        memory, whole = [batching.memory], Load()
+        for _ in range(2):
+            whole.add(asyncio.run(load(batching, bodies, expected, options.clients, options.seconds / 2)))
+            memory.append(batching.memory)
+        after = batches(batching.address)
     finally:
         single.close()
         batching.close()
-    return {"sides": sides, "load": whole, "memory": memory, "sizes": sizes, "expected": expected}
+    size = (after[0] - before[0]) / (after[1] - before[1])
+    return {"sides": sides, "load": whole, "memory": memory, "size": size, "expected": expected}
 
 
-def metric(text: str) -> float:
-    """Mean size of a batch, from the server's own numbers."""
+def batches(address: str) -> tuple[float, float]:
+    """How many questions were answered in batches, and in how many, by the server's own numbers."""
+    text = httpx.get(address + "/metrics").text
     values = dict(re.findall(r"^word2mask_batch_size_(sum|count) (\S+)", text, re.MULTILINE))
-    return float(values["sum"]) / float(values["count"])
+    return float(values["sum"]), float(values["count"])
 
 
 def page(measured: dict[str, Any], options: argparse.Namespace) -> str:
@@ -231,7 +236,7 @@ def page(measured: dict[str, Any], options: argparse.Namespace) -> str:
     objects = sum(len(message["word2mask"]["objects"]) for message in measured["expected"])
     wrong = whole.wrong + sum(side.wrong for side in sides.values())
     checked = len(whole.seconds) + sum(len(side.seconds) for side in sides.values())
-    growth = memory[1] / memory[0] - 1
+    growth = memory[2] / memory[1] - 1
     rows = [
         f"| {name} | {1_000 / side.rate:.0f} | {len(side.seconds)} | {side.time:.0f} |" for name, side in sides.items()
     ]
@@ -253,15 +258,15 @@ def page(measured: dict[str, Any], options: argparse.Namespace) -> str:
             *rows,
             "",
             f"Answers a second of the processor, together ÷ one at a time: **{ratio:.2f}** (target ≥ {TARGET}: "
-            f"{mark}); a batch had {measured['sizes']:.1f} questions on average.",
+            f"{mark}); a batch had {measured['size']:.1f} questions on average.",
             "",
             "## Load test",
             "",
-            "| clients | seconds | answers | wrong | refused | p50, s | p99, s | memory before → after |",
+            "| clients | seconds | answers | wrong | refused | p50, s | p99, s | memory before → halfway → after, MB |",
             "|---|---|---|---|---|---|---|---|",
             f"| {options.clients} | {whole.time:.0f} | {len(whole.seconds)} | {whole.wrong} | "
-            f"{sum(whole.refused.values())} | {cuts[49]:.2f} | {cuts[98]:.2f} | {memory[0] / 1e6:.0f} → "
-            f"{memory[1] / 1e6:.0f} MB ({growth:+.1%}) |",
+            f"{sum(whole.refused.values())} | {cuts[49]:.2f} | {cuts[98]:.2f} | "
+            f"{' → '.join(f'{size / 1e6:.0f}' for size in memory)} ({growth:+.1%} in the second half) |",
             "",
             f"Each of {checked} answers was compared with the one that the same question got alone "
             f"({options.questions} questions, {objects} objects in their answers): words, phrases, "

@@ -22,10 +22,11 @@ def test_words_around_the_object_do_not_matter(text: str) -> None:
     ("name", "text", "message"),
     [
         ("scene", "Left of a car.", "no JSON object"),
-        ("scene", '{"description": "Left', "no JSON object"),
+        ("scene", '{"description": "Left', "has no end"),
         ("scene", '{"description": Left}', "isn't JSON"),
         ("scene", '{"description": 3}', r"\$\.description: 3 is not of type 'string'"),
         ("scene", '{"description": "x", "more": 1}', "'more' was unexpected"),
+        ("scene", r'{"description": "a\ud83d"}', r"\$\.description: holds half a character"),
         ("scene", '{"description": "  "}', r"\$\.description: is empty"),
         ("video", '{"description": "It runs."}', "'short' is a required property"),
         ("caption_crop", '{"recognisable": true, "caption": ""}', r"\$\.caption: is empty"),

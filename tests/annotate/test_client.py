@@ -14,6 +14,7 @@ from aiohttp import web
 from word2mask.annotate.answers import SCHEMAS
 from word2mask.annotate.client import ChatClient, Completion, Refused, _retry_after, user_message
 from word2mask.annotate.limits import BudgetSpent, RateLimit, TokenBudget
+from word2mask.annotate.preparing import data_url
 from word2mask.annotate.settings import Endpoint, Limits
 from word2mask.errors import UserError
 
@@ -109,9 +110,18 @@ def test_what_is_sent(monkeypatch: pytest.MonkeyPatch, serve_once: Callable) -> 
 
 
 def test_pictures_come_first() -> None:
-    message = user_message("What?", [b"\xff\xd8"])
-    url = {"url": "data:image/jpeg;base64,/9g="}  # base64 of ff d8, by hand
-    assert message["content"] == [{"type": "image_url", "image_url": url}, {"type": "text", "text": "What?"}]
+    url = data_url(b"\xff\xd8")
+    assert url == "data:image/jpeg;base64,/9g="  # base64 of ff d8, by hand
+    picture = {"type": "image_url", "image_url": {"url": url}}
+    assert user_message("What?", [url])["content"] == [picture, {"type": "text", "text": "What?"}]
+
+
+def test_half_a_character_does_not_stop_a_run(serve_once: Callable) -> None:
+    async def answer(request: web.Request) -> web.Response:
+        body = r'{"choices": [{"message": {"content": "a\ud83d"}}]}'
+        return web.Response(text=body, content_type="application/json")
+
+    assert complete(serve_once(answer))[0].text == "a?"
 
 
 def test_a_budget_stops_before_the_next_request(start_service: Callable) -> None:

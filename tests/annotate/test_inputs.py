@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from word2mask.annotate.inputs.mask_folders import find_mask_folders
 from word2mask.annotate.inputs.proposals import ProposalRules, find_bare_videos, suppress
 from word2mask.annotate.inputs.sav import find_sav
 from word2mask.annotate.preparing import prepare
-from word2mask.annotate.records import ObjectViews, VideoReference
+from word2mask.annotate.records import ObjectViews, Picture, VideoReference
 from word2mask.annotate.settings import Endpoint, Settings
 from word2mask.data.sources.ref_sav import RefSAV
 from word2mask.data.sources.video_chat import write_mp4
@@ -138,12 +139,15 @@ def test_views_show_the_object_where_it_is_largest(tmp_path: Path) -> None:
     (tmp_path / "v1_manual.json").write_text(json.dumps({"masklet": tracks}))
     endpoint = Endpoint("http://localhost/v1", "m")
     reference = VideoReference("v1", "JPEGImages/v1", "v1_manual.json")
-    (views,) = prepare(reference, tmp_path, Settings(endpoint, endpoint))
+    prepared = prepare(reference, tmp_path, Settings(endpoint, endpoint))
+    (views,) = prepared.objects
     assert isinstance(views, ObjectViews)
+    drawn = prepared.draw(views.pictures)
     assert (views.frame, views.area) == (1, 0.5)  # frame 4 is the second annotated; 24 x 16 of 32 x 24 pixels
     assert len(views.outlined) == 3
 
-    def picture(jpeg: bytes) -> np.ndarray:
+    def picture(shown: Picture) -> np.ndarray:
+        jpeg = base64.b64decode(drawn[shown].removeprefix("data:image/jpeg;base64,"))
         return np.array(Image.open(io.BytesIO(jpeg)).convert("RGB")).astype(int)
 
     masked, crop, highlighted = picture(views.masked), picture(views.crop), picture(views.highlighted)
@@ -184,3 +188,33 @@ def test_bare_videos(tmp_path: Path) -> None:
     before = (tmp_path / "masklets" / "a_auto.json").stat().st_mtime_ns
     find_bare_videos(*arguments)
     assert (tmp_path / "masklets" / "a_auto.json").stat().st_mtime_ns == before
+
+
+def test_tracks_that_end_as_one_are_one_object(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Follower:
+        """Leads everything to the same place."""
+
+        def __init__(self, segmenter: object) -> None: ...
+
+        def track(self, pixels: object, anchors: dict[int, torch.Tensor], num_frames: int) -> Iterator[tuple]:
+            count = len(next(iter(anchors.values())))
+            assert count > 1 or 0 not in anchors
+            for frame in range(num_frames):
+                yield frame, torch.ones(count, 8, 8), torch.ones(count)
+
+    monkeypatch.setattr("word2mask.annotate.inputs.proposals.Tracker", Follower)
+    write_mp4(tmp_path / "a.mp4", np.random.default_rng(0).integers(0, 255, (9, *SIZE, 3), dtype=np.uint8), fps=24)
+    rules = ProposalRules(grid=3, anchors=1, sure=-1e9, smallest=0.0, largest=1.0, same=1.0, lifetime=0.0)
+    find_bare_videos(tmp_path, tmp_path / "masklets", SAM2Segmenter.tiny().eval(), rules)
+    assert masklets(tmp_path / "masklets" / "a_auto.json").shape[0] == 1
+
+
+def test_a_segmenter_of_single_masks_proposes_too(tmp_path: Path) -> None:
+    segmenter = SAM2Segmenter.tiny().eval()
+    config = segmenter.model.config
+    config.mask_decoder_config.num_multimask_outputs, config.multimask_output_in_sam = 0, False
+    config.mask_decoder_config.dynamic_multimask_via_stability = False
+    write_mp4(tmp_path / "a.mp4", np.random.default_rng(0).integers(0, 255, (5, *SIZE, 3), dtype=np.uint8), fps=24)
+    rules = ProposalRules(grid=2, anchors=1, sure=-1e9, smallest=0.0, largest=1.0, same=1.01, lifetime=0.0)
+    find_bare_videos(tmp_path, tmp_path / "masklets", segmenter, rules)
+    assert masklets(tmp_path / "masklets" / "a_auto.json").shape[0] == 4

@@ -69,9 +69,10 @@ def test_faults_change_nothing(
     tmp_path: Path, start_service: Callable, settings_for: Callable, make_sav: Callable
 ) -> None:
     references = make_sav(tmp_path / "sav", 20)
-    faults = {"busy": 0.1, "broken": 0.1, "cut": 0.1, "garbage": 0.05, "invalid": 0.2}
+    faults = {"busy": 0.1, "broken": 0.1, "cut": 0.1, "garbage": 0.05, "invalid": 0.2, "slow": 0.1}
     manifests = []
-    for name, service in (("clean", start_service()), ("faulty", start_service(faults=faults, seed=7))):
+    faulty = start_service(faults=faults, slow_delay=0.2, seed=7)
+    for name, service in (("clean", start_service()), ("faulty", faulty)):
         records = run_local(references, tmp_path / "sav", settings_for(service.url), Store(tmp_path / name))
         manifests.append(write_dataset(records, tmp_path / f"{name}_dataset"))
         assert max(service.script.answered.values()) == 1
@@ -100,6 +101,9 @@ def test_an_answer_that_stays_unreadable_is_recorded_as_failed(
         (found,) = record.objects
         assert found.status == "failed" and found.reason.startswith("unreadable answer to caption_")
         assert len(bodies) == 4  # two captions, each asked for once and again
+        # Both are on record, whichever failed first, and what was written is in the store.
+        assert set(found.calls) == set(found.usage) == {"caption_crop", "caption_masked"}
+        assert store.get(found.calls["caption_crop"])["texts"] == ["A dog.", "A dog."]
     repairs = [body["messages"] for body in bodies if len(body["messages"]) == 3]
     assert len(repairs) == 2
     assert all("it holds no JSON object" in messages[2]["content"] for messages in repairs)
@@ -149,6 +153,41 @@ def test_objects_without_pictures_are_dropped_and_a_broken_video_does_not_stop_t
     assert small.area == pytest.approx(1 / (48 * 64), abs=1e-6)
     (broken,) = records[1].objects
     assert (broken.status, broken.reason) == ("failed", "unreadable video") and "sav_000001.mp4" in broken.detail
+
+
+def test_answers_are_known_by_what_is_shown(
+    tmp_path: Path, start_service: Callable, settings_for: Callable, make_sav: Callable, monkeypatch
+) -> None:
+    """Not by a file's name or time; and where all is known, nothing is decoded."""
+    references, service = make_sav(tmp_path / "sav", 2), start_service()
+    store, counts = Store(tmp_path / "store"), service.script.counts
+    settings = settings_for(service.url)
+    first = run_local(references, tmp_path / "sav", settings, store)
+    asked = counts["answers"]
+    for reference in references:
+        for path in (reference.video_path, reference.annotation_path):
+            (tmp_path / "moved" / path).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / "moved" / path).write_bytes((tmp_path / "sav" / path).read_bytes())
+            os.utime(tmp_path / "moved" / path, (1, 1))
+
+    def walk(*_: object) -> None:
+        raise AssertionError("decoded")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("word2mask.data.media.VideoFile.walk", walk)
+        assert run_local(references, tmp_path / "moved", settings, store) == first
+    assert counts["answers"] == asked
+    # Another mask is another picture, and other settings of pictures are.
+    annotation = tmp_path / "moved" / references[0].annotation_path
+    content = json.loads(annotation.read_text())
+    content["masklet"] = [objects[::-1] for objects in content["masklet"]]
+    annotation.write_text(json.dumps(content))
+    run_local(references, tmp_path / "moved", settings, store)
+    assert counts["answers"] == asked  # the same two objects in another order
+    run_local(references, tmp_path / "sav", settings_for(service.url, frame_side=32), store)
+    motions = counts["answers"] - asked
+    kept = sum(found.status == "kept" for record in first for found in record.objects)
+    assert motions == kept > 0
 
 
 def test_a_wrong_key_stops_the_run(

@@ -48,7 +48,7 @@ def test_an_answer_and_its_tokens(folder: Path) -> None:
     assert asyncio.run(model.complete([user_message("Hi")], generation, None)) == found
     assert model.name.startswith(f"{folder.name}@")
     with pytest.raises(Refused, match="doesn't see pictures"):
-        asyncio.run(model.complete([user_message("Hi", [b"jpeg"])], generation, None))
+        asyncio.run(model.complete([user_message("Hi", ["data:image/jpeg;base64,"])], generation, None))
 
 
 def test_what_is_no_model(tmp_path: Path, folder: Path) -> None:

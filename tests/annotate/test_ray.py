@@ -19,7 +19,7 @@ def test_limits_are_shared_out() -> None:
     from word2mask.annotate.engines.ray import share
 
     limits = Limits(concurrency=64, requests_per_minute=600, token_budget=1001)
-    assert share(limits, 4) == replace(limits, concurrency=16, requests_per_minute=150, token_budget=250)
+    assert share(limits, 4) == replace(limits, concurrency=16, requests_per_minute=150, token_budget=250, pictures=1000)
     assert share(Limits(), 64).concurrency == 1
     with pytest.raises(UserError, match="concurrency is 64 for 65 workers"):
         share(Limits(), 65)

@@ -109,10 +109,13 @@ def test_opencv_reader_gives_the_same_frames(tmp_path):
     path = write_video(tmp_path / "v.mp4", range(0, 200, 10), size=(64, 128), codec="mp4v")
     ours, other = video_readers.DecordReader(path), video_readers.OpenCVReader(path)
     assert (ours.num_frames, ours.size, ours.fps) == (other.num_frames, other.size, other.fps)
-    assert isinstance(media.VideoFile(path)._open(), video_readers.DecordReader)
+    first = media.VideoFile(path)._open()
+    assert isinstance(first, video_readers.AVReader) and vars(first).keys() >= {"num_frames", "size", "fps"}
+    assert (ours.num_frames, ours.size, ours.fps) == (first.num_frames, first.size, first.fps)
     for indices in ([1, 5, 19], [0, 2]):
         difference = ours.read(indices).astype(int) - other.read(indices)
         assert np.abs(difference).max() <= 3
+        assert np.array_equal(ours.read(indices), first.read(indices))
 
 
 def test_gif(tmp_path):

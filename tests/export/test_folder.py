@@ -71,6 +71,15 @@ def test_both_decoders_are_exported(tmp_path):
 
 
 @torch.no_grad()
+def test_prompts_of_two_tokens_come_back(tmp_path):
+    model = GroundedMLLM(InternVL.tiny(), SAM2Segmenter.tiny(), projector_start="box")
+    save_hf(model, tmp_path / "model")
+    copy = load_grounded(tmp_path / "model")
+    states = [torch.randn(3, model.mllm.hidden_size)]
+    assert copy.projector.num_tokens == 2 and torch.equal(copy.prompts(states)[0], model.prompts(states)[0])
+
+
+@torch.no_grad()
 def test_masks_are_equal_bit_for_bit(model, folder):
     copy = load_grounded(folder)
     assert (copy.seg_state, copy.prompt_frames) == ("before", "first") and not copy.training

@@ -250,6 +250,8 @@ def test_models_that_the_layout_has_no_place_for(tmp_path):
     with pytest.raises(UserError, match="reads the state at"):
         save_published(lisa, tmp_path)
     assert "it prompts all key frames" in differences(lisa)[1]
+    with pytest.raises(UserError, match="makes one prompt token of a .SEG., this model 2"):
+        save_published(GroundedMLLM(InternVL.tiny(), SAM2Segmenter.tiny(), projector_start="box"), tmp_path)
 
 
 def test_the_hugging_face_class_reads_it_too(folder, model):

@@ -165,7 +165,7 @@ def test_only_what_was_corrected_is_followed_and_from_confirmed_frames_too(sessi
     refinement.confirm(1, last)
     followed = []
 
-    def follow(finder, source, anchors, report, store):
+    def follow(finder, source, anchors, report, store, trails, keep_bytes):
         followed.append([sorted(own) for own in anchors])
         for frame in range(source.num_frames):
             report("track", frame + 1, source.num_frames)
@@ -184,6 +184,28 @@ def test_only_what_was_corrected_is_followed_and_from_confirmed_frames_too(sessi
     assert followed == [[[2, last]]] * 2
     np.testing.assert_array_equal(first.masks, masks[0])
     assert not second.masks.any()
+
+
+def test_a_click_on_a_followed_frame_remembers_the_object(session, video, monkeypatch):
+    """Memory and the mask's logits go into the decoder besides the click."""
+    media, masks = video
+    middle = len(media.frames) // 2
+    refinement = Refinement(session, media)
+    refinement.add(VisualPrompt(0, mask=masks[0, 0] | masks[1, 0]), "both")
+    both = refinement.propagate().segments[0].masks[middle].copy()
+    seen = []
+    decode = session.model.segmenter.decode_embeddings
+
+    def spy(features, frame_index, sparse, dense=None, conditioned=None, multimask=None):
+        seen.append((sparse.shape[1], dense is not None, conditioned is not None))
+        return decode(features, frame_index, sparse, dense, conditioned, multimask)
+
+    monkeypatch.setattr(session.model.segmenter, "decode_embeddings", spy)
+    corrected = refinement.correct(0, click(masks[1, middle], np.zeros_like(both), middle))
+    assert seen == [(3, True, True)]  # the click off the object, one on it, and the padding point
+    assert overlap(both, masks[0, middle]) < 0.8 < overlap(corrected, masks[0, middle])
+    refinement.undo()
+    np.testing.assert_array_equal(refinement.mask(0, middle), both)
 
 
 def test_a_picture_of_a_segmenter_that_follows_nothing():

@@ -63,6 +63,24 @@ def test_neighbouring_cells_stand_side_by_side():
 
 
 @torch.no_grad()
+def test_tokens_are_told_their_places(language, tmp_path):
+    """Blank pictures give tokens that differ by the segmenter's own code of their places, and no others do."""
+    segmenter = SAM2Segmenter.tiny()
+    model = ComposedMLLM.from_parts(language, segmenter, connector_group=1, names_places=True)
+    connector = model.model.model.multi_modal_projector
+    code = segmenter.model.get_image_wide_positional_embeddings()[0]
+    side = model.processor.grid_side
+    block = code.shape[-1] // side
+    torch.testing.assert_close(connector.places[1], code[:, :block, block : 2 * block].mean(dim=(1, 2)))
+    blank = torch.zeros(1, side, side, connector.norm.normalized_shape[0])
+    tokens = connector(blank)[0]
+    torch.testing.assert_close(tokens[1] - tokens[0], connector.place(connector.places[1] - connector.places[0]))
+    save_grounded(GroundedMLLM(model, segmenter).eval(), tmp_path / "copy")
+    copy = load_grounded(tmp_path / "copy").mllm
+    assert torch.equal(copy.model.model.multi_modal_projector.places, connector.places)
+
+
+@torch.no_grad()
 def test_a_flat_tower_gives_its_patches_without_the_class_token():
     config = ComposedConfig(
         vision_config=dict(

@@ -6,7 +6,7 @@ import torch
 
 from word2mask.losses.grounding import GroundingLoss
 from word2mask.mllms.internvl import InternVL
-from word2mask.models.grounded import GroundedMLLM, clear_frames
+from word2mask.models.grounded import GroundedMLLM, boxes_of, clear_frames
 from word2mask.models.projector import Projector
 from word2mask.models.trainable import TrainablePlan
 from word2mask.segmenters.sam2 import SAM2Segmenter
@@ -229,3 +229,50 @@ def test_a_decoder_that_trains_leaves_the_original_alone(train):
 
 def test_a_frozen_decoder_has_no_copy(model):
     assert model.segmenter.original_decoder is None
+
+
+def test_boxes_run_from_the_first_pixel_to_the_last():
+    masks = torch.zeros(2, 1, 6, 9, dtype=torch.bool)
+    masks[0, 0, 1:4, 2:8] = True
+    boxes, seen = boxes_of(masks)
+    assert boxes[0, 0].tolist() == [2, 1, 7, 3] and seen.tolist() == [[True], [False]]
+
+
+def of_boxes(**loss):
+    return GroundedMLLM(
+        InternVL.tiny(), SAM2Segmenter.tiny(), projector_start="box", loss=GroundingLoss(num_points=None, **loss)
+    )
+
+
+def test_prompts_are_drawn_to_the_tokens_of_their_boxes():
+    """The true box costs nothing; one corner that is off by a spread in each of its values costs half the weight."""
+    model = of_boxes(box_weight=3.0)
+    side = model.segmenter.side
+    masks = torch.zeros(1, 1, 32, 16, dtype=torch.bool)
+    masks[0, 0, 4:9, 2:7] = True
+    truth = torch.tensor([[2 * side / 16, 4 * side / 32, 6 * side / 16, 8 * side / 32]])
+    tokens = model.segmenter.embed_points(1, boxes=truth)[:, :2]
+    _, spread = model.segmenter.box_statistics()
+    assert model._box_losses([tokens], [masks])["loss_box"] == 0
+    off = tokens.clone()
+    off[:, 1] += spread[1]
+    found = model._box_losses([off], [masks])
+    torch.testing.assert_close(found["loss_box"], torch.tensor(1.5), atol=1e-3, rtol=0)
+    assert found["parts_box"][0, 1] == 1
+    nothing = model._box_losses([off.requires_grad_()], [torch.zeros_like(masks)])
+    assert nothing["loss_box"] == 0 and nothing["loss_box"].requires_grad
+
+
+def test_boxes_alone_are_learned_without_a_decoder(monkeypatch):
+    model = of_boxes(mask_weight=0.0, dice_weight=0.0, box_weight=1.0)
+    monkeypatch.setattr(model, "segment", None)
+    losses = model(batch_of(model, MIXED))
+    assert {name for name in losses if name.startswith("loss_")} == {"loss_text", "loss_box"}
+    assert losses["count_box"] == 1 + 2 * 3 + 3
+    losses["loss_box"].backward()
+    assert model.projector.layers[2].weight.grad.abs().sum() > 0
+
+
+def test_boxes_need_prompts_of_two_tokens():
+    with pytest.raises(ValueError, match='set projector_start="box" or box_weight=0'):
+        GroundedMLLM(InternVL.tiny(), SAM2Segmenter.tiny(), loss=GroundingLoss(box_weight=1.0))

@@ -30,3 +30,14 @@ def test_starts_with_the_wanted_statistics():
     tokens = projector(torch.randn(4000, 256))[:, 0].detach()
     torch.testing.assert_close(tokens.mean(0), mean, atol=0.1, rtol=0)
     torch.testing.assert_close(tokens.std(0), std, atol=0.15, rtol=0.2)
+
+
+def test_two_tokens_start_each_at_their_own_statistics():
+    torch.manual_seed(0)
+    mean, std = torch.tensor([[-1.0, 2.0], [3.0, 0.0]]), torch.tensor([[0.5, 0.5], [0.2, 0.8]])
+    projector = Projector(256, 2, num_tokens=2)
+    projector.start_at(mean, std)
+    tokens = projector(torch.randn(4000, 256)).detach()
+    assert tokens.shape == (4000, 2, 2)
+    torch.testing.assert_close(tokens.mean(0), mean, atol=0.15, rtol=0)
+    torch.testing.assert_close(tokens.std(0), std, atol=0.15, rtol=0.2)

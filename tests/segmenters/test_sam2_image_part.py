@@ -9,6 +9,7 @@ from safetensors.torch import save_file
 from word2mask.errors import UserError
 from word2mask.segmenters import sam2_files
 from word2mask.segmenters.architectures import sam2_config
+from word2mask.segmenters.blueprints import blueprint
 from word2mask.segmenters.sam2 import SAM2Segmenter
 from word2mask.segmenters.sam2_keys import to_meta
 
@@ -54,3 +55,12 @@ def test_a_tensor_of_the_image_part_may_not_be_missing(small, tmp_path):
     save_file(tensors, tmp_path / "image.safetensors")
     with pytest.raises(UserError, match="weights and configuration don't fit: .*mask_decoder.iou_token.weight"):
         SAM2Segmenter.from_pretrained(tmp_path / "image.safetensors")
+
+
+def test_a_plan_sees_what_such_a_file_holds(small, tmp_path):
+    save_file(image_part(small), tmp_path / "image.safetensors")
+    sketch = blueprint(tmp_path / "image.safetensors")
+    assert sketch.dtype == torch.float32 and next(sketch.parameters()).is_meta
+    assert {name: value.shape for name, value in sketch.named_parameters()} == {
+        name: value.shape for name, value in small.named_parameters()
+    }

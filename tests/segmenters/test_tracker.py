@@ -10,6 +10,7 @@ from transformers import Sam2VideoModel
 from transformers.models.sam2_video.modeling_sam2_video import Sam2VideoInferenceSession
 
 from word2mask.segmenters import Decoded, SAM2Segmenter, Tracker
+from word2mask.segmenters.trail import Trail
 
 #: Twenty, so that the memory bank and the object pointers have turned over.
 NUM_FRAMES = 20
@@ -115,6 +116,69 @@ def test_given_masks_propagate_as_in_transformers(segmenter, pixels, key_frames,
             session.add_mask_inputs(index, t, masks[t][i][None, None].float())
 
         compare(ours, reference(model, pixels, give, key_frames), i)
+
+
+@pytest.mark.parametrize("frame", [9, 2])
+def test_a_click_on_a_followed_frame_is_decoded_as_in_transformers(segmenter, pixels, clicks, frame):
+    """Followed both ways from frame 5; the correction sees memory, pointers and the mask that was there."""
+    model, start = segmenter.model, 5
+    features = segmenter.encode_frames(pixels[start : start + 1])
+    labels = torch.ones(3, 1, dtype=torch.long)
+    trail = Trail(1 << 30)
+    with torch.no_grad():
+        decoded = segmenter.decode_points(features, torch.zeros(3, dtype=torch.long), clicks, labels)
+    for _ in Tracker(segmenter).track(lambda t: pixels[t : t + 1], {start: decoded}, NUM_FRAMES, trail):
+        pass
+    point, label = torch.tensor([[[28.0, 44.0]]]), torch.zeros(1, 1, dtype=torch.long)
+    for i in range(3):
+        session = session_with(model, pixels)
+        index = session.obj_id_to_idx(1)
+        given = {"point_coords": clicks[None, i : i + 1], "point_labels": labels[None, i : i + 1]}
+        session.add_point_inputs(index, start, given)
+        session.obj_with_new_inputs = [1]
+        model(session, frame_idx=start)
+        for reverse in (False, True):
+            for _ in model.propagate_in_video_iterator(session, start_frame_idx=start, reverse=reverse):
+                pass
+        own = trail.of(i)
+        previous = session.get_output(index, frame, "pred_masks", is_conditioning_frame=False)[0]
+        torch.testing.assert_close(own.mask_logits[frame], previous, atol=1e-4, rtol=1e-4)
+        with torch.no_grad():
+            expected = model._run_single_frame_inference(
+                inference_session=session,
+                frame_idx=frame,
+                obj_idx=index,
+                batch_size=1,
+                is_init_cond_frame=False,
+                point_inputs={"point_coords": point[None], "point_labels": label[None]},
+                mask_inputs=None,
+                reverse=frame < start,
+                prev_sam_mask_logits=previous.clamp(-32, 32)[:, None],
+            )
+            seen = segmenter.encode_frames(pixels[frame : frame + 1])
+            ours = segmenter.decode_embeddings(
+                seen,
+                torch.zeros(1, dtype=torch.long),
+                segmenter.embed_points(1, point, label),
+                segmenter.embed_masks(own.mask_logits[frame].clamp(-32, 32)),
+                conditioned=Tracker(segmenter).condition(seen, frame, own),
+            )
+        masks = segmenter.suppress_absent(ours)
+        torch.testing.assert_close(masks, expected["pred_masks"][0], atol=1e-4, rtol=1e-4)
+        alone = segmenter.decode_points(seen, torch.zeros(1, dtype=torch.long), point, label)
+        assert (alone.mask_logits - ours.mask_logits).abs().max() > 1e-2  # memory and mask matter
+
+
+def test_a_trail_keeps_what_there_is_room_for(segmenter, pixels):
+    frames = [pixels[t : t + 1] for t in range(6)]
+    masks = {2: torch.rand(2, 64, 64, generator=torch.Generator().manual_seed(4)) > 0.5}
+    whole = Trail(1 << 30)
+    expected = list(Tracker(segmenter).track(frames, masks, 6, whole))
+    assert sorted(whole.keys) == [2] and sorted(whole.frames) == [0, 1, 3, 4, 5]
+    assert all(torch.equal(whole.mask_logits[t], found) for t, found, _ in expected)
+    two = Trail(2 * whole.bytes // 5)
+    list(Tracker(segmenter).track(frames, masks, 6, two))
+    assert sorted(two.frames) == [3, 4] and sorted(two.mask_logits) == [2, 3, 4] and two.bytes <= two.limit
 
 
 def test_logits_are_masks_at_the_inputs_resolution(segmenter, pixels):

@@ -1,7 +1,10 @@
 """Sa2VA from parts: SmolLM2-135M, SAM 2.0 Hiera-T with its trunk as the one vision tower, and a connector to train.
 
 Nobody trained these parts together, so the connector learns in full and the language model adapts. What the language
-model sees costs nothing beside what SAM 2 sees: each frame passes one encoder, once. The parts come by
+model sees costs nothing beside what SAM 2 sees: each frame passes one encoder once in all epochs, because what the
+frozen trunk makes of it is kept on disk. Adapters, connector, projector and the new tokens' rows are 13.5 M values.
+The recipe learns boxes beside masks; with ``model.loss.mask_weight=0 model.loss.dice_weight=0`` it learns boxes alone,
+without the decoder, to be followed by a run with ``initialise_from`` that learns masks. The parts come by
 ``python tools/fetch_pretrained.py smollm2-135m sam2-hiera-tiny``; the data by
 ``python tools/make_photo_expressions.py INSTANCES.json IMAGES data/photo_expressions``, of any photographs with
 instance annotations in COCO's format. SAM's file may be its image part alone:
@@ -28,16 +31,22 @@ model.update(
             segmenter=_segmenter,
             # 64 pixels each way: 256 tokens a picture of 1024.
             connector_group=2,
+            # Which language knows nothing of where a token stands in the picture.
+            names_places=True,
             max_length=2048,
         ),
         # The same file once more; GroundedMLLM sees that both are one network and keeps one.
         segmenter=_segmenter,
-        projector_start="points",
+        # Two tokens, as a box has; and the boxes are learned beside the masks, which the published recipe doesn't do.
+        projector_start="box",
     )
 )
-model["trainable"].update(dict(lora_rank=32, lora_alpha=64, lora_dropout=0.0))
+model["loss"].update(dict(box_weight=1.0, num_points=2048))
+model["trainable"].update(
+    dict(lora_rank=32, lora_alpha=64, lora_dropout=0.0, train=("connector", "projector"), train_tokens=True)
+)
 data["dataset"]["mixture"].update(
-    dict(sources=[dict(type=OwnData, annotations="data/photo_expressions/train.jsonl", expressions_per_sample=4)])
+    dict(sources=[dict(type=OwnData, annotations="data/photo_expressions/train.jsonl", expressions_per_sample=6)])
 )
 data.update(dict(batch_size=8, num_workers=2))
 # Connector and projector start from nothing.
@@ -45,8 +54,9 @@ optimizer.update(dict(lr=4e-4))
 parameter_groups = dict(lr_multipliers={"projector.": 3.0, "mllm.model.model.multi_modal_projector.": 3.0})
 schedule.update(dict(max_iters=1000, epochs=None))
 checkpoint.update(dict(interval=250))
+cache_features = dict(folder="work_dirs/features")
 evaluation.update(
     dict(benchmarks=[dict(type=OwnPictures.build, root="data/photo_expressions", split="val")], targets={})
 )
-precision = "fp32"
+precision = "bf16"
 strategy = "ddp"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 from jsonschema import Draft202012Validator
@@ -55,6 +56,8 @@ def read_answer(name: str, text: str) -> dict[str, Any]:
         InvalidAnswer: no JSON object, one that doesn't follow the schema, or a consistent verdict without its texts.
     """
     start, end = text.find("{"), text.rfind("}")
+    if start >= 0 > end:
+        raise InvalidAnswer("its JSON object has no end; answer in fewer words")
     if start < 0 or end < start:
         raise InvalidAnswer("it holds no JSON object")
     try:
@@ -65,6 +68,9 @@ def read_answer(name: str, text: str) -> dict[str, Any]:
     if errors:
         raise InvalidAnswer(f"{errors[0].json_path}: {errors[0].message[:200]}")
     content = {key: value.strip() if isinstance(value, str) else value for key, value in content.items()}
+    broken = [key for key, value in content.items() if isinstance(value, str) and re.search("[\ud800-\udfff]", value)]
+    if broken:
+        raise InvalidAnswer(f"$.{broken[0]}: holds half a character (\\ud800 … \\udfff)")
     needed = [] if name != "compare" or content["verdict"] != "consistent" else ["description", "short"]
     needed += ["caption"] if content.get("recognisable") else []
     needed += ["description", "short"] if name == "video" else ["description"] if name == "scene" else []

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from word2mask.annotate.answers import SCHEMAS, InvalidAnswer, read_answer
 from word2mask.annotate.client import ChatModel, Refused, user_message
 from word2mask.annotate.prompts import Prompt
+from word2mask.annotate.records import Picture
 from word2mask.annotate.store import Store, hash_of
 from word2mask.errors import UserError
 
-__all__ = ["ROLES", "Ask", "Asker", "StageFailed"]
+__all__ = ["ROLES", "Ask", "Asker", "Load", "StageFailed"]
 
 #: Which model answers which prompt.
 ROLES = {"caption_masked": "vision", "caption_crop": "vision", "compare": "text", "scene": "vision", "video": "vision"}
+
+#: Gives pictures as ``data:`` URLs; called when an answer isn't known yet.
+Load = Callable[[Sequence[Picture]], Awaitable[list[str]]]
 
 #: So many refusals in a row, and none answered between them, are no matter of single requests any more.
 REFUSALS_IN_A_ROW = 20
@@ -62,7 +65,7 @@ class Asker:
         self._refusals = 0
         self._running: dict[str, asyncio.Lock] = {}
 
-    def key(self, name: str, pictures: Sequence[bytes], values: Mapping[str, str]) -> str:
+    def key(self, name: str, pictures: Sequence[Picture], values: Mapping[str, str]) -> str:
         """The hash of all that the answer depends on."""
         return hash_of(
             {
@@ -71,34 +74,44 @@ class Asker:
                 "schema": SCHEMAS[name],
                 "model": self.models[ROLES[name]].name,
                 "generation": self.generation,
-                "pictures": [hashlib.sha256(picture).hexdigest() for picture in pictures],
+                "pictures": [picture.key for picture in pictures],
                 "values": dict(values),
             }
         )
 
-    async def ask(self, name: str, pictures: Sequence[bytes], values: Mapping[str, str]) -> tuple[str, dict[str, Any]]:
-        """The key and what is kept of an answer: ``{answer, error, usage, repaired}``.
+    async def ask(
+        self, name: str, pictures: Sequence[Picture], values: Mapping[str, str], load: Load
+    ) -> tuple[str, dict[str, Any]]:
+        """The key and what is kept of an answer: ``{answer, error, usage, repaired, texts}``.
+
+        ``answer`` is ``None`` where it couldn't be read even when asked for again; ``texts`` is what the model wrote.
+
+        Args:
+            name: of the prompt.
+            pictures: to look at.
+            values: of the prompt's placeholders.
+            load: makes the pictures, if the answer isn't known.
 
         Raises:
-            StageFailed: the answer can't be read even when asked for again, or the service refuses.
+            StageFailed: the service refuses.
             UserError: the run must stop.
         """
         key = self.key(name, pictures, values)
         # Two objects that look the same at the same time are one question.
         lock = self._running.setdefault(key, asyncio.Lock())
-        async with lock:
-            kept = self.store.get(key)
-            if kept is None:
-                kept = await self._converse(name, pictures, values)
-                self.store.put(key, kept)
-            else:
-                self.found += 1
-        self._running.pop(key, None)
-        if kept["answer"] is None:
-            raise StageFailed(f"unreadable answer to {name}", kept["error"], is_final=True)
+        try:
+            async with lock:
+                kept = self.store.get(key)
+                if kept is None:
+                    kept = await self._converse(name, await load(pictures) if pictures else [], values)
+                    self.store.put(key, kept)
+                else:
+                    self.found += 1
+        finally:
+            self._running.pop(key, None)
         return key, kept
 
-    async def _converse(self, name: str, pictures: Sequence[bytes], values: Mapping[str, str]) -> dict[str, Any]:
+    async def _converse(self, name: str, pictures: Sequence[str], values: Mapping[str, str]) -> dict[str, Any]:
         messages = [user_message(self.prompts[name].fill(**values), pictures)]
         usage = {"prompt_tokens": 0, "completion_tokens": 0}
         error = ""
@@ -141,22 +154,26 @@ class Ask:
 
     Attributes:
         asker: of the run.
+        load: makes the pictures of the object's video.
         calls: key of each answer, by the prompt's name.
         usage: of each answer, likewise.
     """
 
     asker: Asker
+    load: Load
     calls: dict[str, str] = field(default_factory=dict)
     usage: dict[str, dict[str, int]] = field(default_factory=dict)
 
-    async def __call__(self, name: str, pictures: Sequence[bytes] = (), **values: str) -> dict[str, Any]:
+    async def __call__(self, name: str, pictures: Sequence[Picture] = (), **values: str) -> dict[str, Any]:
         """The answer to one prompt, as its schema says.
 
         Raises:
             StageFailed: there is none.
             UserError: the run must stop.
         """
-        key, kept = await self.asker.ask(name, pictures, values)
+        key, kept = await self.asker.ask(name, pictures, values, self.load)
         self.calls[name] = key
         self.usage[name] = {**kept["usage"], "repaired": int(kept["repaired"])}
+        if kept["answer"] is None:
+            raise StageFailed(f"unreadable answer to {name}", kept["error"], is_final=True)
         return kept["answer"]

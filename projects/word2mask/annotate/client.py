@@ -8,7 +8,8 @@ request (a wrong key, no such model, nobody there) stops the run with one senten
 from __future__ import annotations
 
 import asyncio
-import base64
+import io
+import json
 import logging
 import os
 import random
@@ -19,12 +20,13 @@ from email.utils import parsedate_to_datetime
 from typing import Any, Protocol
 
 import aiohttp
+import orjson
 
 from word2mask.annotate.limits import RateLimit, TokenBudget
 from word2mask.annotate.settings import Endpoint, Limits
 from word2mask.errors import UserError
 
-__all__ = ["ChatClient", "ChatModel", "Completion", "Refused", "ServiceDown", "picture_part", "user_message"]
+__all__ = ["ChatClient", "ChatModel", "Completion", "Refused", "ServiceDown", "user_message"]
 
 logger = logging.getLogger(__name__)
 
@@ -83,16 +85,12 @@ class ChatModel(Protocol):
         """Lets go of connections or weights."""
 
 
-def picture_part(jpeg: bytes) -> dict[str, Any]:
-    """A picture as a part of a message."""
-    return {"type": "image_url", "image_url": {"url": f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}"}}
-
-
-def user_message(text: str, pictures: Sequence[bytes] = ()) -> dict[str, Any]:
-    """What a user says: pictures (JPEG files) first, then words."""
+def user_message(text: str, pictures: Sequence[str] = ()) -> dict[str, Any]:
+    """What a user says: pictures (``data:`` URLs) first, then words."""
     if not pictures:
         return {"role": "user", "content": text}
-    return {"role": "user", "content": [*map(picture_part, pictures), {"type": "text", "text": text}]}
+    parts = [{"type": "image_url", "image_url": {"url": picture}} for picture in pictures]
+    return {"role": "user", "content": [*parts, {"type": "text", "text": text}]}
 
 
 class ChatClient:
@@ -115,7 +113,7 @@ class ChatClient:
         self._url = f"{endpoint.url.rstrip('/')}/chat/completions"
         key = os.environ.get(endpoint.key_variable, "")
         self._http = aiohttp.ClientSession(
-            headers={"Authorization": f"Bearer {key}"} if key else {},
+            headers={"Content-Type": "application/json"} | ({"Authorization": f"Bearer {key}"} if key else {}),
             timeout=aiohttp.ClientTimeout(total=limits.timeout),
             connector=aiohttp.TCPConnector(limit=0),
         )
@@ -136,13 +134,15 @@ class ChatClient:
             body["response_format"] = {"type": "json_schema", "json_schema": form}
         elif schema is not None and self.endpoint.structure == "object":
             body["response_format"] = {"type": "json_object"}
+        # Written once for all attempts: eight pictures are a megabyte.
+        encoded = orjson.dumps(body)
         trouble = ""
         for attempt in range(self.limits.attempts):
             async with self._slots:
                 self._budget.check()
                 await self._rate.wait()
                 try:
-                    found, trouble, wait = await self._once(body)
+                    found, trouble, wait = await self._once(encoded)
                 except (aiohttp.ClientError, TimeoutError, ConnectionError) as error:
                     found, trouble, wait = None, str(error) or type(error).__name__, None
             if found is not None:
@@ -158,9 +158,9 @@ class ChatClient:
             "look after the service and run again"
         )
 
-    async def _once(self, body: dict[str, Any]) -> tuple[Completion | None, str, float | None]:
+    async def _once(self, body: bytes) -> tuple[Completion | None, str, float | None]:
         """One attempt: the answer, or what was wrong and how long the service wants to be left alone."""
-        async with self._http.post(self._url, json=body) as response:
+        async with self._http.post(self._url, data=io.BytesIO(body)) as response:
             if response.status in FATAL:
                 text = (await response.text(errors="replace"))[:200]
                 raise UserError(
@@ -172,7 +172,7 @@ class ChatClient:
             if response.status >= 400:
                 raise Refused(f"HTTP {response.status}: {(await response.text(errors='replace'))[:300]}")
             try:
-                content = await response.json(content_type=None)
+                content = json.loads(await response.read())
                 choice = content["choices"][0]
                 usage = content.get("usage") or {}
                 text = choice["message"]["content"] or ""
@@ -180,6 +180,8 @@ class ChatClient:
                 return None, f"not an answer of this protocol ({type(error).__name__}: {error})", None
             if not isinstance(text, str):
                 return None, f"not an answer of this protocol (content is {type(text).__name__})", None
+        # Half a character, which JSON can spell and no file can hold, becomes a question mark.
+        text = text.encode("utf-8", "replace").decode("utf-8")
         prompt, completion = (int(usage.get(name) or 0) for name in ("prompt_tokens", "completion_tokens"))
         return Completion(text, prompt, completion), "", None
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
-from word2mask.annotate.asking import Ask
+from word2mask.annotate.asking import Ask, StageFailed
 from word2mask.annotate.records import ObjectViews
 
 __all__ = ["ObjectLevel", "describe_object"]
@@ -38,7 +38,13 @@ class ObjectLevel:
 
 async def describe_object(views: ObjectViews, ask: Ask) -> ObjectLevel:
     """Describes an object from its two views, or says why it can't be."""
-    masked, crop = await asyncio.gather(ask("caption_masked", [views.masked]), ask("caption_crop", [views.crop]))
+    both = ask("caption_masked", [views.masked]), ask("caption_crop", [views.crop])
+    answers = await asyncio.gather(*both, return_exceptions=True)
+    # Both are waited for, even if one fails: what is recorded mustn't depend on which came first.
+    errors = [found for found in answers if isinstance(found, BaseException)]
+    if errors:
+        raise next((error for error in errors if not isinstance(error, StageFailed)), errors[0])
+    masked, crop = answers
     captions = masked["caption"], crop["caption"]
     blind = [view for view, answer in (("cut out", masked), ("in its picture", crop)) if not answer["recognisable"]]
     if blind:

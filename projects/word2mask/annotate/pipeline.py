@@ -6,26 +6,33 @@ import asyncio
 from concurrent.futures import Executor
 from pathlib import Path
 
-from word2mask.annotate.asking import Ask, Asker, StageFailed
+from word2mask.annotate.album import Album, Shelf
+from word2mask.annotate.asking import Ask, Asker, Load, StageFailed
 from word2mask.annotate.object_level import describe_object
-from word2mask.annotate.preparing import prepare
+from word2mask.annotate.preparing import Prepared, prepare
 from word2mask.annotate.records import ObjectRecord, ObjectViews, VideoRecord, VideoReference
 from word2mask.annotate.scene_level import describe_scene
 from word2mask.annotate.settings import Settings
 from word2mask.annotate.store import hash_of
 from word2mask.annotate.video_level import describe_motion
+from word2mask.annotate.views import DRAWING
 from word2mask.errors import UserError
 
 __all__ = ["annotate_object", "annotate_video", "video_key"]
 
 
-async def annotate_object(views: ObjectViews, asker: Asker) -> tuple[ObjectRecord, bool]:
+async def annotate_object(views: ObjectViews, asker: Asker, load: Load) -> tuple[ObjectRecord, bool]:
     """An object's expressions, or why it has none; and whether another run couldn't change that.
+
+    Args:
+        views: what is to be shown of it.
+        asker: of the run.
+        load: makes the pictures.
 
     Raises:
         UserError: the run must stop.
     """
-    ask = Ask(asker)
+    ask = Ask(asker, load)
     record = ObjectRecord(views.number, "kept", area=views.area, frame=views.frame, calls=ask.calls, usage=ask.usage)
     try:
         found = await describe_object(views, ask)
@@ -46,7 +53,7 @@ async def annotate_object(views: ObjectViews, asker: Asker) -> tuple[ObjectRecor
 
 
 async def annotate_video(
-    reference: VideoReference, media_folder: Path, settings: Settings, asker: Asker, workers: Executor
+    reference: VideoReference, media_folder: Path, settings: Settings, asker: Asker, workers: Executor, shelf: Shelf
 ) -> VideoRecord:
     """All objects of a video, side by side; looked up where it is known, and kept.
 
@@ -56,6 +63,7 @@ async def annotate_video(
         settings: of the run.
         asker: of the run.
         workers: threads that decode and draw.
+        shelf: room for pictures, shared by the videos of the run.
 
     Raises:
         UserError: the run must stop.
@@ -70,7 +78,11 @@ async def annotate_video(
         # One damaged file among a million must not stop the rest; it is counted, and tried again by the next run.
         objects, is_final = [ObjectRecord(-1, "failed", "unreadable video", str(error))], False
     else:
-        objects, is_final = await _annotate_all(prepared, asker)
+        album = Album(prepared, shelf, workers)
+        try:
+            objects, is_final = await _annotate_all(prepared, asker, album)
+        finally:
+            await album.close()
     versions = {name: prompt.version for name, prompt in sorted(asker.prompts.items())}
     models = {role: model.name for role, model in sorted(asker.models.items())}
     record = VideoRecord(reference, objects, versions, models, is_final)
@@ -78,20 +90,23 @@ async def annotate_video(
     return record
 
 
-async def _annotate_all(prepared: list[ObjectViews | ObjectRecord], asker: Asker) -> tuple[list[ObjectRecord], bool]:
+async def _annotate_all(prepared: Prepared, asker: Asker, album: Album) -> tuple[list[ObjectRecord], bool]:
+    async def annotate(views: ObjectViews) -> tuple[ObjectRecord, bool]:
+        found = await annotate_object(views, asker, album.load)
+        await album.done(views)
+        return found
+
     async with asyncio.TaskGroup() as group:
-        tasks = [
-            group.create_task(annotate_object(views, asker)) for views in prepared if isinstance(views, ObjectViews)
-        ]
+        tasks = [group.create_task(annotate(views)) for views in prepared.views]
     asked = iter([task.result() for task in tasks])
-    outcomes = [next(asked) if isinstance(views, ObjectViews) else (views, True) for views in prepared]
+    outcomes = [next(asked) if isinstance(found, ObjectViews) else (found, True) for found in prepared.objects]
     return [record for record, _ in outcomes], all(is_final for _, is_final in outcomes)
 
 
 def video_key(reference: VideoReference, media_folder: Path, settings: Settings, asker: Asker) -> str:
     """Of a video's record: like the keys of answers, with its files known by name, size and time instead of content.
 
-    A file that was only touched costs decoding, and no call, since those are known by what is shown.
+    A file that was only touched is read again, and nothing is asked: answers are known by what is shown.
     """
     files = []
     for path in (reference.video_path, reference.annotation_path):
@@ -103,7 +118,7 @@ def video_key(reference: VideoReference, media_folder: Path, settings: Settings,
             "stage": "video record",
             "video": reference.video_id,
             "files": files,
-            "views": settings.views,
+            "views": [settings.views, DRAWING],
             "prompts": {name: prompt.version for name, prompt in asker.prompts.items()},
             "models": {role: model.name for role, model in asker.models.items()},
             "generation": asker.generation,

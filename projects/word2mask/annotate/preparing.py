@@ -1,94 +1,145 @@
-"""A video and its masklets → the views of its objects. Only the frames that are shown are decoded."""
+"""A video and its masklets → what models are to be shown of its objects (nothing decoded), and the pictures themselves.
+
+Pictures are named by what is to be seen on them and not by their bytes: what is answered already is found without
+decoding or drawing anything. When something has to be asked, one pass through the video makes all its pictures, with
+one full frame in memory at a time.
+"""
 
 from __future__ import annotations
 
+import base64
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pycocotools import mask as coco
 
 from word2mask.annotate import views
-from word2mask.annotate.records import ObjectRecord, ObjectViews, VideoReference
+from word2mask.annotate.masklets import Masklets, load_masklets
+from word2mask.annotate.records import ObjectRecord, ObjectViews, Picture, VideoReference
 from word2mask.annotate.settings import Settings
-from word2mask.data.annotations import load_json
-from word2mask.data.sources.ref_sav import STEP, SAVVideo
-from word2mask.errors import UserError
+from word2mask.annotate.store import hash_of
+from word2mask.data import files
+from word2mask.data.media import VideoFile
+from word2mask.data.pictures import IMAGE_SUFFIXES
+from word2mask.data.sources.ref_sav import STEP
 from word2mask.ops.frames import uniform_frames
-from word2mask.ops.masks import decode_rle, pack_rle
 
-__all__ = ["load_masklets", "prepare"]
+__all__ = ["Prepared", "data_url", "open_annotated", "prepare"]
 
 
-def load_masklets(path: Path, num_frames: int, size: tuple[int, int]) -> list[list[dict[str, Any]]]:
-    """Run lengths of every object on every annotated frame, ``[T][N]``, checked, as pycocotools takes them.
-
-    Args:
-        path: SA-V's file.
-        num_frames: annotated frames of the video.
-        size: ``(H, W)`` of the video.
+def open_annotated(video_path: Path, annotation_path: Path) -> tuple[VideoFile, Masklets]:
+    """A video and its masklets, which fit each other.
 
     Raises:
-        UserError: the file is damaged or belongs to another video.
+        UserError: they don't, or one can't be read.
     """
-    frames = load_json(path, dict).get("masklet")
-    if not isinstance(frames, list) or len(frames) != num_frames:
-        length = f"{len(frames)} frames" if isinstance(frames, list) else type(frames).__name__
-        raise UserError(f"{path}: expected masks ('masklet') of {num_frames} frames, every {STEP}th, got {length}")
-    if len({len(objects) for objects in frames if isinstance(objects, list)}) > 1:
-        raise UserError(f"{path}: frames with different numbers of objects; get the file again from its source")
-    try:
-        masklets = [[pack_rle(rle) for rle in objects] for objects in frames]
-    except (ValueError, TypeError, KeyError) as error:
-        raise UserError(f"{path}: {error}") from error
-    wrong = next((rle["size"] for objects in masklets for rle in objects if tuple(rle["size"]) != size), None)
-    if wrong is not None:
-        raise UserError(f"{path}: masks of {wrong} for a video of {list(size)} (height, width)")
-    return masklets
+    video = VideoFile(video_path)
+    return video, load_masklets(annotation_path, -(-len(video) // STEP), video.size)
 
 
-def prepare(reference: VideoReference, media_folder: Path, settings: Settings) -> list[ObjectViews | ObjectRecord]:
-    """What the models are shown of every object of a video, or why an object is dropped at once.
+@dataclass
+class Prepared:
+    """A video, ready to be asked about.
+
+    Attributes:
+        objects: what the models are to be shown of each, or why it is dropped at once; in the order of the masklets.
+        sides: of the pictures by their view, at most, in pixels.
+    """
+
+    objects: list[ObjectViews | ObjectRecord]
+    sides: dict[str, int]
+    _video: VideoFile
+    _masklets: Masklets = field(repr=False)
+
+    @property
+    def views(self) -> list[ObjectViews]:
+        """Of the objects that aren't dropped."""
+        return [found for found in self.objects if isinstance(found, ObjectViews)]
+
+    def draw(self, pictures: Iterable[Picture]) -> dict[Picture, str]:
+        """Pictures as ``data:`` URLs of JPEG files; in one pass through the video.
+
+        Raises:
+            UserError: a frame can't be decoded.
+        """
+        wanted: dict[int, list[Picture]] = {}
+        for picture in pictures:
+            wanted.setdefault(picture.frame, []).append(picture)
+        drawn: dict[Picture, str] = {}
+        for index, frame in self._video.walk([STEP * place for place in wanted]):
+            made: dict[tuple[Any, ...], Any] = {}
+            for picture in wanted[index // STEP]:
+                drawn[picture] = self._draw(picture, frame, made)
+        return drawn
+
+    def _draw(self, picture: Picture, frame: np.ndarray, made: dict[tuple[Any, ...], Any]) -> str:
+        """One picture; what all pictures of a frame have in common is kept in ``made``."""
+        side, frame_and_number = self.sides[picture.view], (picture.frame, picture.number)
+        if picture.view == "crop":
+            box = self._masklets.box(*frame_and_number)
+            assert box is not None, "an object that is never seen has no pictures"
+            return data_url(views.to_jpeg(views.shrunk(views.crop(frame, box), side)))
+        if ("small", side) not in made:
+            made["small", side] = views.shrunk(frame, side)
+        small = made["small", side]
+        if picture.view == "outlined" and not self._masklets.areas[frame_and_number]:
+            # Without an outline the frame is the same for every object.
+            if ("plain", side) not in made:
+                made["plain", side] = data_url(views.to_jpeg(small))
+            return made["plain", side]
+        if (picture.number, side) not in made:
+            made[picture.number, side] = self._masklets.small(*frame_and_number, small.shape[:2])
+        draw = {"masked": views.masked, "highlighted": views.highlighted, "outlined": views.outlined}[picture.view]
+        return data_url(views.to_jpeg(draw(small, made[picture.number, side])))
+
+
+def data_url(jpeg: bytes) -> str:
+    """A JPEG file as a URL, which is how pictures go to services."""
+    return f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode('ascii')}"
+
+
+def prepare(reference: VideoReference, media_folder: Path, settings: Settings) -> Prepared:
+    """What the models are to be shown of every object of a video.
 
     Raises:
         UserError: the video or its masklets can't be read.
     """
-    video = SAVVideo(media_folder / reference.video_path)
-    masklets = load_masklets(media_folder / reference.annotation_path, len(video), video.size)
-    pixels = video.size[0] * video.size[1]
-    areas = np.array([coco.area(objects) if objects else [] for objects in masklets], dtype=float) / pixels
-    chosen = uniform_frames(len(video), settings.frames)
+    video, masklets = open_annotated(media_folder / reference.video_path, media_folder / reference.annotation_path)
+    areas = masklets.areas / (video.size[0] * video.size[1])
     largest = areas.argmax(axis=0) if areas.size else np.zeros(0, dtype=int)
-    big = [number for number in range(areas.shape[1]) if areas[largest[number], number] >= settings.smallest_area]
-    big = [number for number in big if areas[largest[number], number] > 0]
-    wanted = sorted({*chosen.tolist(), *(int(largest[number]) for number in big)}) if big else []
-    frames = dict(zip(wanted, video.read(wanted), strict=True)) if wanted else {}
-    side = settings.longest_side
-    # Made smaller once for all objects; the crop alone is taken from the full frame.
-    small = {place: views.shrunk(frame, side) for place, frame in frames.items()}
-
-    def masks_of(place: int, number: int) -> np.ndarray:
-        return views.shrunk(decode_rle(masklets[place][number]), side)
-
-    prepared: list[ObjectViews | ObjectRecord] = []
-    for number in range(areas.shape[1]):
-        frame, area = int(largest[number]), round(float(areas[largest[number], number]), 6)
-        if number not in big:
-            reason = "too small" if area > 0 else "never seen"
-            prepared.append(ObjectRecord(number, "dropped", reason, area=area, frame=frame))
+    chosen = uniform_frames(len(masklets), settings.frames).tolist()
+    content = _content(media_folder / reference.video_path)
+    sides = dict.fromkeys(("masked", "crop", "highlighted"), settings.longest_side) | {"outlined": settings.frame_side}
+    objects: list[ObjectViews | ObjectRecord] = []
+    for number, place in enumerate(largest.tolist()):
+        share = float(areas[place, number])
+        area = round(share, 6)
+        if not share or share < settings.smallest_area:
+            reason = "too small" if share else "never seen"
+            objects.append(ObjectRecord(number, "dropped", reason, area=area, frame=place))
             continue
-        mask = decode_rle(masklets[frame][number])
-        seen, there = small[frame], views.shrunk(mask, side)
-        outlined = (views.outlined(small[place], masks_of(place, number)) for place in chosen.tolist())
-        prepared.append(
-            ObjectViews(
-                number,
-                area,
-                frame,
-                views.to_jpeg(views.masked(seen, there), side),
-                views.to_jpeg(views.crop(frames[frame], mask), side),
-                views.to_jpeg(views.highlighted(seen, there), side),
-                tuple(views.to_jpeg(picture, side) for picture in outlined),
-            )
-        )
-    return prepared
+
+        def picture(view: str, frame: int, number: int = number) -> Picture:
+            shown = [content, STEP * frame, masklets.rles[frame][number]["counts"].decode("ascii")]
+            return Picture(number, view, frame, hash_of([*shown, view, views.DRAWING, sides[view]]))
+
+        largest_views = (picture(view, place) for view in ("masked", "crop", "highlighted"))
+        outlined = tuple(picture("outlined", frame) for frame in chosen)
+        objects.append(ObjectViews(number, area, place, *largest_views, outlined))
+    return Prepared(objects, sides, video, masklets)
+
+
+def _content(path: Path) -> str:
+    """Hash of a video's file, or of all files of its folder: it may be moved, and copied, and is the same."""
+    if not files.is_folder(path):
+        return _hash_of_file(path)
+    frames = sorted(entry for entry in files.list_folder(path) if entry.suffix.lower() in IMAGE_SUFFIXES)
+    return hash_of([[frame.name, _hash_of_file(frame)] for frame in frames])
+
+
+def _hash_of_file(path: Path) -> str:
+    with files.open_file(path) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]

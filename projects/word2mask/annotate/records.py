@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-__all__ = ["ObjectRecord", "ObjectViews", "Status", "VideoRecord", "VideoReference"]
+__all__ = ["ObjectRecord", "ObjectViews", "Picture", "Status", "VideoRecord", "VideoReference"]
 
 Status = Literal["kept", "dropped", "failed"]
 
@@ -26,8 +26,25 @@ class VideoReference:
 
 
 @dataclass(frozen=True)
+class Picture:
+    """A picture for models, which is drawn when the first model is asked about it.
+
+    Attributes:
+        number: of the object.
+        view: ``"masked"``, ``"crop"``, ``"highlighted"`` or ``"outlined"``.
+        frame: counted in annotated frames.
+        key: hash of all that is to be seen: the video's file, the frame, the mask, and how it is drawn.
+    """
+
+    number: int
+    view: str
+    frame: int
+    key: str
+
+
+@dataclass(frozen=True)
 class ObjectViews:
-    """What the models are shown of an object; pictures are JPEG files.
+    """What the models are shown of an object.
 
     Attributes:
         number: its place in the masklets.
@@ -42,10 +59,15 @@ class ObjectViews:
     number: int
     area: float
     frame: int
-    masked: bytes
-    crop: bytes
-    highlighted: bytes
-    outlined: tuple[bytes, ...]
+    masked: Picture
+    crop: Picture
+    highlighted: Picture
+    outlined: tuple[Picture, ...]
+
+    @property
+    def pictures(self) -> tuple[Picture, ...]:
+        """All of them."""
+        return (self.masked, self.crop, self.highlighted, *self.outlined)
 
 
 @dataclass

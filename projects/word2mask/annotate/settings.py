@@ -43,7 +43,7 @@ class Endpoint:
 
 @dataclass(frozen=True)
 class Limits:
-    """What a run may do to a service.
+    """What a run may do to a service, and to its own machine.
 
     Attributes:
         concurrency: requests in flight.
@@ -54,6 +54,7 @@ class Limits:
         requests_per_minute: ``None`` sets no rate.
         token_budget: prompt and answer tokens of this run; ``None`` sets none. Requests in flight when it is reached
             are still paid for.
+        pictures: in memory at a time, of 0.1 MB or so each; the whole of one video's always may.
     """
 
     concurrency: int = 64
@@ -63,9 +64,10 @@ class Limits:
     longest_backoff: float = 60.0
     requests_per_minute: float | None = None
     token_budget: int | None = None
+    pictures: int = 4000
 
     def __post_init__(self) -> None:
-        for name in ("concurrency", "timeout", "attempts", "backoff", "longest_backoff"):
+        for name in ("concurrency", "timeout", "attempts", "backoff", "longest_backoff", "pictures"):
             if getattr(self, name) <= 0:
                 raise UserError(f"{name} is {getattr(self, name)}; expected more than 0")
         for name in ("requests_per_minute", "token_budget"):
@@ -86,7 +88,10 @@ class Settings:
         temperature: 0 takes the likeliest words.
         seed: sent along; services that draw use it.
         frames: of the video that the last stage shows; 8 in the paper.
-        longest_side: of the pictures that are sent, in pixels.
+        longest_side: of the pictures of an object and of its scene, in pixels. 768 × 432 are 336 tokens for Qwen3-VL
+            (32 × 32 pixels a token); crops are made from the full frame, so that small objects keep their detail.
+        frame_side: of the frames that show a whole video, likewise; 640 × 360 are 220 tokens each. InternVL makes 448 ×
+            448 of any.
         smallest_area: an object's largest mask must cover this share of the frame.
         price: of a million prompt tokens and of a million answer tokens, in any currency; for the progress bar.
     """
@@ -99,12 +104,13 @@ class Settings:
     temperature: float = 0.0
     seed: int = 0
     frames: int = 8
-    longest_side: int = 1024
+    longest_side: int = 768
+    frame_side: int = 640
     smallest_area: float = 0.001
     price: tuple[float, float] = (0.0, 0.0)
 
     def __post_init__(self) -> None:
-        for name in ("max_tokens", "frames", "longest_side"):
+        for name in ("max_tokens", "frames", "longest_side", "frame_side"):
             if getattr(self, name) < 1:
                 raise UserError(f"{name} is {getattr(self, name)}; expected 1 or more")
         if self.temperature < 0:
@@ -120,7 +126,7 @@ class Settings:
     @property
     def views(self) -> dict[str, Any]:
         """What of this changes the pictures, and which objects have any."""
-        names = ("frames", "longest_side", "smallest_area")
+        names = ("frames", "longest_side", "frame_side", "smallest_area")
         return {name: getattr(self, name) for name in names}
 
 

@@ -1,17 +1,18 @@
 """Answers and records on disk by the hash of everything that they depend on.
 
-One file a key, in two levels of folders, written beside its place and renamed: a killed run leaves whole files or none,
+One file a key, in 4096 folders, written beside its place and renamed: a killed run leaves whole files or none,
 and several processes or machines may write into one store. A file that isn't whole (a power cut) counts as absent.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 import os
 from pathlib import Path
 from typing import Any
+
+import orjson
 
 from word2mask.data.outputs import reporting_full_disk
 from word2mask.errors import UserError
@@ -23,8 +24,7 @@ logger = logging.getLogger(__name__)
 
 def hash_of(content: Any) -> str:
     """SHA-256 of plain values, 64 hexadecimal digits; the order of a dictionary's keys doesn't matter."""
-    text = json.dumps(content, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(orjson.dumps(content, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
 class Store:
@@ -48,7 +48,7 @@ class Store:
         """What was put under a key, ``None`` if nothing was."""
         path = self._path(key)
         try:
-            envelope = json.loads(path.read_bytes())
+            envelope = orjson.loads(path.read_bytes())
         except FileNotFoundError:
             return None
         except ValueError:
@@ -63,11 +63,15 @@ class Store:
             UserError: there is no room.
         """
         path = self._path(key)
-        path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_name(f".{path.name}.{os.getpid()}")
+        written = orjson.dumps({"key": key, "content": content})
         with reporting_full_disk(path):
             try:
-                partial.write_text(json.dumps({"key": key, "content": content}, ensure_ascii=False), encoding="utf-8")
+                try:
+                    partial.write_bytes(written)
+                except FileNotFoundError:  # the first of its folder
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    partial.write_bytes(written)
                 os.replace(partial, path)
             except OSError:
                 partial.unlink(missing_ok=True)
@@ -75,7 +79,7 @@ class Store:
 
     def __len__(self) -> int:
         """How many keys there are; walks all folders."""
-        return sum(1 for _ in self.folder.glob("??/??/[!.]*.json"))
+        return sum(1 for _ in self.folder.glob("???/[!.]*.json"))
 
     def _path(self, key: str) -> Path:
-        return self.folder / key[:2] / key[2:4] / f"{key}.json"
+        return self.folder / key[:3] / f"{key}.json"

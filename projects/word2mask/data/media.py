@@ -6,12 +6,13 @@ whatever its length. This module knows nothing of models; it never resizes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from word2mask.data import files
+from word2mask.data.av_reader import AVReader
 from word2mask.data.pictures import (
     IMAGE_SUFFIXES,
     MAX_PIXELS,
@@ -145,18 +146,36 @@ class VideoFile:
             raise IndexError(f"{self.path}: frames {wanted.tolist()} asked for, there are 0 … {len(self) - 1}")
         distinct, place = np.unique(wanted, return_inverse=True)
         frames = self._open().read(distinct.tolist())
-        if frames.shape != (distinct.size, height, width, 3):
-            raise UnreadableMedia(
-                f"{self.path}: frames of shape {list(frames.shape[1:])} after a first of {[height, width, 3]}; "
-                "all frames of a video must have one size"
-            )
+        self._check_shape(frames.shape[1:])
         # Frames asked for in order, the usual case, need no copy.
         return frames if np.array_equal(place, np.arange(distinct.size)) else frames[place]
+
+    def walk(self, indices: Iterable[int]) -> Iterator[tuple[int, np.ndarray]]:
+        """The frames at ``indices`` in order, each once, ``(index, uint8 RGB [H,W,3])``; one at a time in memory.
+
+        Raises:
+            IndexError: when an index is outside ``0 … T-1``.
+            UnreadableMedia: as :meth:`read`.
+        """
+        wanted, reader = sorted(set(indices)), self._open()
+        if wanted and not (wanted[0] >= 0 and wanted[-1] < len(self)):
+            raise IndexError(f"{self.path}: frames {wanted} asked for, there are 0 … {len(self) - 1}")
+        frames = reader.walk(wanted) if isinstance(reader, AVReader) else (reader.read([i])[0] for i in wanted)
+        for index, frame in zip(wanted, frames, strict=True):
+            self._check_shape(frame.shape)
+            yield index, frame
 
     def iterate(self) -> Iterator[np.ndarray]:
         """Every frame in order, uint8 RGB ``[H,W,3]``, with a few in memory at a time."""
         for start in range(0, len(self), CHUNK):
             yield from self.read(range(start, min(start + CHUNK, len(self))))
+
+    def _check_shape(self, shape: tuple[int, ...]) -> None:
+        if shape != (*self.size, 3):
+            raise UnreadableMedia(
+                f"{self.path}: frames of shape {list(shape)} after a first of {[*self.size, 3]}; "
+                "all frames of a video must have one size"
+            )
 
     def media(self, indices: Sequence[int] | np.ndarray) -> Media:
         """The frames at ``indices`` as :class:`~word2mask.types.Media` of kind ``"video"``."""

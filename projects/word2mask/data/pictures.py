@@ -79,3 +79,8 @@ def too_large(path: Path, height: int, width: int) -> str:
         f"{path}: {width} × {height} pixels, at most {MAX_PIXELS // 10**6} megapixels are read; "
         "scale it down (width × height)"
     )
+
+
+def broken_frame(path: Path, index: int, error: BaseException) -> str:
+    """What to say of a frame that can't be decoded."""
+    return f"{path}: frame {index} can't be decoded ({first_line(error)}); copy the file again from its source"

@@ -9,10 +9,12 @@ from typing import Protocol
 import numpy as np
 
 from word2mask.data import files
+from word2mask.data.av_reader import AVReader
 from word2mask.data.pictures import (
     IMAGE_SUFFIXES,
     VIDEO_SUFFIXES,
     UnreadableMedia,
+    broken_frame,
     decode_image,
     first_line,
     image_size,
@@ -79,12 +81,15 @@ class GifReader:
                     image.seek(index)
                     frames.append(np.asarray(image.convert("RGB")))
                 except (OSError, EOFError, ValueError) as error:
-                    raise UnreadableMedia(_broken_frame(self._path, index, error)) from error
+                    raise UnreadableMedia(broken_frame(self._path, index, error)) from error
         return np.stack(frames)
 
 
 class DecordReader:
-    """An encoded video through decord, which seeks by key frames."""
+    """An encoded video through decord, where PyAV leaves it: files whose frames are to be turned, for one.
+
+    decord 0.6.0 gives other pixels than a full reading after a jump in H.265 and in open groups of pictures.
+    """
 
     def __init__(self, path: Path) -> None:
         # Before decord, which lets every library loaded later see its own, older codecs: PyAV couldn't write WebM then.
@@ -107,11 +112,11 @@ class DecordReader:
         try:
             return self._video.get_batch(indices).asnumpy()
         except (RuntimeError, self._error) as error:
-            raise UnreadableMedia(_broken_frame(self._path, indices[0], error)) from error
+            raise UnreadableMedia(broken_frame(self._path, indices[0], error)) from error
 
 
 class OpenCVReader:
-    """An encoded video through OpenCV, where decord isn't installed or can't open the file."""
+    """An encoded video through OpenCV, where the others can't open the file."""
 
     def __init__(self, path: Path) -> None:
         import cv2
@@ -137,7 +142,7 @@ class OpenCVReader:
             found, frame = self._capture.read()
             self._next += 1
             if not found:
-                raise UnreadableMedia(_broken_frame(self._path, index, EOFError("the file ends before it")))
+                raise UnreadableMedia(broken_frame(self._path, index, EOFError("the file ends before it")))
             frames.append(frame[:, :, ::-1])
         return np.stack(frames)
 
@@ -145,7 +150,7 @@ class OpenCVReader:
 def open_encoded(path: Path) -> Reader:
     """The first decoder that opens the file."""
     reasons = []
-    for reader in (DecordReader, OpenCVReader):
+    for reader in (AVReader, DecordReader, OpenCVReader):
         try:
             return reader(path)
         except (ImportError, RuntimeError, OSError) as error:
@@ -159,7 +164,3 @@ def open_encoded(path: Path) -> Reader:
 def _natural(name: str) -> list[tuple[int, int | str]]:
     """Sort key that puts ``frame2`` before ``frame10``."""
     return [(0, int(part)) if part.isdecimal() else (1, part) for part in re.split(r"(\d+)", name)]
-
-
-def _broken_frame(path: Path, index: int, error: BaseException) -> str:
-    return f"{path}: frame {index} can't be decoded ({first_line(error)}); copy the file again from its source"

@@ -31,6 +31,7 @@ from word2mask.engine.operations import peak_tflops
 from word2mask.engine.optimizer import set_precision
 from word2mask.engine.picture_log import picture_log
 from word2mask.engine.settings import (
+    CacheFeaturesSettings,
     CheckpointSettings,
     DataSettings,
     LogSettings,
@@ -40,6 +41,7 @@ from word2mask.engine.settings import (
 )
 from word2mask.engine.strategies import strategy_class, unwrap
 from word2mask.errors import UserError
+from word2mask.models.stored_features import store_features
 
 
 class TrainRunner(FlexibleRunner):
@@ -341,6 +343,8 @@ def train(settings: TrainSettings, folder: str | Path, resume: str | None = None
     set_precision(model, settings.precision)
     if settings.initialise_from is not None:
         checkpoints.load_trained(model, settings.initialise_from)
+    if settings.cache_features is not None:
+        store_features(model, precision=settings.precision, **vars(CacheFeaturesSettings(**settings.cache_features)))
     loader = build_dataloader(DataSettings(**settings.data), settings.seed, {"model": model})
     schedule = ScheduleSettings(**settings.schedule)
     sampler = loader.batch_sampler

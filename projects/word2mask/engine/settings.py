@@ -151,6 +151,22 @@ class ShardingSettings:
 
 
 @dataclass(frozen=True)
+class CacheFeaturesSettings:
+    """What frozen encoders make of each frame, kept on disk (:mod:`word2mask.models.stored_features`).
+
+    Attributes:
+        folder: of the files; runs and processes may share it, and it may be deleted at any time between runs.
+        dtype: in which features are kept: ``None`` as computed, ``"fp32"``, or ``"bf16"`` and ``"fp16"`` for half the
+            size of single precision.
+        limit_gb: most 10⁹ bytes in the folder; beyond it frames are encoded at every visit.
+    """
+
+    folder: str = "work_dirs/features"
+    dtype: str | None = None
+    limit_gb: float = 100.0
+
+
+@dataclass(frozen=True)
 class ValidationSettings:
     """A check during training.
 
@@ -187,6 +203,7 @@ class TrainSettings:
         strategy: how several processes share the work, one of :data:`STRATEGIES`
             (:mod:`word2mask.engine.strategies`).
         sharding: :class:`ShardingSettings`.
+        cache_features: :class:`CacheFeaturesSettings`, or ``None`` to encode frames at every visit.
         initialise_from: a checkpoint of another run whose weights to start from.
         evaluation: settings of ``tools/test.py``; training does not read them.
     """
@@ -207,6 +224,7 @@ class TrainSettings:
     device: str | None = None
     strategy: str = "ddp"
     sharding: Mapping[str, Any] = field(default_factory=dict)
+    cache_features: Mapping[str, Any] | None = None
     initialise_from: str | None = None
     evaluation: Mapping[str, Any] | Sequence[Any] | None = None
 
@@ -220,6 +238,7 @@ SECTIONS: dict[str, type] = {
     "log": LogSettings,
     "validation": ValidationSettings,
     "sharding": ShardingSettings,
+    "cache_features": CacheFeaturesSettings,
 }
 #: How losses can be told apart, ``log.by``.
 GROUPINGS = ("task", "source")

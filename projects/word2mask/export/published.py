@@ -89,6 +89,11 @@ def published_config(model: GroundedMLLM) -> dict[str, Any]:
             "the published code reads the state at [SEG], and this model's objects are in the state before it; use "
             "--layout word2mask"
         )
+    if model.projector.num_tokens != 1:
+        raise UserError(
+            f"the published code makes one prompt token of a [SEG], this model {model.projector.num_tokens}; use "
+            "--layout word2mask"
+        )
     settings = mllm.settings
     if isinstance(mllm, InternVL):
         own, suffix = original_config(mllm.model.config, settings.template, settings.max_tiles), ""

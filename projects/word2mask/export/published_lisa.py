@@ -78,6 +78,8 @@ def _config(model: GroundedMLLM, vision_tower: str) -> dict[str, Any]:
         )
     if model.seg_state != "before":
         raise UserError("LISA's code reads the state before [SEG], and this model's objects are in the state at it")
+    if model.projector.num_tokens != 1:
+        raise UserError(f"LISA's code makes one prompt token of a [SEG], this model {model.projector.num_tokens}")
     text = mllm.model.config.text_config
     extra: dict[str, Any] = {"settings": asdict(mllm.settings)}
     if segmenter.model.config.to_diff_dict() != sam_config("vit_h").to_diff_dict():

@@ -15,6 +15,7 @@ from word2mask.inference.frames import Frames
 from word2mask.inference.tracking import FeatureStore, Found, Group, ObjectFinder, Progress, TrackedFrame
 from word2mask.segmenters.interface import Decoded, FrameFeatures
 from word2mask.segmenters.tracker import KeyFrame, Tracker
+from word2mask.segmenters.trail import Trail
 
 __all__ = ["Anchor", "follow_anchors"]
 
@@ -29,6 +30,8 @@ def follow_anchors(
     anchors: Sequence[Mapping[int, Anchor]],
     report: Progress,
     store: FeatureStore | None = None,
+    trails: dict[int, tuple[Trail, int]] | None = None,
+    keep_bytes: int = 0,
 ) -> Iterator[TrackedFrame]:
     """Masks of N objects on every frame, each frame once, forward and backward from the frames that are known.
 
@@ -38,6 +41,8 @@ def follow_anchors(
         anchors: for each of the N objects what is known of it, frame by frame; one frame at least.
         report: told of every frame of a video.
         store: features to take from and add to.
+        trails: gets for each object the trail that it shares with others, and its row there; of a video.
+        keep_bytes: limit of all trails.
 
     Yields:
         Frames in the order of :meth:`ObjectFinder.sweep`. A mask that was given comes back bit for bit, with score 1.
@@ -45,8 +50,11 @@ def follow_anchors(
     groups = _groups(anchors)
     if source.is_live or source.num_frames > 1:
         encoded = finder.encoder(source, store)
-        for group, known in groups:
-            group.following = _follow(finder, source, known, encoded)
+        for group, given in groups:
+            trail = None if trails is None else Trail(keep_bytes // len(groups))
+            if trails is not None and trail is not None:
+                trails.update({member: (trail, row) for row, member in enumerate(group.members)})
+            group.following = _follow(finder, source, given, encoded, trail)
         found = finder.sweep([group for group, _ in groups], source, len(anchors), report)
     else:
         shown = [(group.members, *group.next(0)) for group, _ in groups if group.shown]
@@ -94,5 +102,6 @@ def _follow(
     source: Frames,
     known: Mapping[int, KeyFrame],
     encoded: Callable[[int], FrameFeatures | None],
+    trail: Trail | None,
 ) -> Iterator[tuple[int, torch.Tensor, torch.Tensor]]:
-    return Tracker(finder.propagator).track(encoded, known, None if source.is_live else source.num_frames)
+    return Tracker(finder.propagator).track(encoded, known, None if source.is_live else source.num_frames, trail)

@@ -14,8 +14,8 @@ from word2mask.errors import UserError
 from word2mask.inference.answer import Answer
 from word2mask.inference.frames import View
 from word2mask.inference.jobs import Job
-from word2mask.inference.session import Session, silent
-from word2mask.inference.tracking import FeatureStore, Progress
+from word2mask.inference.session import Session
+from word2mask.inference.tracking import FeatureStore, Progress, silent
 from word2mask.mllms.interface import Kept, MediaProcessor, PreparedMedia
 from word2mask.types import Generation, Media, Request, Turn, VisualPrompt
 

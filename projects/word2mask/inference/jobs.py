@@ -26,6 +26,7 @@ class Job:
         settings: how the answer is written.
         kept: what the language model keeps of the conversation that the request goes on with.
         store: encoded frames of that conversation's media.
+        found: the masks of a picture, where they were found together with those of others.
     """
 
     request: Request
@@ -34,6 +35,7 @@ class Job:
     settings: Generation
     kept: Kept | None = None
     store: FeatureStore | None = None
+    found: TrackedFrame | None = None
 
 
 @dataclass

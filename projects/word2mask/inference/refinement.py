@@ -1,8 +1,9 @@
 """Corrects masks with clicks, boxes and drawn masks, on any frame, and carries what was corrected to all others.
 
 It starts from what words produced or from visual prompts. The language model isn't asked again; the segmenter starts
-from the mask that is there, as SAM 2 does (arXiv:2408.00714, §4): the mask before is its mask prompt, and all clicks on
-that frame so far are its points.
+from the mask that is there, as SAM 2 does (arXiv:2408.00714, §4): the mask before is its mask prompt, all clicks on
+that frame so far are its points, and on a frame to which the object was followed here it also remembers the object. An
+answer of words brings masks but no memory, so that its objects have one from the first :meth:`Refinement.propagate` on.
 """
 
 from __future__ import annotations
@@ -21,10 +22,11 @@ from word2mask.inference.anchors import Anchor, follow_anchors
 from word2mask.inference.answer import Answer
 from word2mask.inference.frames import look
 from word2mask.inference.masks import collect_masks
-from word2mask.inference.session import silent
-from word2mask.inference.tracking import FeatureStore, Progress
+from word2mask.inference.tracking import FeatureStore, Progress, silent
 from word2mask.inference.visual_prompts import check_prompt, check_prompts, coarse_mask_logits, decode_prompt
-from word2mask.segmenters.interface import Decoded
+from word2mask.segmenters.interface import Decoded, FrameFeatures
+from word2mask.segmenters.tracker import Tracker
+from word2mask.segmenters.trail import Trail
 from word2mask.types import Media, Result, Segment, VisualPrompt
 
 if TYPE_CHECKING:
@@ -63,6 +65,8 @@ class _Object:
         scores: float32 ``[T]``, likewise.
         known: frames on which the user has shown it.
         is_current: whether :attr:`masks` follow from :attr:`known`.
+        trail: of the last propagation, shared with other objects, and the row there; ``None`` before the first and for
+            pictures.
     """
 
     phrase: str
@@ -71,6 +75,7 @@ class _Object:
     scores: np.ndarray | None = None
     known: Mapping[int, _Known] = field(default_factory=dict)
     is_current: bool = False
+    trail: tuple[Trail, int] | None = None
 
 
 class Refinement:
@@ -84,7 +89,8 @@ class Refinement:
         session: whose segmenter draws and follows.
         media: a picture, or a video that can be read again.
         answer: whose masks to start from; ``None`` starts without objects.
-        keep_bytes: limit of the encoded frames that are kept from correction to correction.
+        keep_bytes: limit of the encoded frames that are kept from correction to correction, and as much again of what
+            the objects remember of them.
 
     Raises:
         UserError: a live video, several frames for a segmenter that can't follow objects, or an answer about other
@@ -113,7 +119,7 @@ class Refinement:
             )
         self._session = session
         self._finder = session.finder
-        self._store = FeatureStore(keep_bytes)
+        self._store, self._keep_bytes = FeatureStore(keep_bytes), keep_bytes
         self._encoded = self._finder.encoder(self._source, self._store)
         self._objects = tuple(
             _Object(own.phrase, own.span, own.masks, own.scores, is_current=True) for own in self._answer.segments
@@ -219,11 +225,18 @@ class Refinement:
         objects = list(self._objects)
         if stale:
             anchors = [{frame: known.anchor for frame, known in objects[number].known.items()} for number in stale]
-            found = follow_anchors(self._finder, self._source, anchors, progress or silent, self._store)
+            trails: dict[int, tuple[Trail, int]] = {}
+            found = follow_anchors(
+                self._finder, self._source, anchors, progress or silent, self._store, trails, self._keep_bytes
+            )
             form = self._session.mask_form
             masks, scores = collect_masks(found, len(stale), self._source.num_frames, self._source.size, form)
-            for number, mask, score in zip(stale, masks, scores, strict=True):
-                objects[number] = replace(objects[number], masks=mask, scores=score, is_current=True)
+            for row, (number, mask, score) in enumerate(zip(stale, masks, scores, strict=True)):
+                trail = trails.get(row)
+                objects[number] = replace(objects[number], masks=mask, scores=score, is_current=True, trail=trail)
+            # What objects remembered is kept of the last step alone, or it would grow with every propagation.
+            older = [tuple(replace(own, trail=None) for own in step) for step in self._history[:-1]]
+            self._history = [*older, *self._history[-1:]]
         self._objects = tuple(objects)
         return Answer(
             text=self._answer.text,
@@ -258,12 +271,24 @@ class Refinement:
                 shown = VisualPrompt(frame, box if prompt.box is None else prompt.box, points)
             features = self._encoded(frame)
             assert features is not None  # the prompt was checked
-            mask, previous = self._before(own, prompt)
-            given = shown if mask is None else _with_a_click_on_it(shown, mask)
-            decoded = decode_prompt(self._finder.propagator, features, given, self._source.size, previous)
+            decoded = self._decoded(own, features, shown, prompt)
             (mask,) = self._finder.at_original_size(decoded.mask_logits, self._source.size)
             known = _Known(decoded, mask, shown)
         return replace(own, known={**own.known, frame: known}, is_current=False)
+
+    def _decoded(self, own: _Object, features: FrameFeatures, shown: VisualPrompt, prompt: VisualPrompt) -> Decoded:
+        """What the segmenter draws of all prompts on a frame so far, of which ``prompt`` is the last."""
+        segmenter, size = self._finder.propagator, self._source.size
+        mask, previous = self._before(own, prompt)
+        given = shown if mask is None else _with_a_click_on_it(shown, mask)
+        if own.trail is None:
+            return decode_prompt(segmenter, features, given, size, previous)
+        trail, row = own.trail
+        remembered = trail.of(row)
+        if prompt.mask is None and prompt.frame not in own.known and prompt.frame in remembered.mask_logits:
+            previous = remembered.mask_logits[prompt.frame].clamp(-LOGIT_LIMIT, LOGIT_LIMIT)
+        conditioned = Tracker(segmenter).condition(features, prompt.frame, remembered)
+        return decode_prompt(segmenter, features, given, size, previous, conditioned)
 
     def _before(self, own: _Object, prompt: VisualPrompt) -> tuple[np.ndarray | None, torch.Tensor | None]:
         """The mask bool ``[H,W]`` to start from and its logits ``[1,S/4,S/4]``; ``None`` where there is none, or an

@@ -23,8 +23,9 @@ from word2mask.inference.answer import Answer
 from word2mask.inference.frames import Frames, KeyFrameChoice, LiveVideo, View, check_key_frame_choice, look
 from word2mask.inference.jobs import Job, Tracking, Written
 from word2mask.inference.masks import MaskForm, collect_masks
+from word2mask.inference.pictures import find_in_pictures
 from word2mask.inference.streaming import TextPieces, readable_text
-from word2mask.inference.tracking import FeatureStore, ObjectFinder, Progress, TrackedFrame
+from word2mask.inference.tracking import FeatureStore, ObjectFinder, Progress, TrackedFrame, silent
 from word2mask.inference.visual_prompts import pointed_at, track_prompts
 from word2mask.models.folder import load_grounded
 from word2mask.models.grounded import GroundedMLLM
@@ -140,7 +141,7 @@ class Session:
     def batch(self, requests: Sequence[Request], progress: Progress | None = None) -> list[Answer]:
         """Answers several requests, of any mixture of kinds; the language model takes them side by side.
 
-        Requests with beams are written one after the other, as each is a batch of its own.
+        Pictures' masks are found together too. Requests with beams are written one by one, each a batch of its own.
 
         Returns:
             One result a request, in order; the same as :meth:`ask` gives for each.
@@ -152,6 +153,7 @@ class Session:
         jobs = [self.prepare(request, f"request {index}") for index, request in enumerate(requests)]
         written = self._write(jobs, report)
         report("answer", len(requests), len(requests))
+        find_in_pictures(self.finder, jobs, written)
         return [self.finish(job, answer, report) for job, answer in zip(jobs, written, strict=True)]
 
     def stream(self, request: Request, progress: Progress | None = None) -> Iterator[str | Answer]:
@@ -306,8 +308,8 @@ class Session:
 
     def _write(self, jobs: Sequence[Job], report: Progress) -> list[Written]:
         """Every answer: written by the model, or given by the request."""
-        given = [place for place, job in enumerate(jobs) if job.request.answer is not None]
         free = [place for place, job in enumerate(jobs) if job.request.answer is None]
+        given = [place for place in range(len(jobs)) if place not in free]
         groups = [[place] for place in free if jobs[place].settings.num_beams > 1]
         together = [place for place in free if jobs[place].settings.num_beams == 1]
         found: dict[int, Written] = {}
@@ -380,6 +382,8 @@ class Session:
 
     def _found(self, job: Job, written: Written, report: Progress) -> Iterator[TrackedFrame]:
         """Masks and scores of the answer's objects, frame by frame."""
+        if job.found is not None:
+            return iter([job.found])
         if job.view is None or job.example.segmenter_frames is None:
             return iter(())
         with torch.no_grad():
@@ -393,7 +397,3 @@ class Session:
             if job.view is not None:
                 answer.num_frames = job.view.source.num_frames
             yield frame
-
-
-def silent(stage: str, done: int, total: int) -> None:
-    """Nobody watches."""

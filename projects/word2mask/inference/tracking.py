@@ -21,7 +21,7 @@ from word2mask.ops.masks import decode_rle, encode_rle
 from word2mask.segmenters.interface import Decoded, FrameFeatures
 from word2mask.segmenters.tracker import Tracker
 
-__all__ = ["FeatureStore", "Group", "ObjectFinder", "Progress", "TrackedFrame"]
+__all__ = ["FeatureStore", "Group", "ObjectFinder", "Progress", "TrackedFrame", "silent"]
 
 #: Called with (stage, done, total); stages are ``"answer"`` and ``"track"``. The total is 0 where it isn't known. What
 #: it raises ends the work and reaches the caller.
@@ -33,6 +33,10 @@ Found = tuple[torch.Tensor, torch.Tensor]
 
 #: Frames decoded at a time while tracking.
 CHUNK = 8
+
+
+def silent(stage: str, done: int, total: int) -> None:
+    """Nobody watches: the :data:`Progress` of those who didn't ask for any."""
 
 
 class FeatureStore:

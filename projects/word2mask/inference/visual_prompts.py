@@ -20,6 +20,7 @@ from word2mask.inference.anchors import Anchor, follow_anchors
 from word2mask.inference.frames import Frames, View
 from word2mask.inference.tracking import FeatureStore, ObjectFinder, Progress, TrackedFrame
 from word2mask.segmenters.interface import Decoded, FrameFeatures, Segmenter
+from word2mask.segmenters.sam2 import SAM2Segmenter
 from word2mask.segmenters.sam2_memory import GIVEN_MASK_LOGITS
 from word2mask.types import Request, Turn, VisualPrompt
 
@@ -228,11 +229,13 @@ def decode_prompt(
     prompt: VisualPrompt,
     size: tuple[int, int],
     previous: torch.Tensor | None = None,
+    conditioned: torch.Tensor | None = None,
 ) -> Decoded:
     """The mask of one object from a box, points, or both.
 
     A single point may mean a part or the whole: as in SAM 2, the likeliest of the decoder's candidates is taken then,
-    where it has several, and its single mask otherwise.
+    where it has several, and its single mask otherwise. A mask to start from says what is meant, unless it comes from
+    tracking: there SAM 2 takes the likeliest too.
 
     Args:
         segmenter: that draws.
@@ -240,6 +243,8 @@ def decode_prompt(
         prompt: a box in pixels of the frame, points likewise, or both.
         size: ``(H, W)`` of the frame.
         previous: mask logits float ``[1,S/4,S/4]`` to start from.
+        conditioned: ``[1,C,S/16,S/16]``, the frame as the object's memory sees it
+            (:meth:`word2mask.segmenters.tracker.Tracker.condition`), where it was followed there.
     """
     height, width = size
     filled = segmenter.processor.content_size(height, width)
@@ -254,15 +259,17 @@ def decode_prompt(
     if prompt.box is not None:
         corners = torch.tensor(prompt.box, dtype=torch.float32, device=device).view(2, 2)
         boxes = (corners * scale - 0.5).view(1, 4)
-    is_vague = len(prompt.points) == 1 and prompt.box is None and previous is None
-    return segmenter.decode_points(
-        features,
-        torch.zeros(1, dtype=torch.long, device=device),
-        points,
-        labels,
-        boxes,
-        None if previous is None else previous.to(device),
-        multimask=is_vague and segmenter.has_candidates,
+    is_vague = len(prompt.points) == 1 and prompt.box is None and (previous is None or conditioned is not None)
+    multimask = is_vague and segmenter.has_candidates
+    frame_index = torch.zeros(1, dtype=torch.long, device=device)
+    previous = None if previous is None else previous.to(device)
+    if conditioned is None:
+        return segmenter.decode_points(features, frame_index, points, labels, boxes, previous, multimask=multimask)
+    assert isinstance(segmenter, SAM2Segmenter)  # no other one has a memory
+    sparse = segmenter.embed_points(1, points, labels, boxes)
+    dense = None if previous is None else segmenter.embed_masks(previous)
+    return segmenter.decode_embeddings(
+        features, frame_index, sparse, dense, conditioned=conditioned, multimask=multimask
     )
 
 

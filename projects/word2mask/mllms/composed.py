@@ -130,6 +130,10 @@ class ComposedMLLM(SquaresMLLM):
         """Squares ``[n,3,S,S]`` → visual tokens ``[n,cells,D]``."""
         return self.model.visual_tokens(pixel_values)
 
+    def frame_encoder(self) -> tuple[Any, str, list[nn.Module]] | None:
+        """The tower alone, as the connector usually trains."""
+        return self.model, "grid_features", [self.model.model.vision_tower]
+
     def share_encoder(self, segmenter: nn.Module) -> bool:
         """Takes a segmenter's trunk in the place of the tower, where both are the same network with the same weights.
 
@@ -161,6 +165,7 @@ class ComposedMLLM(SquaresMLLM):
         language: str | Path,
         segmenter: Any,
         connector_group: int = 2,
+        names_places: bool = False,
         seed: int = 0,
         dtype: torch.dtype = torch.float32,
         attn_implementation: str = "sdpa",
@@ -173,6 +178,8 @@ class ComposedMLLM(SquaresMLLM):
             language: the folder of a causal language model, or its GGUF file, tokenizer included.
             segmenter: whose trunk is the tower, such as a ``SAM2Segmenter``.
             connector_group: so many cells of the tower's grid, each way, become one visual token.
+            names_places: whether each visual token is told its place, in the code in which the segmenter reads
+                prompts; what is to be pointed at has then only to be passed on.
             seed: of the connector's weights.
             dtype: of language model and connector.
             attn_implementation: ``"sdpa"``, ``"eager"`` or ``"flash_attention_2"``.
@@ -194,6 +201,7 @@ class ComposedMLLM(SquaresMLLM):
             text_config=text.to_dict(),
             tie_word_embeddings=False,
             connector_group=connector_group,
+            place_width=segmenter.prompt_dim if names_places else 0,
         )
         config._attn_implementation = checked_attention(attn_implementation)
         with torch.random.fork_rng(devices=[]):
@@ -203,6 +211,9 @@ class ComposedMLLM(SquaresMLLM):
             model.model.language_model.load_state_dict(source.model.state_dict())
             model.lm_head.load_state_dict(source.lm_head.state_dict())
             model.model.vision_tower.load_state_dict(trunk.state_dict())
+        if names_places and not is_sketch:
+            code = segmenter.model.get_image_wide_positional_embeddings()
+            model.model.multi_modal_projector.name_places(code)
         add_tokens(model, tokenizer, [CONTEXT])
         model.config.image_token_index = tokenizer.convert_tokens_to_ids(CONTEXT)
         for part in (model.model.language_model, model.lm_head, model.model.multi_modal_projector):

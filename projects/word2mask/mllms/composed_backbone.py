@@ -17,7 +17,7 @@ __all__ = ["ComposedBackbone", "ComposedConfig", "is_hierarchical", "tower_grid"
 
 class ComposedConfig(LlavaConfig):
     """transformers' configuration of LLaVA, and beside it ``connector_group``: so many cells of the tower's grid, each
-    way, become one visual token."""
+    way, become one visual token; and ``place_width``: of the code of its place that each token gets, 0 for none."""
 
     model_type = "llava_composed"
 
@@ -34,20 +34,40 @@ class GroupingConnector(nn.Module):
         width: C.
         group: g, cells of one token each way.
         hidden_size: D.
+        place_width: P, of the code of each token's place; 0 for none.
+        num_tokens: of a picture; needed with ``place_width``.
+
+    Attributes:
+        places: ``[(h/g)(w/g),P]``, not trained. A tower's features hardly say where they are, and a language model
+            that is to point would have to count its way through the rows.
     """
 
-    def __init__(self, width: int, group: int, hidden_size: int) -> None:
+    def __init__(self, width: int, group: int, hidden_size: int, place_width: int = 0, num_tokens: int = 0) -> None:
         super().__init__()
         self.group = group
         self.norm = nn.LayerNorm(width)
         self.linear_1 = nn.Linear(width * group**2, hidden_size)
         self.linear_2 = nn.Linear(hidden_size, hidden_size)
+        self.place = nn.Linear(place_width, hidden_size, bias=False) if place_width else None
+        if place_width:
+            self.register_buffer("places", torch.zeros(num_tokens, place_width))
 
     def forward(self, grid: torch.Tensor) -> torch.Tensor:
         """Tokens, row by row."""
         grid = self.norm(grid.to(self.norm.weight.dtype)).permute(0, 3, 1, 2)
         cells = F.pixel_unshuffle(grid, self.group).flatten(2).transpose(1, 2)
-        return self.linear_2(F.gelu(self.linear_1(cells)))
+        tokens = self.linear_2(F.gelu(self.linear_1(cells)))
+        return tokens if self.place is None else tokens + self.place(self.places.to(self.place.weight.dtype))
+
+    @torch.no_grad()
+    def name_places(self, code: torch.Tensor) -> None:
+        """Takes a segmenter's own code of places, in which it also reads prompts.
+
+        Args:
+            code: ``[1,P,n,n]``, of a grid at least as fine as the tokens'.
+        """
+        side = math.isqrt(len(self.places))
+        self.places.copy_(F.adaptive_avg_pool2d(code.float(), side)[0].flatten(1).T)
 
 
 class ComposedBackbone(LlavaForConditionalGeneration):
@@ -63,7 +83,11 @@ class ComposedBackbone(LlavaForConditionalGeneration):
     def __init__(self, config: ComposedConfig) -> None:
         super().__init__(config)
         self.model.multi_modal_projector = GroupingConnector(
-            tower_width(config.vision_config), config.connector_group, config.text_config.hidden_size
+            tower_width(config.vision_config),
+            config.connector_group,
+            config.text_config.hidden_size,
+            getattr(config, "place_width", 0),
+            (tower_grid(config.vision_config)[1] // config.connector_group) ** 2,
         )
 
     def grid_features(self, pixels: torch.Tensor) -> torch.Tensor:

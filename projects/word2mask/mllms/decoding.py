@@ -209,6 +209,40 @@ class Draw:
         return torch.multinomial(warped.softmax(dim=-1), 1, generator=self._generator)[0, 0]
 
 
+class Rows:
+    """Which answers a batch is still about: those that have ended leave it, half of it or more at a time.
+
+    Args:
+        count: B, of the batch at first.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._rows = list(range(count))
+
+    def place(self, row: int) -> int:
+        """Where the answer to prompt ``row`` stands now."""
+        return self._rows.index(row)
+
+    def without_ended(self, columns: Prompts, cache: DynamicCache, needed: set[int]) -> Prompts:
+        """The columns without rows that nothing more is wanted of; the cache forgets them likewise.
+
+        Args:
+            columns: ``[B',1,D]`` that are to be read next.
+            cache: of what was read.
+            needed: prompts whose answers go on.
+        """
+        if not needed or 2 * len(needed) > len(self._rows):
+            return columns
+        left = [place for place, row in enumerate(self._rows) if row in needed]
+        self._rows = [self._rows[place] for place in left]
+        index = torch.tensor(left, device=columns.embeddings.device)
+        cache.batch_select_indices(index)
+        axis = columns.position_ids.ndim - 2
+        return Prompts(
+            columns.embeddings[index], columns.attention_mask[index], columns.position_ids.index_select(axis, index)
+        )
+
+
 @torch.no_grad()
 def write_answers(parts: Parts, prompts: Prompts, settings: Sequence[Generation], kept: Kept | None = None) -> Writing:
     """Continues a batch of prompts, each by its own settings, until all answers have ended.
@@ -233,25 +267,27 @@ def write_answers(parts: Parts, prompts: Prompts, settings: Sequence[Generation]
     cache = start_cache(language_model, kept)
     answers: list[list[int]] = [[] for _ in settings]
     states: list[list[torch.Tensor]] = [[] for _ in settings]
-    running, owed = list(range(len(settings))), set[int]()
+    running, owed, rows = list(range(len(settings))), set[int](), Rows(len(settings))
     while running or owed:
         state = read_columns(language_model, columns, cache, kept)[:, -1]
         for row in owed:
-            states[row].append(state[row])
+            states[row].append(state[rows.place(row)])
         owed.clear()
         if not running:  # this pass was only for the state at a [SEG] that was the last token allowed
             break
         scores = parts.logits(state)
         chosen = scores.argmax(dim=-1)
         for row in draws.keys() & set(running):
-            chosen[row] = draws[row](scores[row])
-        for row, token in zip(list(running), chosen[running].tolist(), strict=True):
+            chosen[rows.place(row)] = draws[row](scores[rows.place(row)])
+        tokens = chosen.tolist()
+        for row in list(running):
+            token = tokens[rows.place(row)]
             answers[row].append(token)
             length = parts.rule.stop_length(answers[row])
             if length is not None:
                 del answers[row][length:]
             elif token == parts.state_id and parts.seg_state == "before":
-                states[row].append(state[row])
+                states[row].append(state[rows.place(row)])
             elif token == parts.state_id:
                 owed.add(row)
             if length is not None or len(answers[row]) >= settings[row].max_new_tokens:
@@ -259,9 +295,10 @@ def write_answers(parts: Parts, prompts: Prompts, settings: Sequence[Generation]
         yield answers
         columns = Prompts(
             parts.embed(chosen)[:, None].to(prompts.embeddings.dtype),
-            torch.cat([columns.attention_mask, columns.attention_mask.new_ones(len(settings), 1)], dim=1),
+            torch.cat([columns.attention_mask, columns.attention_mask.new_ones(len(chosen), 1)], dim=1),
             columns.position_ids[..., -1:] + 1,
         )
+        columns = rows.without_ended(columns, cache, {*running, *owed})
     empty = prompts.embeddings.new_zeros(0, prompts.embeddings.shape[-1])
     return Generated(
         ids=[torch.tensor(answer, dtype=torch.long, device=device) for answer in answers],

@@ -244,6 +244,15 @@ class MLLM(nn.Module, ABC):
         """
         return False
 
+    def frame_encoder(self) -> tuple[Any, str, list[nn.Module]] | None:
+        """What of the MLLM sees frames one by one, whatever the question.
+
+        Returns:
+            the object that holds the function pixels ``[n,3,S,S]`` → a tensor of n rows, the function's name, and all
+            modules that it computes with; ``None`` of a family that has no such function.
+        """
+        return None
+
     def with_grounding_tokens(self) -> Self:
         """Adds those of :data:`word2mask.text.special_tokens.SPECIAL_TOKENS` that the tokenizer lacks; in place."""
         add_grounding_tokens(self.model, self.processor.tokenizer)

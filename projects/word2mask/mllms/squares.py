@@ -9,6 +9,7 @@ import json
 from abc import abstractmethod
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -32,6 +33,11 @@ class SquaresMLLM(MLLM):
     @abstractmethod
     def visual_tokens(self, pixel_values: torch.Tensor) -> torch.Tensor:
         """Squares ``[n,3,S,S]`` → projected visual tokens ``[n,cells,D]``."""
+
+    def frame_encoder(self) -> tuple[Any, str, list[nn.Module]] | None:
+        """Tower and connector as one; see :meth:`word2mask.mllms.interface.MLLM.frame_encoder`."""
+        groups = self.parameter_groups()
+        return self, "visual_tokens", [groups["vision"], groups["connector"]]
 
     @property
     def context_id(self) -> int:

@@ -55,7 +55,12 @@ def configuration(model: GroundedMLLM) -> dict[str, Any]:
         "architectures": ["Word2MaskModel"],
         "seg_state": model.seg_state,
         "prompt_frames": model.prompt_frames,
-        "projector": {"hidden_size": model.projector.hidden_size, "prompt_dim": model.projector.prompt_dim},
+        "projector": {
+            "hidden_size": model.projector.hidden_size,
+            "prompt_dim": model.projector.prompt_dim,
+            # One token is what folders of earlier versions hold without saying so.
+            **({"num_tokens": model.projector.num_tokens} if model.projector.num_tokens > 1 else {}),
+        },
         "mllm": {
             "family": type(model.mllm).__name__,
             "settings": asdict(model.mllm.settings),

@@ -24,7 +24,7 @@ from word2mask.types import Batch
 __all__ = ["GroundedMLLM", "ObjectMasks", "ProjectorStart", "PromptFrames", "SegState", "clear_frames"]
 
 PromptFrames = Literal["all", "first"]
-ProjectorStart = Literal["random", "points"]
+ProjectorStart = Literal["random", "points", "box"]
 
 #: A frame shows an object clearly when it shows at least this share of the largest view of it.
 CLEAR_SHARE = 0.5
@@ -69,7 +69,8 @@ class GroundedMLLM(nn.Module):
         segmenter: promptable segmenter.
         projector: D→C; built to fit when ``None``.
         projector_start: where a projector that is built here starts: at ``"random"`` (torch's own, as published) or at
-            tokens like the segmenter's own ``"points"``, which lets a frozen decoder be steered in far fewer steps.
+            tokens like the segmenter's own ``"points"``, which lets a frozen decoder be steered in far fewer steps; or
+            at two tokens like the corners of a ``"box"``, which say more of an object than a point.
         loss: what training minimises; needed for :meth:`forward` only.
         trainable: what trains; ``None`` leaves ``requires_grad`` as it is.
         seg_state: which state stands for an object: the one computed ``"at"`` the ``[SEG]`` token (Sa2VA) or the one
@@ -99,11 +100,19 @@ class GroundedMLLM(nn.Module):
         self.mllm = mllm.with_grounding_tokens()
         self.segmenter = segmenter
         self.mllm.share_encoder(segmenter.model)
-        if projector_start not in ("random", "points"):
-            raise ValueError(f'projector_start must be "random" or "points", got {projector_start!r}')
-        self.projector = projector or Projector(mllm.hidden_size, segmenter.prompt_dim)
+        if projector_start not in ("random", "points", "box"):
+            raise ValueError(f'projector_start must be "random", "points" or "box", got {projector_start!r}')
+        num_tokens = 2 if projector_start == "box" else 1
+        self.projector = projector or Projector(mllm.hidden_size, segmenter.prompt_dim, num_tokens)
         if projector is None and projector_start == "points":
             self.projector.start_at(*segmenter.prompt_statistics())
+        if projector is None and projector_start == "box":
+            self.projector.start_at(*segmenter.box_statistics())
+        if loss is not None and loss.box_weight and self.projector.num_tokens != 2:
+            raise ValueError(
+                f"GroundingLoss.box_weight is for prompts of two tokens, these have {self.projector.num_tokens}; set "
+                'projector_start="box" or box_weight=0'
+            )
         widths = (self.projector.hidden_size, self.projector.prompt_dim)
         if widths != (mllm.hidden_size, segmenter.prompt_dim):
             raise ValueError(
@@ -177,18 +186,21 @@ class GroundedMLLM(nn.Module):
         prompts = self.prompts([self.seg_states(hidden[index], batch.seg_positions[index]) for index in grounded])
         views = [self._view(batch, index) for index in grounded]
         frames, frame_index, masks, void = (list(parts) for parts in zip(*views, strict=True))
-        objects = self.segment(self.encode_frames(torch.cat(frames)), prompts, frame_index, [len(f) for f in frames])
-        mask_losses = self.loss.masks(
-            [
-                self.segmenter.without_padding(item.mask_logits, target.shape[-2:])
-                for item, target in zip(objects, masks, strict=True)
-            ],
-            masks,
-            void,
-            [batch.names[index] for index in grounded],
-            [item.object_logits for item in objects],
-        )
-        pairs = torch.tensor(sum(item.object_logits.numel() for item in objects), device=hidden.device)
+        mask_losses = self._box_losses(prompts, masks) if self.loss.box_weight else {}
+        if self.loss.needs_masks:
+            features = self.encode_frames(torch.cat(frames))
+            objects = self.segment(features, prompts, frame_index, [len(item) for item in frames])
+            mask_losses |= self.loss.masks(
+                [
+                    self.segmenter.without_padding(item.mask_logits, target.shape[-2:])
+                    for item, target in zip(objects, masks, strict=True)
+                ],
+                masks,
+                void,
+                [batch.names[index] for index in grounded],
+                [item.object_logits for item in objects],
+            )
+        pairs = torch.tensor(sum(index.numel() for index in frame_index), device=hidden.device)
         for name, value in mask_losses.items():
             if name.startswith("parts_"):
                 losses[name] = value.new_zeros(len(batch.names), 2)
@@ -196,6 +208,21 @@ class GroundedMLLM(nn.Module):
             else:
                 losses |= {name: value, name.replace("loss_", "count_"): pairs}
         return losses
+
+    def _box_losses(self, prompts: list[torch.Tensor], masks: list[torch.Tensor]) -> dict[str, torch.Tensor]:
+        """How far prompts are from the boxes of their objects; masks are bool ``[N,T',H,W]`` per sample."""
+        _, spread = self.segmenter.box_statistics()
+        boxes, seen = zip(*(boxes_of(item) for item in masks), strict=True)
+        tokens = []
+        for box, mask in zip(boxes, masks, strict=True):
+            height, width = mask.shape[-2:]
+            filled = self.segmenter.processor.content_size(height, width)
+            scale = torch.tensor([filled[1] / width, filled[0] / height], device=box.device).repeat(2)
+            with torch.no_grad():
+                flat = (box * scale).flatten(0, 1)
+                embedded = self.segmenter.embed_points(len(flat), boxes=flat)[:, :2]
+            tokens.append(embedded.float().unflatten(0, box.shape[:2]) / spread)
+        return self.loss.boxes([item.float() / spread for item in prompts], tokens, seen)
 
     def _view(self, batch: Batch, index: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor | None]:
         """What the segmenter is asked about one sample.
@@ -239,7 +266,7 @@ class GroundedMLLM(nn.Module):
             states: per sample ``[N,D]``, N may be 0.
 
         Returns:
-            Per sample ``[N,1,C]``.
+            Per sample ``[N,K,C]``.
         """
         counts = [len(item) for item in states]
         return list(self.projector(torch.cat(list(states))).split(counts))
@@ -265,7 +292,7 @@ class GroundedMLLM(nn.Module):
 
         Args:
             features: of the samples' frames, one sample after the other, ΣF.
-            prompts: per sample ``[N,1,C]``.
+            prompts: per sample ``[N,K,C]``.
             frame_index: per sample int64 ``[N,T]``, which of the sample's frames to look at for each object.
             num_frames: per sample F.
 
@@ -285,6 +312,23 @@ class GroundedMLLM(nn.Module):
             ObjectMasks(*(part.unflatten(0, index.shape) for part in found))
             for index, found in zip(frame_index, parts, strict=True)
         ]
+
+
+def boxes_of(masks: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """The boxes around masks, from the middle of the first pixel to that of the last.
+
+    Args:
+        masks: bool ``[N,T,H,W]``.
+
+    Returns:
+        float32 ``[N,T,4]``, (x1, y1, x2, y2) in pixels, and bool ``[N,T]``, where there is one.
+    """
+    edges = []
+    for axis in (2, 3):
+        line = masks.any(axis).int()  # [N,T,W], then [N,T,H]
+        edges.append((line.argmax(-1), line.shape[-1] - 1 - line.flip(-1).argmax(-1)))
+    (x1, x2), (y1, y2) = edges
+    return torch.stack([x1, y1, x2, y2], dim=-1).float(), masks.flatten(2).any(2)
 
 
 def clear_frames(masks: torch.Tensor) -> torch.Tensor:

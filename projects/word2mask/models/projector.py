@@ -11,20 +11,24 @@ __all__ = ["Projector"]
 
 
 class Projector(nn.Module):
-    """Linear D→D, ReLU, Linear D→C: the state at ``[SEG]`` becomes one prompt token.
+    """Linear D→D, ReLU, Linear D→KC: the state at ``[SEG]`` becomes K prompt tokens.
 
-    The form is LISA's (arXiv:2308.00692) and Sa2VA's (arXiv:2501.04001, ``text_hidden_fcs``).
+    The form is LISA's (arXiv:2308.00692) and Sa2VA's (arXiv:2501.04001, ``text_hidden_fcs``), where K is 1.
 
     Args:
         hidden_size: D, width of the language model.
         prompt_dim: C, width of the segmenter's prompts.
+        num_tokens: K. A frozen decoder reads two tokens as it reads a box, which says more of an object than a click.
     """
 
-    def __init__(self, hidden_size: int, prompt_dim: int) -> None:
+    def __init__(self, hidden_size: int, prompt_dim: int, num_tokens: int = 1) -> None:
         super().__init__()
         self.hidden_size = hidden_size
         self.prompt_dim = prompt_dim
-        self.layers = nn.Sequential(nn.Linear(hidden_size, hidden_size), nn.ReLU(), nn.Linear(hidden_size, prompt_dim))
+        self.num_tokens = num_tokens
+        self.layers = nn.Sequential(
+            nn.Linear(hidden_size, hidden_size), nn.ReLU(), nn.Linear(hidden_size, num_tokens * prompt_dim)
+        )
 
     @torch.no_grad()
     def start_at(self, mean: torch.Tensor, std: torch.Tensor) -> None:
@@ -34,9 +38,10 @@ class Projector(nn.Module):
         first step on. A projector that starts anywhere else may need ten times the steps.
 
         Args:
-            mean: ``[C]``.
-            std: ``[C]``.
+            mean: ``[C]``, or ``[K,C]`` where the tokens differ.
+            std: likewise.
         """
+        mean, std = (value.expand(self.num_tokens, -1).flatten() for value in (mean, std))
         first, last = self.layers[0], self.layers[2]
         nn.init.normal_(first.weight, std=self.hidden_size**-0.5)
         nn.init.zeros_(first.bias)
@@ -53,6 +58,6 @@ class Projector(nn.Module):
             states: ``[N,D]``.
 
         Returns:
-            ``[N,1,C]``: N objects, one prompt token each.
+            ``[N,K,C]``: N objects, K prompt tokens each.
         """
-        return self.layers(states).unsqueeze(1)
+        return self.layers(states).unflatten(1, (self.num_tokens, self.prompt_dim))

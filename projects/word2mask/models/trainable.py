@@ -10,6 +10,9 @@ from peft import LoraConfig, inject_adapter_in_model
 from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import nn
 
+from word2mask.models.trained_rows import merge_rows, train_rows
+from word2mask.text.special_tokens import SPECIAL_TOKENS
+
 __all__ = ["GroupRow", "TrainablePlan", "merge_adapters", "parameter_rows", "parameter_table"]
 
 
@@ -27,6 +30,8 @@ class TrainablePlan:
         lora_layers: last part of the names of the layers that get adapters, such as ``("q_proj", "v_proj")`` (LISA);
             ``None`` for every Linear of the language model.
         train: groups that train in full, names of ``model.parameter_groups()``.
+        train_tokens: of embeddings and head, only the rows of the special tokens
+            (:data:`word2mask.text.special_tokens.SPECIAL_TOKENS`) train; ``train`` then names neither.
     """
 
     lora_rank: int = 128
@@ -34,6 +39,7 @@ class TrainablePlan:
     lora_dropout: float = 0.05
     lora_layers: tuple[str, ...] | None = None
     train: tuple[str, ...] = ("embeddings", "lm_head", "connector", "projector")
+    train_tokens: bool = False
 
     def apply(self, model: nn.Module) -> None:
         """Freezes ``model``, injects the adapters and opens the groups that train.
@@ -50,6 +56,10 @@ class TrainablePlan:
             raise ValueError(
                 f"TrainablePlan.train names {', '.join(unknown)}; this model has {', '.join(sorted(groups))}"
             )
+        if self.train_tokens and {"embeddings", "lm_head"} & set(self.train):
+            raise ValueError(
+                "TrainablePlan.train_tokens trains rows of embeddings and lm_head; leave them out of train"
+            )
         if any(isinstance(module, BaseTunerLayer) for module in model.modules()):
             raise ValueError("the model already carries adapters; merge them (merge_adapters) before applying a plan")
         model.requires_grad_(False)
@@ -64,6 +74,10 @@ class TrainablePlan:
             inject_adapter_in_model(adapters, model.mllm)
         for name in self.train:
             groups[name].requires_grad_(True)
+        if self.train_tokens:
+            ids = model.mllm.tokenizer.convert_tokens_to_ids(list(SPECIAL_TOKENS))
+            for name in ("embeddings", "lm_head"):
+                train_rows(groups[name], ids)
 
     def _targets(self, names: list[str]) -> list[str]:
         """Those of the language model's layers that get adapters."""
@@ -79,7 +93,7 @@ class TrainablePlan:
 
 @torch.no_grad()
 def merge_adapters(model: nn.Module) -> int:
-    """Adds every adapter into the layer it adapts and removes it, in place.
+    """Adds every adapter into the layer it adapts and removes it, in place; trained rows likewise.
 
     Args:
         model: any module; unchanged when it has no adapters.
@@ -87,6 +101,7 @@ def merge_adapters(model: nn.Module) -> int:
     Returns:
         How many layers were merged.
     """
+    merge_rows(model)
     adapted = [(name, module) for name, module in model.named_modules() if isinstance(module, BaseTunerLayer)]
     for name, module in adapted:
         module.merge(safe_merge=True)

@@ -13,8 +13,9 @@ from word2mask.segmenters.architectures import sam2_config
 from word2mask.segmenters.interface import Segmenter
 from word2mask.segmenters.sam import SAMSegmenter
 from word2mask.segmenters.sam2 import SAM2Segmenter
+from word2mask.segmenters.sam2_files import read_sam2
 from word2mask.segmenters.sam_files import sam_config
-from word2mask.segmenters.tensor_files import read_model_type
+from word2mask.segmenters.tensor_files import READERS, read_model_type
 
 __all__ = ["RELEASES", "Release", "blueprint"]
 
@@ -61,12 +62,13 @@ def blueprint(folder: str | Path, dtype: torch.dtype = torch.float32, **settings
     """The segmenter that ``from_pretrained`` would read with these arguments, on the meta device.
 
     Args:
-        folder: a folder with ``config.json``, or a path that ends in the name of one of Meta's files.
+        folder: a folder with ``config.json``, a path that ends in the name of one of Meta's files, or any other file
+            with the tensors of a SAM 2, which has to be there.
         dtype: of the weights.
         **settings: what else it takes; nothing of that changes sizes.
 
     Raises:
-        UserError: neither a folder with ``config.json`` nor one of Meta's file names.
+        UserError: none of these.
     """
     path = Path(folder)
     family: type[Segmenter]
@@ -83,6 +85,9 @@ def blueprint(folder: str | Path, dtype: torch.dtype = torch.float32, **settings
             if release.version == "1"
             else sam2_config(release.architecture, version=release.version)
         )
+    elif path.is_file() and path.suffix in READERS:
+        with torch.device("cpu"):
+            family, config = SAM2Segmenter, read_sam2(path).config
     else:
         raise UserError(
             f"{path} isn't a folder with config.json, and none of Meta's files is called {path.name!r}; "

@@ -152,6 +152,10 @@ class Segmenter(nn.Module, ABC):
         """
         return self
 
+    def encoder_modules(self) -> list[nn.Module]:
+        """Everything that :meth:`encode_frames` computes with."""
+        return [self.model.vision_encoder]
+
     @abstractmethod
     def encode_frames(self, pixels: torch.Tensor) -> FrameFeatures:
         """Encodes frames once.
@@ -249,6 +253,14 @@ class Segmenter(nn.Module, ABC):
         points = torch.cartesian_prod(ticks, ticks).unsqueeze(1)
         labels = torch.ones(points.shape[:2], dtype=torch.long, device=points.device)
         tokens = self.embed_points(len(points), points, labels)[:, 0].float()
+        return tokens.mean(0), tokens.std(0)
+
+    @torch.no_grad()
+    def box_statistics(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Mean ``[2,C]`` and standard deviation ``[2,C]`` of the tokens of a box's two corners, all over the frame."""
+        ticks = (torch.arange(16, device=next(self.parameters()).device) + 0.5) * (self.side / 16)
+        places = torch.cartesian_prod(ticks, ticks)
+        tokens = self.embed_points(len(places), boxes=places.repeat(1, 2))[:, :2].float()
         return tokens.mean(0), tokens.std(0)
 
     @abstractmethod

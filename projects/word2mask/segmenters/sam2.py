@@ -160,6 +160,11 @@ class SAM2Segmenter(MemorySteps, Segmenter):
 
     # ---------------------------------------------------------------- frames
 
+    def encoder_modules(self) -> list[nn.Module]:
+        """Trunk, neck and the decoder's two convolutions of fine features, which run once a frame."""
+        decoder = self.model.mask_decoder
+        return [self.model.vision_encoder, decoder.conv_s0, decoder.conv_s1]
+
     def encode_frames(self, pixels: torch.Tensor) -> FrameFeatures:
         """Encodes frames once for all objects; see :meth:`Segmenter.encode_frames`.
 

@@ -14,6 +14,7 @@ import torch
 
 from word2mask.segmenters.interface import Decoded, FrameFeatures
 from word2mask.segmenters.sam2 import MemoryFrame, SAM2Segmenter
+from word2mask.segmenters.trail import Trail
 
 __all__ = ["KeyFrame", "Tracker"]
 
@@ -78,7 +79,11 @@ class Tracker:
 
     @torch.no_grad()
     def track(
-        self, frames: FrameSource, key_frames: Mapping[int, KeyFrame], num_frames: int | None
+        self,
+        frames: FrameSource,
+        key_frames: Mapping[int, KeyFrame],
+        num_frames: int | None,
+        trail: Trail | None = None,
     ) -> Iterator[tuple[int, torch.Tensor, torch.Tensor]]:
         """Masks of N objects on every frame.
 
@@ -88,6 +93,8 @@ class Tracker:
                 input's resolution and then taken as masks; a :class:`Decoded` also keeps its object pointers and
                 object scores, as SAM 2 does with prompts of its own.
             num_frames: T; ``None`` where it isn't known, and ``frames`` gives ``None`` after the last one.
+            trail: gets what every frame leaves behind, for :meth:`condition`; without, no more is kept
+                than tracking needs.
 
         Yields:
             (t, mask logits ``[N,S/4,S/4]``, object logits ``[N]``): from the first key frame forward to the last frame,
@@ -110,6 +117,8 @@ class Tracker:
         max_pointers = config.max_object_pointers_in_encoder
         if num_frames is not None:
             max_pointers = min(num_frames, max_pointers)
+        if trail is not None:
+            trail.begin(keys, {t: masks for t, (masks, _) in shown.items()}, max_pointers)
         for t in count(first) if num_frames is None else range(first, num_frames):
             if t in keys:
                 yield (t, *shown[t])
@@ -121,6 +130,8 @@ class Tracker:
             recent.add(t, memory)
             if first > 0:
                 early.add_near(t, memory, first)
+            if trail is not None:
+                trail.add(t, memory, masks)
             yield t, masks, scores
         # Going backward, SAM 2 still remembers the frames just after the first key frame.
         for t in range(first - 1, -1, -1):
@@ -129,7 +140,29 @@ class Tracker:
                 raise ValueError(f"frame {t} isn't there")
             memory, masks, scores = self._follow(features, t, keys, early, -1, max_pointers)
             early.add(t, memory)
+            if trail is not None:
+                trail.add(t, memory, masks)
             yield t, masks, scores
+
+    @torch.no_grad()
+    def condition(self, features: FrameFeatures, t: int, trail: Trail) -> torch.Tensor:
+        """Looks at a frame that was followed once more, with all that the objects remember around it.
+
+        SAM 2 decodes a click on such a frame so (``SAM2VideoPredictor.add_new_points_or_box``): the frames before it in
+        the direction in which it was followed count, whichever pass they come from, and a key frame remembers itself.
+
+        Args:
+            features: of frame t.
+            t: the frame.
+            trail: what :meth:`track` has filled.
+
+        Returns:
+            float ``[N,C,S/16,S/16]``, for ``conditioned`` of :meth:`SAM2Segmenter.decode_embeddings`.
+        """
+        maps = {s: memory.features for s, memory in trail.frames.items()}
+        pointers = {s: memory.pointers for s, memory in trail.frames.items()}
+        direction = 1 if t >= min(trail.keys) else -1
+        return self._condition(features, t, trail.keys, maps, pointers, direction, trail.max_pointers)
 
     @staticmethod
     def _check(key_frames: Mapping[int, KeyFrame], num_frames: int | None) -> None:
@@ -183,29 +216,43 @@ class Tracker:
             direction: 1 forward, -1 backward.
             max_pointers: the span of object pointers.
         """
-        segmenter = self.segmenter
-        conditioning = self._closest(keys, t)
-        memories = [(0, memory.features) for memory in conditioning.values()]
-        for ago in range(segmenter.model.config.num_maskmem - 1, 0, -1):
-            neighbour = t - direction * ago
-            if neighbour in recent.maps:
-                memories.append((ago, recent.maps[neighbour]))
-            elif neighbour in keys and neighbour not in conditioning:
-                memories.append((ago, keys[neighbour].features))
-        past = {s: memory for s, memory in keys.items() if (t - s) * direction >= 0}
-        pointers = [((t - s) * direction, memory.pointers) for s, memory in past.items()]
-        for ago in range(1, max_pointers):
-            if t - direction * ago in recent.pointers:
-                pointers.append((ago, recent.pointers[t - direction * ago]))
-        num_objects = len(next(iter(keys.values())).pointers)
+        segmenter, num_objects = self.segmenter, len(next(iter(keys.values())).pointers)
+        conditioned = self._condition(features, t, keys, recent.maps, recent.pointers, direction, max_pointers)
         frame_index = torch.zeros(num_objects, dtype=torch.long, device=features.levels[-1].device)
-        conditioned = segmenter.attend_memory(features, frame_index, memories, pointers, max_pointers)
         sparse = segmenter.embed_points(num_objects)
         decoded = segmenter.decode_embeddings(
             features, frame_index, sparse, conditioned=conditioned, multimask=self._multimask()
         )
         memory = self._remember(features, frame_index, decoded, binarize=False)
         return memory, self._shown(decoded), decoded.object_logits
+
+    def _condition(
+        self,
+        features: FrameFeatures,
+        t: int,
+        keys: Mapping[int, MemoryFrame],
+        maps: Mapping[int, torch.Tensor],
+        neighbour_pointers: Mapping[int, torch.Tensor],
+        direction: int,
+        max_pointers: int,
+    ) -> torch.Tensor:
+        """Memory attention of frame t: ``[N,C,S/16,S/16]``; arguments as of :meth:`_follow`."""
+        conditioning = self._closest(keys, t)
+        memories = [(0, memory.features) for memory in conditioning.values()]
+        for ago in range(self.segmenter.model.config.num_maskmem - 1, 0, -1):
+            neighbour = t - direction * ago
+            if neighbour in maps:
+                memories.append((ago, maps[neighbour]))
+            elif neighbour in keys and neighbour not in conditioning:
+                memories.append((ago, keys[neighbour].features))
+        past = {s: memory for s, memory in keys.items() if (t - s) * direction >= 0}
+        pointers = [((t - s) * direction, memory.pointers) for s, memory in past.items()]
+        for ago in range(1, max_pointers):
+            if t - direction * ago in neighbour_pointers:
+                pointers.append((ago, neighbour_pointers[t - direction * ago]))
+        num_objects = len(next(iter(keys.values())).pointers)
+        frame_index = torch.zeros(num_objects, dtype=torch.long, device=features.levels[-1].device)
+        return self.segmenter.attend_memory(features, frame_index, memories, pointers, max_pointers)
 
     def _remember(
         self, features: FrameFeatures, frame_index: torch.Tensor, decoded: Decoded, binarize: bool

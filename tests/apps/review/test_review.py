@@ -158,6 +158,8 @@ def test_in_a_browser(run: Path) -> None:
             assert await page.inner_text("#count") == "3 of 3, 2 decided"
             await page.click("#back")
             await page.wait_for_selector("#keep[aria-pressed=true]")
+            await page.set_viewport_size({"width": 1280, "height": 800})
+            await page.screenshot(path=str(run / "wide.png"))
             await page.set_viewport_size({"width": 390, "height": 800})
             width = await page.evaluate("document.documentElement.scrollWidth")
             assert width <= 390

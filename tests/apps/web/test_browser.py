@@ -1,4 +1,4 @@
-"""The page in a real browser: upload, ask, point, a second turn, edit, download, stop, telephone, dark, keyboard."""
+"""The page in a real browser: upload, camera, ask, point, correct, edit, download, stop, telephone, dark, keyboard."""
 
 from __future__ import annotations
 
@@ -25,6 +25,8 @@ CHROMIUM = next(
     (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), ""
 )
 OPTIONS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
+#: A camera that films a pattern of Chromium's own.
+OPTIONS += ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
 
 pytestmark = [
     pytest.mark.slow,
@@ -173,23 +175,115 @@ def test_a_video_stop_and_what_is_refused(page: Any, video: Path, known_session:
     assert page.evaluate("document.querySelector('#w2m-made video').videoWidth") == 90
 
 
-def test_a_telephone_dark_and_the_keyboard(page: Any) -> None:
+def test_a_telephone_dark_and_the_keyboard(page: Any, known_session: Any) -> None:
     page.set_viewport_size({"width": 390, "height": 844})
     page.locator(".w2m-example").first.click()
     page.wait_for_selector(".w2m-canvas img")
     ask(page, "Please segment the red heart.", 1)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
-    color = "getComputedStyle(document.querySelector('.gradio-container')).backgroundColor"
-    light = page.evaluate(color)
+    # Light words on a dark page, and the other way round; what lies between the two is transparent.
+    brightness = """() => [[document.body, 'backgroundColor'], [document.querySelector('.w2m-a'), 'color'],
+        [document.querySelector('.w2m-a'), 'backgroundColor']].map(([element, name]) =>
+        getComputedStyle(element)[name].match(/\\d+/g).slice(0, 3).reduce((sum, part) => sum + Number(part) / 3, 0))"""
+    ground, words, card = page.evaluate(brightness)
+    assert ground > 220 and card > 220 and words < 60
     page.locator("#w2m-switch").click()
-    page.wait_for_function(f"{color} != {json.dumps(light)}")
+    page.wait_for_function(f"(([ground, words, card]) => ground < 40 && card < 70 && words > 220)(({brightness})())")
     page.locator(".w2m-canvas").focus()
-    for key in ("ArrowRight", "ArrowDown", "Enter"):
+    for key in (*["Shift+ArrowRight"] * 3, *["ArrowDown"] * 10, "Enter"):
         page.keyboard.press(key)
     page.wait_for_selector(".w2m-canvas g.on")
+    page.locator("#w2m-tool input").first.focus()
+    for key in ("Tab", "Tab", "Space"):  # Gradio's radio buttons are stops of their own.
+        page.keyboard.press(key)
+    page.wait_for_selector(".w2m-canvas[data-tool=box]")
+    page.locator(".w2m-canvas").focus()
+    for key in ("Enter", *["Shift+ArrowLeft"] * 4, *["Shift+ArrowUp"] * 2, "Enter"):
+        page.keyboard.press(key)
+    page.wait_for_selector(".w2m-canvas g rect.box")
+    page.locator("#w2m-question textarea").fill("What is region1?")
+    page.keyboard.press("Enter")
+    page.wait_for_function(f"document.querySelectorAll('.w2m-a').length == 2 && !{BUSY}")
+    (prompt,) = known_session.requests[-1].prompts
+    width, height = known_session.requests[-1].media.frames.shape[2], known_session.requests[-1].media.frames.shape[1]
+    assert prompt.points[0] == pytest.approx((0.65 * width, 0.6 * height, 1))
+    assert prompt.box == pytest.approx((0.45 * width, 0.5 * height, 0.65 * width, 0.6 * height))
     unnamed = page.evaluate(
         "[...document.querySelectorAll('button, input, textarea, [role=application]')].filter(e => e.offsetParent"
         " && !e.innerText.trim() && !e.ariaLabel && !e.title && !e.labels?.length && !e.placeholder"
         " && !e.getAttribute('aria-labelledby')).map(e => e.outerHTML.slice(0, 120))"
     )
     assert unnamed == []
+
+
+def test_a_camera_and_chinese(page: Any, known_session: Any) -> None:
+    page.get_by_role("tab", name="Camera").click()
+    page.locator("#w2m-photo").get_by_text("Click to Access Webcam").click()
+    page.locator("#w2m-photo button[aria-label='capture photo'], #w2m-photo .button-wrap button").first.click()
+    page.wait_for_selector(".w2m-canvas img")
+    question = page.locator("#w2m-question textarea")
+    question.press_sequentially("请分割红色的心。")
+    question.press("Enter")
+    page.wait_for_function(f"document.querySelectorAll('.w2m-a').length == 1 && !{BUSY}")
+    assert page.locator(".w2m-q").inner_text() == "请分割红色的心。"
+    request = known_session.requests[-1]
+    assert request.turns[-1].text == "请分割红色的心。" and request.media.frames.std() > 5, "the camera's picture"
+
+
+def saved(page: Any, kind: str, ending: str) -> Path:
+    """A file, downloaded as a visitor does."""
+    page.locator("#w2m-kind label", has_text=kind).click()
+    page.locator("#w2m-pack").click()
+    page.wait_for_function(f"document.querySelector('#w2m-packed a')?.download.endsWith('{ending}') && !{BUSY}")
+    with page.expect_download() as download:
+        page.locator("#w2m-packed a").click()
+    assert download.value.suggested_filename.endswith(ending)
+    return Path(download.value.path())
+
+
+def test_cut_out_and_what_is_hidden_and_how_strong(page: Any, picture: Path) -> None:
+    upload(page, picture)
+    page.wait_for_selector(".w2m-canvas img")
+    ask(page, "Where?", 1)
+    drawn = page.locator(".w2m-canvas img").get_attribute("src")
+    page.locator("#w2m-opacity input[type=range]").fill("90")
+    page.wait_for_function(f"document.querySelector('.w2m-canvas img').src != {json.dumps(drawn)}")
+    page.locator("#w2m-download button").first.click()
+    with Image.open(saved(page, "Cut out", "_cutout.png")) as cut:
+        alpha = np.asarray(cut.convert("RGBA"))[..., 3]
+    assert alpha.shape == (200, 300) and alpha[:, :140].min() == 255 and alpha[:, 160:].max() == 0
+    answer = json.loads(saved(page, "JSON", "_answer.json").read_text())
+    assert [entry["phrase"] for entry in answer["objects"]] == ["The left half", "the moon"]
+    page.locator(".w2m-object").nth(1).click()
+    page.wait_for_selector(".w2m-object[aria-pressed=false]")
+    answer = json.loads(saved(page, "JSON", "_answer.json").read_text())
+    assert [entry["phrase"] for entry in answer["objects"]] == ["The left half"], "what is hidden isn't in the file"
+
+
+def test_a_video_cut_out_has_alpha(page: Any, video: Path) -> None:
+    av = pytest.importorskip("av", reason="PyAV isn't installed")
+    upload(page, video)
+    page.wait_for_selector(".w2m-canvas img")
+    ask(page, "Where?", 1)
+    page.locator("#w2m-download button").first.click()
+    path = saved(page, "Cut out", "_cutout.webm")
+    with av.open(str(path)) as file:
+        decoder = av.CodecContext.create("libvpx-vp9", "r")
+        packets = [packet for packet in file.demux(file.streams.video[0]) if packet.size]
+        frames = [frame.to_ndarray(format="rgba") for packet in packets for frame in decoder.decode(packet)]
+    assert len(frames) == 8 and frames[0].shape == (60, 90, 4)
+    assert frames[3][:, :40, 3].min() > 250 and frames[3][:, 50:, 3].max() < 5
+
+
+def test_stopped_and_asked_again_at_once(page: Any, picture: Path, known_session: Any) -> None:
+    upload(page, picture)
+    page.wait_for_selector(".w2m-canvas img")
+    known_session.hold = threading.Event()
+    for question in ("first", "second", "third"):
+        page.locator("#w2m-question textarea").fill(question)
+        page.locator("#w2m-ask").click()
+        page.locator("#w2m-stop").click()
+        page.locator("#w2m-stop").wait_for(state="hidden")
+    known_session.hold = None
+    ask(page, "fourth", 1)
+    assert page.locator(".w2m-q").all_inner_texts() == ["fourth"]

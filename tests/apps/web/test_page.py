@@ -19,7 +19,7 @@ from word2mask.apps.web.events import Events  # noqa: E402
 from word2mask.apps.web.limits import Limits  # noqa: E402
 from word2mask.apps.web.making import Making  # noqa: E402
 from word2mask.apps.web.page import build_page, launch  # noqa: E402
-from word2mask.apps.web.showing import WHOLE  # noqa: E402
+from word2mask.apps.web.showing import NEW, WHOLE  # noqa: E402
 from word2mask.apps.web.visit import Visit  # noqa: E402
 from word2mask.errors import UserError  # noqa: E402
 from word2mask.types import Media  # noqa: E402
@@ -47,17 +47,17 @@ def data(**fields: Any) -> gr.EventData:
 
 
 def asked(events: Events, visit: Visit, question: str) -> list[tuple[Any, ...]]:
-    *_, text = events.begin(visit, question)
-    return list(events.ask(visit, text))
+    *_, text, ticket = events.begin(visit, question)
+    return list(events.ask(visit, text, ticket))
 
 
 def test_a_question_is_shown_at_once_and_its_answer_in_colours(events: Events, visit: Visit) -> None:
     begun = events.begin(visit, " where? ")
-    assert '<div class="w2m-q">where?</div>' in part(begun, "talk") and begun[-1] == "where?"
+    assert '<div class="w2m-q">where?</div>' in part(begun, "talk") and begun[-2] == "where?"
     assert part(begun, "ask")["interactive"] is False and part(begun, "stop")["visible"] is True
     with pytest.raises(gr.Error, match="still being answered"):
         events.begin(visit, "and this?")
-    last = list(events.ask(visit, "where?"))[-1]
+    last = list(events.ask(visit, "where?", begun[-1]))[-1]
     assert ">The left half</span>" in part(last, "talk") and "not found: the moon" in part(last, "talk")
     assert part(last, "stop")["visible"] is False and last[-1] == ""
     assert len(asked(events, visit, "again")) >= 1 and len(visit.exchanges) == 2
@@ -67,8 +67,8 @@ def test_what_is_written_and_followed_is_shown_while_it_goes_on(
     events: Events, visit: Visit, known_session: Any
 ) -> None:
     known_session.hold = threading.Event()
-    events.begin(visit, "where?")
-    steps = events.ask(visit, "where?")
+    *_, ticket = events.begin(visit, "where?")
+    steps = events.ask(visit, "where?", ticket)
     shown = next(steps)
     while "of 10000 frames" not in str(part(shown, "status")):
         shown = next(steps)
@@ -79,15 +79,42 @@ def test_what_is_written_and_followed_is_shown_while_it_goes_on(
 
 def test_stop_stops_and_the_next_question_can_be_asked(events: Events, visit: Visit, known_session: Any) -> None:
     known_session.hold = threading.Event()
-    events.begin(visit, "where?")
-    steps = events.ask(visit, "where?")
+    *_, ticket = events.begin(visit, "where?")
+    steps = events.ask(visit, "where?", ticket)
     next(steps)
     assert "Stopped" in part(events.stop(visit), "status")
     last = list(steps)[-1]
-    assert visit.exchanges == [] and last[-1] == "where?", "the question is still there to be asked again"
+    assert visit.exchanges == []
+    assert [shown for shown in last if shown != gr.skip()] == [], "“Stopped.” and the question stay on the page"
     known_session.hold = None
     asked(events, visit, "where?")
     assert len(visit.exchanges) == 1
+
+
+def test_a_question_that_was_stopped_while_it_waited_is_not_taken_for_the_next(
+    events: Events, visit: Visit, known_session: Any
+) -> None:
+    *_, first, first_ticket = events.begin(visit, "first")
+    events.stop(visit)
+    *_, second, second_ticket = events.begin(visit, "second")
+    assert list(events.ask(visit, first, first_ticket)) == [(gr.skip(),) * (len(WHOLE) + 1)]
+    assert known_session.requests == [] and visit.stopped is not None, "the second goes on waiting"
+    list(events.ask(visit, second, second_ticket))
+    assert [exchange.question for exchange in visit.exchanges] == ["second"] and visit.stopped is None
+
+
+def test_the_next_question_may_wait_while_a_stopped_one_ends(events: Events, visit: Visit, known_session: Any) -> None:
+    known_session.hold = threading.Event()
+    *_, first, first_ticket = events.begin(visit, "first")
+    steps = events.ask(visit, first, first_ticket)
+    next(steps)
+    events.restart(visit)
+    *_, second, second_ticket = events.begin(visit, "second")
+    assert all(shown == (gr.skip(),) * (len(WHOLE) + 1) for shown in steps)
+    assert visit.stopped is not None and not visit.stopped.is_set()
+    known_session.hold = None
+    list(events.ask(visit, second, second_ticket))
+    assert [exchange.question for exchange in visit.exchanges] == ["second"]
 
 
 def test_errors_are_sentences_without_paths_and_without_html(events: Events, visit: Visit, known_session: Any) -> None:
@@ -109,8 +136,8 @@ def test_a_defect_is_logged_and_the_page_goes_on(
 
 def test_an_answer_about_what_was_left_is_not_shown(events: Events, visit: Visit, known_session: Any) -> None:
     known_session.hold = threading.Event()
-    events.begin(visit, "where?")
-    steps = events.ask(visit, "where?")
+    *_, ticket = events.begin(visit, "where?")
+    steps = events.ask(visit, "where?", ticket)
     next(steps)
     events.leave(visit)
     list(steps)
@@ -118,15 +145,20 @@ def test_an_answer_about_what_was_left_is_not_shown(events: Events, visit: Visit
 
 
 def test_marks_objects_frames(events: Events, visit: Visit) -> None:
-    assert 'class="on"' in events.mark(visit, data(places=[[0.5, 0.5]]))[0]
+    assert 'class="on"' in events.mark(visit, NEW, data(places=[[0.5, 0.5]]))[0]
     assert 'class="on"' not in events.undo(visit)[0]
     with pytest.raises(gr.Error, match="can&#x27;t be read"):
-        events.mark(visit, data(places="<script>"))
+        events.mark(visit, NEW, data(places="<script>"))
     assert 'data-tool="box"' in events.choose_tool(visit, "box")[0]
-    events.mark(visit, data(places=[[0.1, 0.1], [0.5, 0.5]]))
-    *_, question = events.begin(visit, "")
+    events.mark(visit, NEW, data(places=[[0.1, 0.1], [0.5, 0.5]]))
+    *_, question, ticket = events.begin(visit, "")
     assert question == "What is region1?"
-    list(events.ask(visit, question))
+    list(events.ask(visit, question, ticket))
+    events.choose_tool(visit, "off")
+    with pytest.raises(gr.Error, match="needs one on it first"):
+        events.mark(visit, NEW, data(places=[[0.5, 0.5]]))
+    assert 'class="off"' in events.mark(visit, 0, data(places=[[0.5, 0.5]]))[0], "a correction may be off it alone"
+    events.clear(visit)
     assert visit.num_regions == 1 and not visit.marks.regions
     assert 'aria-pressed="false"' in events.toggle(visit, data(number=0))[2]
     for wrong in (7, -1, "0", None):

@@ -122,6 +122,29 @@ def test_uploads_are_taken_over_and_nothing_stays(tmp_path: Path) -> None:
     assert stopped.is_set() and not second.exists() and visit.media is None
 
 
+def test_masks_by_marks_are_undone_step_by_step() -> None:
+    visit = Visit()
+    visit.look_at(still(), "still.png")
+    with pytest.raises(UserError, match="nothing to undo"):
+        visit.undo_masks()
+    visit.take_masks(answer([0]))
+    visit.take_masks(answer([0], [0]))
+    assert len(visit.segments) == 2
+    visit.toggle(1)
+    visit.undo_masks()
+    assert len(visit.segments) == 1 and visit.hidden == set()
+    visit.undo_masks()
+    assert visit.exchanges == [] and visit.shown is None
+    visit.add(Exchange("the thing", answer([0])))
+    visit.take_masks(answer([0], [0]))
+    visit.undo_masks()
+    assert visit.exchange is not None and visit.exchange.question == "the thing" and len(visit.segments) == 1
+    visit.take_masks(answer([0], [0]))
+    visit.add(Exchange("another", answer([0])))
+    with pytest.raises(UserError, match="nothing to undo"):
+        visit.undo_masks()
+
+
 def test_a_bad_upload_leaves_what_was_there(tmp_path: Path) -> None:
     visit = Visit()
     visit.look_at(still(), "still.png")

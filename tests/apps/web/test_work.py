@@ -170,9 +170,17 @@ def test_marks_alone_become_masks_and_a_stop_leaves_them_as_they_were() -> None:
     assert [segment.phrase for segment in visit.segments] == ["what was marked"] and not visit.marks.regions
     assert visit.segments[0].masks.shape == (1, H, W)
     assert visit.turns("where?") == (Turn("user", "where?"),), "what was only marked isn't part of the conversation"
+    drawn = visit.segments[0].masks.copy()
     visit.marks.add([[0.5, 0.5]], "on", 0, visit.size)
     visit.take_masks(work.masked(session, visit, 0, silent))
-    assert len(visit.segments) == 1
+    assert len(visit.segments) == 1 and (visit.segments[0].masks != drawn).any()
+    visit.undo_masks()
+    assert (visit.segments[0].masks == drawn).all() and len(visit.refinement) == 1
+    visit.marks.add([[0.9, 0.9], [0.95, 0.95]], "box", 0, visit.size)
+    visit.take_masks(work.masked(session, visit, None, silent))
+    assert (visit.segments[0].masks == drawn).all(), "the correction that was undone doesn't come back with the next"
+    visit.undo_masks()
+    assert len(visit.segments) == len(visit.refinement) == 1
     visit.marks.add([[0.1, 0.1]], "on", 0, visit.size)
 
     def stop(stage: str, done: int, total: int) -> None:

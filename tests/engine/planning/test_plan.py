@@ -85,6 +85,13 @@ def test_what_is_missing(settings, tmp_path):
         ("./dataset/ade20k", "LISA's data"),
         ("data/shapes_world/llava/train.json", "python tools/make_shapes_world.py"),
         ("data/ref_seg/refcoco", "Dense-World/Sa2VA-Training"),
+        ("pretrained/sam2/sam2_hiera_tiny.pt", "python tools/fetch_pretrained.py sam2-hiera-tiny"),
+        (
+            "pretrained/smollm2-135m/SmolLM2-135M-Instruct.Q4_1.gguf",
+            "python tools/fetch_pretrained.py smollm2-135m",
+        ),
+        ("pretrained/SmolVLM2-256M-Video-Instruct", "python tools/fetch_pretrained.py SmolVLM2-256M-Video-Instruct"),
+        ("data/photo_expressions/train.jsonl", "python tools/make_photo_expressions.py"),
         ("/elsewhere/x", "check the path in the config"),
     ],
 )

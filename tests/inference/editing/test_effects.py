@@ -6,7 +6,6 @@ import pytest
 from word2mask.inference.editing.editor import BuiltInEditor, steady_box
 from word2mask.inference.editing.ink import ink_wash
 from word2mask.inference.editing.instruction import Effect, Instruction
-from word2mask.inference.editing.removal import inpaint, remove
 from word2mask.inference.editing.soft_masks import SoftMasks, signed_distance, soft_edge
 from word2mask.inference.editing.surroundings import cover, cutout, outline, replace_background, spotlight
 from word2mask.inference.editing.tones import blend, blur, brighten, darken, grayscale, pixelate, recolor
@@ -181,43 +180,6 @@ def test_cuts_and_absence_are_kept():
     assert not soft[3].any()
     with pytest.raises(IndexError):
         soft[5]
-
-
-def texture(size, seed=1):
-    import cv2
-
-    coarse = np.random.default_rng(seed).integers(40, 215, (size[0] // 4, size[1] // 4, 3)).astype(np.float32)
-    return cv2.resize(coarse, size[::-1], interpolation=cv2.INTER_CUBIC).clip(0, 255).astype(np.uint8)
-
-
-@pytest.mark.parametrize("camera", [0, 2])
-def test_removed_is_what_other_frames_show(camera):
-    """An object crosses a textured wall, and the camera stands still or moves 2 pixels a frame."""
-    wall = texture((96, 200))
-    frames, masks, clean = [], [], []
-    for index in range(12):
-        clean.append(wall[:, camera * index : camera * index + 128].copy())
-        frame, mask = clean[-1].copy(), np.zeros((96, 128), np.float32)
-        left = 4 + 8 * index
-        frame[36:60, left : left + 20] = (250, 20, 20)
-        mask[36:60, left : left + 20] = 1
-        frames.append(frame)
-        masks.append(mask)
-    for index, changed in zip(range(4, 7), remove(frames, masks, range(4, 7)), strict=True):
-        difference = np.abs(changed.astype(int) - clean[index])
-        assert difference[masks[index] > 0].mean() < 6
-        assert np.abs(changed.astype(int) - frames[index])[:24].max() == 0
-
-
-def test_a_picture_is_inpainted_from_around():
-    frame = np.full((40, 40, 3), (60, 120, 180), np.uint8)
-    hole = np.zeros((40, 40), dtype=bool)
-    hole[15:25, 15:25] = True
-    broken = frame.copy()
-    broken[hole] = 255
-    np.testing.assert_allclose(inpaint(broken, hole), frame, atol=2)
-    (gone,) = remove([broken], [hole.astype(np.float32)], range(1))
-    np.testing.assert_allclose(gone, frame, atol=2)
 
 
 def test_a_box_is_averaged_over_both_sides():

@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from word2mask.annotate.album import Shelf
 from word2mask.annotate.asking import Asker
 from word2mask.annotate.client import ChatClient, ChatModel
 from word2mask.annotate.limits import RateLimit, TokenBudget
@@ -106,12 +107,13 @@ async def _run(
     waiting = iter(enumerate(references))
     progress = Progress()
     threads = max(2, os.cpu_count() or 1)
+    shelf = Shelf(settings.limits.pictures)
     async with open_asker(settings, store) as (asker, budget):
         with ThreadPoolExecutor(threads, thread_name_prefix="prepare") as workers:
 
             async def work() -> None:
                 for place, reference in waiting:
-                    record = await annotate_video(reference, media_folder, settings, asker, workers)
+                    record = await annotate_video(reference, media_folder, settings, asker, workers, shelf)
                     records[place] = record
                     progress.videos += 1
                     progress.objects.update(found.status for found in record.objects)

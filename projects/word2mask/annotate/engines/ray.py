@@ -38,6 +38,7 @@ def share(limits: Limits, workers: int) -> Limits:
     return replace(
         limits,
         concurrency=limits.concurrency // workers,
+        pictures=max(1, limits.pictures // workers),
         requests_per_minute=None if rate is None else rate / workers,
         token_budget=None if budget is None else budget // workers,
     )

@@ -15,6 +15,7 @@ import torch
 from torch.nn import functional
 
 from word2mask.annotate.inputs.sav import distinct, relative, write_masklets
+from word2mask.annotate.quality.verification import mean_iou
 from word2mask.annotate.records import VideoReference
 from word2mask.data.annotations import require_folder
 from word2mask.data.media import VIDEO_SUFFIXES, VideoFile
@@ -40,7 +41,7 @@ class ProposalRules:
         sure: the segmenter's own estimate of its mask's IoU, at least.
         smallest: share of the frame, at least; on the anchor and on each frame of its life.
         largest: share of the frame, at most.
-        same: two masks of this IoU or more are one object.
+        same: two masks of this IoU or more are one object, and so are two tracks.
         lifetime: share of the annotated frames on which it must be seen.
         most: objects of a video.
     """
@@ -122,7 +123,10 @@ def propose_objects(video: SAVVideo, segmenter: SAM2Segmenter, rules: ProposalRu
             followed[:, frame] = (large & (object_logits > 0)[:, None, None]).cpu().numpy()
         is_seen = followed.mean(axis=(2, 3)) >= rules.smallest
         followed &= is_seen[..., None, None]
-        tracks = np.concatenate([tracks, followed[is_seen.mean(axis=1) >= rules.lifetime]])
+        for track in followed[is_seen.mean(axis=1) >= rules.lifetime]:
+            # Proposals that were two on their anchor, and that the tracker led to one object.
+            if all(mean_iou(track, other) < rules.same for other in tracks):
+                tracks = np.concatenate([tracks, track[None]])
     return tracks
 
 
@@ -151,7 +155,7 @@ def _propose(features: FrameFeatures, segmenter: Segmenter, rules: ProposalRules
     for some in points.split(POINTS):
         index = torch.zeros(len(some), dtype=torch.long, device=device)
         labels = torch.ones(len(some), 1, dtype=torch.long, device=device)
-        decoded = segmenter.decode_points(features, index, some, labels, multimask=True)
+        decoded = segmenter.decode_points(features, index, some, labels, multimask=segmenter.has_candidates)
         found = decoded.mask_logits > 0
         area = found.float().mean(dim=(1, 2))
         good = (decoded.iou >= rules.sure) & (area >= rules.smallest) & (area <= rules.largest)

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from word2mask.annotate.preparing import load_masklets
+from word2mask.annotate.masklets import Masklets, load_masklets
 from word2mask.annotate.records import ObjectRecord, VideoRecord
 from word2mask.annotate.store import Store, hash_of
 from word2mask.data.sources.ref_sav import SAVVideo
@@ -105,7 +105,7 @@ class _Measured:
     ) -> None:
         self._record, self._media_folder, self._grounder = record, media_folder, grounder
         self._name, self._store, self._frames = name, store, frames
-        self._opened: tuple[Any, list[int], list[list[dict[str, Any]]]] | None = None
+        self._opened: tuple[Any, list[int], Masklets] | None = None
 
     def iou(self, found: ObjectRecord) -> float:
         """Of the long expression's masks with the object's."""
@@ -122,13 +122,13 @@ class _Measured:
         media, chosen, masklets = self._open()
         question = video_segmentation_question(found.long.rstrip("."), np.random.default_rng(0))
         segments = self._grounder.ask(Request((Turn("user", question),), media)).segments
-        truth = np.stack([decode_rle(masklets[place][found.number]) for place in chosen])
+        truth = np.stack([decode_rle(masklets.rles[place][found.number]) for place in chosen])
         if not segments:
             return 0.0
         masks = np.logical_or.reduce([np.asarray(segment.masks) for segment in segments])
         return mean_iou(masks, truth)
 
-    def _open(self) -> tuple[Any, list[int], list[list[dict[str, Any]]]]:
+    def _open(self) -> tuple[Any, list[int], Masklets]:
         if self._opened is None:
             reference = self._record.reference
             video = SAVVideo(self._media_folder / reference.video_path)

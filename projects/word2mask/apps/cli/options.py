@@ -12,7 +12,9 @@ from word2mask.types import Generation
 if TYPE_CHECKING:
     from word2mask.inference.session import Session
 
-__all__ = ["add_generation", "add_model", "find_model", "generation_of", "open_session", "session_options"]
+__all__ = [
+    *("add_generation", "add_model", "find_model", "generation_of", "open_session", "session_options", "usable_device"),
+]
 
 #: Names of the weights' precision; ``auto`` keeps the files' own.
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
@@ -122,13 +124,13 @@ def open_session(arguments: argparse.Namespace) -> Session:
     precisions = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
     return Session.from_pretrained(
         folder,
-        device=_device(arguments.device),
+        device=usable_device(arguments.device),
         dtype=precisions.get(arguments.dtype),
         **session_options(arguments),
     )
 
 
-def _device(name: str) -> Any:
+def usable_device(name: str) -> Any:
     """The torch device.
 
     Raises:

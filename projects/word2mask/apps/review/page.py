@@ -14,7 +14,8 @@ main { display: grid; gap: 24px; grid-template-columns: minmax(0, 3fr) minmax(0,
 #place { width: 100%; }
 h2 { font-size: .8rem; text-transform: uppercase; letter-spacing: .06em; opacity: .65; margin: 14px 0 2px; }
 p { margin: 0; overflow-wrap: anywhere; }
-footer { position: sticky; bottom: 0; display: flex; gap: 10px; padding: 14px 0; flex-wrap: wrap; }
+footer { position: sticky; bottom: 0; display: flex; gap: 10px; padding: 14px 0; flex-wrap: wrap;
+  background: Canvas; }
 button { font: inherit; padding: 10px 22px; border-radius: 10px; border: 1px solid var(--line); cursor: pointer; }
 #keep[aria-pressed=true] { background: var(--good); color: #fff; }
 #drop[aria-pressed=true] { background: var(--bad); color: #fff; }

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import random
 from pathlib import Path
 from typing import Any
 
 from word2mask.annotate import views
-from word2mask.annotate.preparing import load_masklets
+from word2mask.annotate.preparing import data_url, open_annotated
 from word2mask.data.annotations import require_folder
-from word2mask.data.sources.ref_sav import STEP, SAVVideo
+from word2mask.data.sources.ref_sav import STEP
 from word2mask.errors import UserError
 from word2mask.ops.frames import uniform_frames
-from word2mask.ops.masks import decode_rle
 
 __all__ = ["draw_samples", "frames_of"]
 
@@ -53,12 +51,12 @@ def frames_of(record: dict[str, Any], media_folder: Path) -> list[dict[str, Any]
     Raises:
         UserError: the video or its masklets can't be read.
     """
-    video = SAVVideo(media_folder / record["video_path"])
-    masklets = load_masklets(media_folder / record["anno_path"], len(video), video.size)
-    places = uniform_frames(len(video), FRAMES).tolist()
+    video, masklets = open_annotated(media_folder / record["video_path"], media_folder / record["anno_path"])
+    places = uniform_frames(len(masklets), FRAMES).tolist()
     shown = []
-    for place, frame in zip(places, video.read(places), strict=True):
-        mask = decode_rle(masklets[place][record["number"]])
-        jpeg = base64.b64encode(views.to_jpeg(views.outlined(frame, mask), SIDE)).decode()
-        shown.append({"frame": STEP * place, "picture": f"data:image/jpeg;base64,{jpeg}", "seen": bool(mask.any())})
+    for index, frame in video.walk([STEP * place for place in places]):
+        small = views.shrunk(frame, SIDE)
+        mask = masklets.small(index // STEP, record["number"], small.shape[:2])
+        picture = data_url(views.to_jpeg(views.outlined(small, mask)))
+        shown.append({"frame": index, "picture": picture, "seen": bool(mask.any())})
     return shown

@@ -10,8 +10,8 @@ import sys
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
 
+from word2mask.apps.cli.options import find_model, usable_device
 from word2mask.apps.server.limits import Limits
 from word2mask.errors import UserError
 
@@ -31,7 +31,7 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
         epilog="example: word2mask serve DIR --port 8000, then open http://127.0.0.1:8000/docs",
         allow_abbrev=False,
     )
-    parser.add_argument("model", type=Path, help="folder of an exported model")
+    parser.add_argument("model", metavar="MODEL", help="folder of an exported model, or the name of one in pretrained/")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen at (default: this machine only)")
     parser.add_argument("--port", type=int, default=8000, help="port (default 8000; 0 takes a free one)")
     parser.add_argument("--name", help="the model's name for clients (default: the folder's)")
@@ -73,22 +73,6 @@ def read_key(file: Path | None) -> str | None:
     return key.strip()
 
 
-def usable_device(name: str) -> Any:
-    """The torch device.
-
-    Raises:
-        UserError: it isn't there.
-    """
-    import torch
-
-    try:
-        found = torch.device(name)
-        torch.zeros(1, device=found)
-    except (RuntimeError, AssertionError) as error:
-        raise UserError(f"device {name!r} can't be used ({str(error).splitlines()[0]}); try --device cpu") from None
-    return found
-
-
 def serve(options: argparse.Namespace) -> None:
     """Loads the model and answers until it is told to stop."""
     limits = Limits(**{field.name: getattr(options, f"max_{field.name}") for field in fields(Limits)})
@@ -102,8 +86,9 @@ def serve(options: argparse.Namespace) -> None:
     from word2mask.apps.server.application import application
     from word2mask.inference.session import Session
 
-    session = Session.from_pretrained(options.model, usable_device(options.device), key_frames=options.key_frames)
-    name = options.name or options.model.resolve().name
+    folder = find_model(options.model)
+    session = Session.from_pretrained(folder, usable_device(options.device), key_frames=options.key_frames)
+    name = options.name or folder.resolve().name
     if key is None and options.host not in LOCAL:
         logger.warning("without a key, everybody who reaches %s can ask; set %s", options.host, KEY_VARIABLE)
     gate = application(session, name, limits, key)

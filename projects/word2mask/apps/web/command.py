@@ -7,9 +7,9 @@ import importlib.util
 import logging
 import os
 import sys
-from pathlib import Path
 from typing import Any
 
+from word2mask.apps.cli.options import find_model, usable_device
 from word2mask.apps.web.limits import Limits
 from word2mask.errors import UserError
 
@@ -46,7 +46,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("model", type=Path, metavar="MODEL", help="folder of an exported model")
+    parser.add_argument("model", metavar="MODEL", help="folder of an exported model, or the name of one in pretrained/")
     parser.add_argument("--device", default="cpu", help="cpu (default), cuda, cuda:1 …")
     parser.add_argument("--key-frames", type=int, default=5, help="frames of a video that the language model sees")
     add_page(parser)
@@ -61,10 +61,11 @@ def main(arguments: list[str] | None = None) -> int:
         check_page(options)
         from word2mask.inference.session import Session
 
+        folder = find_model(options.model)
         session = Session.from_pretrained(
-            options.model, device=_device(options.device), key_frames=options.key_frames, mask_form="runs"
+            folder, device=usable_device(options.device), key_frames=options.key_frames, mask_form="runs"
         )
-        open_page(session, options.model.resolve().name, options)
+        open_page(session, folder.resolve().name, options)
     except UserError as error:
         sys.stderr.write(f"{error}\n")
         return 2
@@ -93,6 +94,8 @@ def open_page(session: Any, name: str, options: argparse.Namespace, wait: bool =
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
     from word2mask.apps.web.page import build_page, launch
 
+    # Gradio looks whether its own address answers, and its HTTP client would say so.
+    logging.getLogger("httpx").setLevel(logging.WARNING)
     page = build_page(session, name, limits)
     try:
         address = launch(page, options.host, options.port, share=options.share == "on")
@@ -129,19 +132,3 @@ def check_page(options: argparse.Namespace) -> Limits:
         frames=options.max_frames,
         turns=options.max_turns,
     )
-
-
-def _device(name: str) -> Any:
-    """The torch device.
-
-    Raises:
-        UserError: it isn't there.
-    """
-    import torch
-
-    try:
-        found = torch.device(name)
-        torch.zeros(1, device=found)
-    except (RuntimeError, AssertionError) as error:
-        raise UserError(f"device {name!r} can't be used ({str(error).splitlines()[0]}); try --device cpu") from None
-    return found

@@ -16,9 +16,11 @@ from word2mask.apps.web.making import Making, run_for
 from word2mask.apps.web.running import Done, Progress, Snapshot
 from word2mask.apps.web.showing import (
     MASKED,
+    NEW,
     PICTURE,
     WHOLE,
     everything,
+    masked,
     number_of,
     picture,
     places_of,
@@ -57,7 +59,7 @@ class Events:
         self._on(parts["photo"].input, self.upload, [parts["photo"]], afresh)
         self._on(parts["film"].stop_recording, self.upload, [parts["film"]], afresh)
         self._on(parts["examples"].example, self.example, [], afresh)
-        self._on(parts["stage"].mark, self.mark, [], picture)
+        self._on(parts["stage"].mark, self.mark, [parts["target"]], picture)
         for name in ("next", "undo", "clear"):
             self._on(parts[name].click, getattr(self, name), [], picture)
         self._on(parts["tool"].change, self.choose_tool, [parts["tool"]], picture)
@@ -67,16 +69,17 @@ class Events:
         self._on(parts["talk"].turn, self.turn, [], whole)
         self._on(parts["restart"].click, self.restart, [], whole)
         self._on(parts["leave"].click, self.leave, [], afresh)
-        asking = [*whole, parts["question"]]
+        asking, question = [*whole, parts["question"]], [parts["question"], parts["ticket"]]
         for event in (parts["ask"].click, parts["question"].submit):
-            begun = self._on(event, self.begin, [parts["question"]], asking)
-            self._model(begun.success, self.ask, [parts["question"]], asking)
+            begun = self._on(event, self.begin, [parts["question"]], [*asking, parts["ticket"]])
+            self._model(begun.success, self.ask, question, asking)
         self._on(parts["stop"].click, self.stop, [], whole, queue=False)
         self._connect_editing()
 
     def _connect_editing(self) -> None:
         parts, busy, making = self.parts, self._of(("status", "stop")), Making(self.session)
         self._model(parts["mask"].click, making.mask, [parts["target"]], [*busy, *self._of(MASKED)])
+        self._on(parts["unmask"].click, self.unmask, [parts["target"]], self._of(MASKED))
         effect = [parts["effect"], parts["color"], parts["words"]]
         self._model(parts["preview"].click, making.preview, effect, [*busy, *self._of(PICTURE)])
         self._model(parts["make"].click, making.make, effect, [*busy, parts["made"]])
@@ -136,12 +139,21 @@ class Events:
 
     # -- pointing and looking --------------------------------------------------------------------------------------
 
-    def mark(self, visit: Visit, event: gr.EventData) -> tuple[Any, ...]:
-        """Something was drawn on the picture."""
+    def mark(self, visit: Visit, target: int | None, event: gr.EventData) -> tuple[Any, ...]:
+        """Something was drawn on the picture, for a new object or to correct the ``target``."""
         with telling(visit):
-            visit.marks.add(places_of(event), visit.tool, visit.frame, visit.size)
+            corrects = target is not None and target != NEW
+            visit.marks.add(places_of(event), visit.tool, visit.frame, visit.size, corrects)
             visit.preview = None
         return picture(visit)
+
+    def unmask(self, visit: Visit, target: int | None) -> tuple[Any, ...]:
+        """The last masks that marks made or corrected go."""
+        with telling(visit):
+            if visit.stopped is not None:
+                raise UserError("something is still running; wait, or press Stop")
+            visit.undo_masks()
+        return masked(visit, target)
 
     def next(self, visit: Visit) -> tuple[Any, ...]:
         """Marks are for another thing from now on."""
@@ -197,23 +209,34 @@ class Events:
                 question = f"What is region{visit.num_regions + 1}?"
             text = checked_text(question, visit.limits)
             visit.turns(text)
-        visit.stopped = threading.Event()
+        visit.stopped, visit.begun = threading.Event(), visit.begun + 1
         pending = pending_html(text, Snapshot())
         waiting = '<p class="w2m-quiet">Waiting for the model…</p>'
-        return (*everything(visit, pending, waiting, busy=True), text)
+        return (*everything(visit, pending, waiting, busy=True), text, visit.begun)
 
-    def ask(self, visit: Visit, question: str) -> Iterator[tuple[Any, ...]]:
-        """Asks, and shows how it goes."""
+    def ask(self, visit: Visit, question: str, ticket: int) -> Iterator[tuple[Any, ...]]:
+        """Asks, and shows how it goes.
+
+        Args:
+            visit: who asks.
+            question: as :meth:`begin` gave it.
+            ticket: likewise; a question that was stopped while it waited for the model isn't taken for a later one.
+        """
 
         def working(report: Progress, write: Callable[[str], None]) -> Any:
             return work.ask(self.session, visit, question, report, write)
 
-        media = visit.media
+        if visit.stopped is None or ticket != visit.begun:
+            yield unchanged(len(WHOLE) + 1)
+            return
+        own = visit.stopped
         for event in run_for(visit, working):
-            if isinstance(event, Snapshot):
+            if visit.stopped is not own:  # Stopped; the page shows that by now, or what came after it.
+                yield unchanged(len(WHOLE) + 1)
+            elif isinstance(event, Snapshot):
                 pending = pending_html(question, event)
                 yield (*unchanged(9), talk_html(visit, pending), progress_html(event), *unchanged(4))
-            elif isinstance(event, Done) and visit.media is media:
+            elif isinstance(event, Done):
                 visit.add(event.value)
                 yield (*everything(visit), "")
             else:
@@ -222,5 +245,4 @@ class Events:
     def stop(self, visit: Visit) -> tuple[Any, ...]:
         """Stops what runs."""
         visit.stop()
-        visit.stopped = None
         return everything(visit, status='<p class="w2m-quiet" role="status">Stopped.</p>')

@@ -43,7 +43,7 @@ class Making:
 
         def show(answer: Any) -> tuple[Any, ...]:
             visit.take_masks(answer)
-            return masked(visit)
+            return masked(visit, target)
 
         yield from self._shown(
             visit, lambda report, write: work.masked(self.session, visit, number, report), show, len(MASKED)
@@ -95,11 +95,13 @@ class Making:
         with telling(visit):
             if visit.stopped is not None:
                 raise UserError("something is still running; wait, or press Stop")
-        visit.stopped, media = threading.Event(), visit.media
+        own = visit.stopped = threading.Event()
         for event in run_for(visit, working):
-            if isinstance(event, Snapshot):
+            if visit.stopped is not own:  # Stopped; the page shows that by now, or what came after it.
+                yield unchanged(2 + outputs)
+            elif isinstance(event, Snapshot):
                 yield (progress_html(event), gr.update(visible=True), *unchanged(outputs))
-            elif isinstance(event, Done) and visit.media is media:
+            elif isinstance(event, Done):
                 yield ("", gr.update(visible=False), *show(event.value))
             else:
                 yield ("", gr.update(visible=False), *unchanged(outputs))

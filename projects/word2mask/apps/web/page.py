@@ -185,6 +185,7 @@ def _stage(parts: dict[str, Any]) -> None:
                 elem_id="w2m-target",
             )
             parts["mask"] = gr.Button("Mask what is marked", size="sm", scale=1, min_width=150, elem_id="w2m-mask")
+            parts["unmask"] = gr.Button("Undo mask", size="sm", scale=0, min_width=100, elem_id="w2m-unmask")
         parts["timeline"] = gr.HTML(apply_default_css=False, js_on_load=None, elem_id="w2m-timeline")
         parts["frame"] = gr.Slider(
             0, 1, 0, step=1, label="Frame, from 0", visible=False, buttons=[], elem_id="w2m-frame"
@@ -253,6 +254,7 @@ def _talk(parts: dict[str, Any], limits: Limits) -> None:
     with gr.Row():
         parts["ask"] = gr.Button("Ask", variant="primary", scale=2, min_width=90, elem_id="w2m-ask")
         parts["stop"] = gr.Button("Stop", variant="stop", scale=1, min_width=80, visible=False, elem_id="w2m-stop")
+    parts["ticket"] = gr.Number(0, precision=0, visible=False)
     with gr.Row(visible=False) as parts["again"]:
         parts["restart"] = gr.Button("New conversation", size="sm", min_width=120, elem_id="w2m-restart")
         parts["leave"] = gr.Button("Another picture or video", size="sm", min_width=150, elem_id="w2m-leave")

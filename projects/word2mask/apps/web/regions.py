@@ -60,7 +60,7 @@ class Marks:
     is_open: bool = False
     _before: list[tuple[list[Region], bool]] = field(default_factory=list)
 
-    def add(self, mark: Any, tool: str, frame: int, size: tuple[int, int]) -> None:
+    def add(self, mark: Any, tool: str, frame: int, size: tuple[int, int], corrects: bool = False) -> None:
         """Takes in what was drawn on the page.
 
         A click or a stroke goes on with the region that is being marked, if it is on the same frame; a box begins a new
@@ -71,6 +71,7 @@ class Marks:
             tool: ``"on"``, ``"off"``, ``"box"`` or ``"brush"``.
             frame: that is shown.
             size: ``(H, W)`` of the frame.
+            corrects: whether it is for an object that has a mask, so that the first click may be off it.
 
         Raises:
             UserError: something that the page can't have drawn, a first click off everything, or too many regions.
@@ -79,7 +80,7 @@ class Marks:
         region = self.regions[-1] if self.regions and self.is_open and self.regions[-1].frame == frame else None
         if tool == "box" and region is not None and region.box is not None:
             region = None
-        if tool == "off" and (region is None or not (region.box or region.strokes or region.points)):
+        if tool == "off" and not corrects and (region is None or not (region.box or region.strokes or region.points)):
             raise UserError("a click off the object needs one on it first; choose “On it” and click the object")
         if region is None and len(self.regions) >= self.most:
             raise UserError(f"{self.most} regions are marked, which is the most for one question; ask, or undo some")

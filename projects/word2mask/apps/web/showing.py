@@ -39,9 +39,11 @@ def picture(visit: Visit) -> tuple[Any, ...]:
     return stage_html(visit), timeline_html(visit), objects_html(visit)
 
 
-def masked(visit: Visit) -> tuple[Any, ...]:
-    """:data:`MASKED`."""
-    return (*picture(visit), talk_html(visit), gr.update(choices=targets(visit), value=NEW))
+def masked(visit: Visit, target: int | None = NEW) -> tuple[Any, ...]:
+    """:data:`MASKED`; marks go on being for ``target`` while it is there."""
+    choices = targets(visit)
+    chosen = target if target in [value for _, value in choices] else NEW
+    return (*picture(visit), talk_html(visit), gr.update(choices=choices, value=chosen))
 
 
 def everything(visit: Visit, pending: str = "", status: str = "", busy: bool = False) -> tuple[Any, ...]:

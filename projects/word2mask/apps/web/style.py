@@ -51,6 +51,7 @@ def theme() -> Any:
 HEAD = '<meta name="color-scheme" content="light dark">'
 
 STYLE = """
+:root { color-scheme: light; } :root:has(body.dark) { color-scheme: dark; }
 :root { --w2m-ink: #1c1b22; --w2m-soft: #66636f; --w2m-line: #e6e3dc; --w2m-card: #ffffff; --w2m-quiet: #f0ede7;
   --w2m-bubble: #f0edff; --w2m-accent: #5b3fd6; --w2m-bad: #b93815; }
 .dark { --w2m-ink: #eeecf4; --w2m-soft: #a29eb0; --w2m-line: #2e2c38; --w2m-card: #1c1b22; --w2m-quiet: #26242d;
@@ -178,7 +179,7 @@ body { background: var(--body-background-fill) !important; }
 .w2m-made a { color: var(--w2m-accent); font-weight: 620; text-decoration: none; }
 .w2m-made a:hover { text-decoration: underline; }
 @media (max-width: 640px) { .gradio-container main { padding: 8px 12px 40px !important; }
-  .w2m-top span { display: none; }
+  .w2m-top span { display: none; } .w2m-welcome ol { grid-template-columns: 1fr; }
   .w2m-canvas { width: min(100%, calc(58vh * (var(--ratio)))); }
   .w2m-examples { grid-template-columns: 1fr 1fr; } .w2m-object { min-height: 40px; } }
 """

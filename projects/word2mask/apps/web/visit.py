@@ -20,7 +20,7 @@ from word2mask.data.media import VideoFile
 from word2mask.errors import UserError
 from word2mask.types import Media, Result, Segment, Turn, VisualPrompt
 
-__all__ = ["Exchange", "Files", "Visit"]
+__all__ = ["Correction", "Exchange", "Files", "Visit"]
 
 
 class Files:
@@ -78,6 +78,19 @@ class Exchange:
         ]
 
 
+@dataclass(frozen=True, eq=False)
+class Correction:
+    """What was shown before masks were made or corrected by marks.
+
+    Attributes:
+        exchange: as it was; ``None`` where there was no answer.
+        steps: how many of :attr:`Visit.refinement` it took.
+    """
+
+    exchange: Exchange | None
+    steps: int
+
+
 @dataclass(eq=False)
 class Visit:
     """The state of one visitor's page; nothing of it outlives the visit.
@@ -91,10 +104,12 @@ class Visit:
         opacity: of the masks, 0…1.
         tool: what a press on the picture does, as in :meth:`word2mask.apps.web.regions.Marks.add`.
         marks: for the next question.
-        stopped: set to stop what runs; ``None`` when nothing does.
+        stopped: set to stop what runs or waits for the model; ``None`` when nothing does.
+        begun: how many questions were asked, those that were stopped included; the number of the one that goes on.
         preview: the shown frame as an effect would make it, uint8 RGB ``[H,W,3]``, until something changes.
         conversation: the session's own memory of the turns, where it keeps one for this visitor.
         refinement: corrects the masks of the shown answer, once that was begun.
+        corrections: what :meth:`undo_masks` brings back, the last step last.
     """
 
     limits: Limits = field(default_factory=Limits)
@@ -109,9 +124,11 @@ class Visit:
     tool: str = "on"
     marks: Marks = field(default_factory=Marks)
     stopped: threading.Event | None = None
+    begun: int = 0
     preview: np.ndarray | None = None
     conversation: Any = None
     refinement: Any = None
+    corrections: list[Correction] = field(default_factory=list)
     _folder: Path | None = None
 
     @property
@@ -199,6 +216,7 @@ class Visit:
         """Forgets the conversation, and keeps the picture or video."""
         self.exchanges, self.shown, self.hidden, self.preview = [], None, set(), None
         self.conversation = self.refinement = None
+        self.corrections = []
         self.marks = Marks(self.limits.regions)
 
     def shown_frame(self) -> np.ndarray:
@@ -244,6 +262,7 @@ class Visit:
 
     def take_masks(self, answer: Result) -> None:
         """Takes in what was masked or corrected by marks: new masks for the shown answer, or an entry of their own."""
+        self.corrections.append(Correction(self.exchange, len(self.marks.regions)))
         self.marks.clear()
         self.preview = None
         if self.shown is None:
@@ -251,6 +270,26 @@ class Visit:
             self.shown = len(self.exchanges) - 1
         else:
             self.exchanges[self.shown] = replace(self.exchanges[self.shown], answer=answer)
+
+    def undo_masks(self) -> None:
+        """Takes back the last step that :meth:`take_masks` took in.
+
+        Raises:
+            UserError: nothing of the shown answer was masked or corrected by marks.
+        """
+        if not self.corrections or self.shown is None:
+            raise UserError("no mask of this answer was made or corrected by marks; there is nothing to undo")
+        last = self.corrections.pop()
+        if self.refinement is not None:
+            for _ in range(last.steps):
+                self.refinement.undo()
+        self.preview = None
+        if last.exchange is None:
+            del self.exchanges[self.shown]
+            self.shown, self.hidden, self.refinement = None, set(), None
+        else:
+            self.exchanges[self.shown] = last.exchange
+            self.hidden = {number for number in self.hidden if number < len(self.segments)}
 
     def show(self, number: int) -> None:
         """Shows the masks of an exchange.
@@ -261,6 +300,7 @@ class Visit:
         if not 0 <= number < len(self.exchanges):
             raise UserError("this answer isn't there any more; choose another")
         self.shown, self.hidden, self.preview, self.refinement = number, set(), None, None
+        self.corrections = []
         found = self.exchanges[number].found
         if found and not any(frames[self.frame] for frames in found) and np.any(found):
             self.frame = int(np.any(found, axis=0).argmax())
@@ -272,9 +312,11 @@ class Visit:
             self.preview = None
 
     def stop(self) -> None:
-        """Stops what runs, at its next report."""
+        """Stops what runs, at its next report, and what waits; something else may begin at once."""
         if self.stopped is not None:
             self.stopped.set()
+            # What was being masked may be half noted there.
+            self.stopped = self.refinement = None
 
     def close(self) -> None:
         """The visitor has left: nothing goes on and nothing stays."""

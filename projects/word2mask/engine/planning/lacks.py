@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,11 +21,20 @@ _REMEDIES = (
     ("data/shapes_world", "python tools/make_shapes_world.py"),
     ("pretrained/internvl_shapes", "part of this repository: restore the folder"),
     ("pretrained/sam2_shapes", "part of this repository: restore the folder"),
+    (
+        "data/photo_expressions",
+        "python tools/make_photo_expressions.py INSTANCES.json IMAGES data/photo_expressions, of any photographs with "
+        "instance annotations in COCO's format",
+    ),
     ("work_dirs/", "train the config of that name first"),
     ("data/video_datas/sam_v_full", "SA-V from Meta (https://ai.meta.com/datasets/segment-anything-video)"),
     ("dataset/", "LISA's data: docs/data.md shows the tree, and its README where they come from"),
     ("data/", "hf download --repo-type dataset Dense-World/Sa2VA-Training --local-dir data, and unpack it"),
 )
+
+
+#: Lists what tools/fetch_pretrained.py brings and verifies.
+_MANIFEST = Path("pretrained/manifest.json")
 
 
 @dataclass(frozen=True)
@@ -67,12 +77,26 @@ def list_lacks(settings: Mapping[str, Any]) -> list[Lack]:
 def remedy(path: str) -> str:
     """How to get what should lie at a path."""
     name = Path(path).name
+    part = _part_at(Path(path))
+    if part is not None:
+        return f"python tools/fetch_pretrained.py {part}"
     if name in GEOMETRIES:
         return GEOMETRIES[name].download(path)
     if name in RELEASES:
         return RELEASES[name].download(path)
     known = next((advice for start, advice in _REMEDIES if path.removeprefix("./").startswith(start)), None)
     return known or "check the path in the config"
+
+
+def _part_at(path: Path) -> str | None:
+    """The part of the manifest whose folder, or one of whose files, belongs at a path."""
+    if not _MANIFEST.is_file():
+        return None
+    for name, part in json.loads(_MANIFEST.read_text(encoding="utf-8")).get("downloads", {}).items():
+        folder = _MANIFEST.parent / part["folder"]
+        if path in (folder / file for file in part["files"]) or (path == folder and len(part["files"]) != 1):
+            return name
+    return None
 
 
 def _model_folders(model: Any) -> Iterable[Path]:

@@ -1,33 +1,38 @@
-"""Removing an object: the background that other frames show, and where none does, a guess from around.
+"""Removing an object: the background that other frames show, and where none does, its surroundings continued.
 
-Neighbouring frames are laid over the frame by the motion of the background between them (a homography from tracked
-corners), so that a moving camera does no harm. What no frame shows comes from the frame before as it was filled, so
-that the guess stands still, and for the first frame from OpenCV's inpainting (Telea, 2004).
+Other frames are laid over the frame by the motion of the background between them, made as light, and of all that show
+a place the median is taken: what passed there on one or the other doesn't count. The seam is made even by spreading the
+difference on the border over the hole. What no frame shows is completed once, patch by patch, and carried along, so
+that it stands still.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 
 import cv2
 import numpy as np
 
-from word2mask.inference.editing.soft_masks import signed_distance, soft_edge
-from word2mask.inference.editing.tones import blend
+from word2mask.inference.editing.alignment import background_motion, shrunk
+from word2mask.inference.editing.completion import complete, smooth_fill
+from word2mask.inference.editing.soft_masks import signed_distance
 
-__all__ = ["inpaint", "remove"]
+__all__ = ["OFFSETS", "remove"]
 
-#: How far other frames lie from the one that is filled: near ones first, which look most alike.
-OFFSETS = (-2, 2, -5, 5, -10, 10, -18, 18, -30, 30, -48, 48)
-#: Longest side of the pictures in which corners are tracked.
-TRACKED_SIDE = 480
-#: A background that moved as one has this many corners, and this share of them, that agree.
-MIN_CORNERS, MIN_SHARE = 10, 0.5
-#: Mean difference of values, of the surroundings of the hole, from which a frame shows something else.
+#: How far other frames lie from the one that is filled.
+OFFSETS = (-2, 2, -4, 4, -7, 7, -11, 11, -16, 16, -24, 24, -36, 36, -54, 54)
+#: So many frames that show every pixel of the hole are enough.
+ENOUGH = 7
+#: Mean difference of the hole's surroundings from which another frame shows something else.
 MAX_DIFFERENCE = 14.0
-#: A hole is filled by inpainting on a picture in which it has at most this side.
-INPAINT_SIDE = 96
+#: Differences of values beyond which two pixels aren't the same thing in another light.
+SAME = 24.0
+#: Width of the ring around the hole that is compared, and of the rim that goes with the object, beside the frame's
+#: shorter side; at least so many pixels.
+RING, MIN_RING = 1 / 24, 8.0
+RIM, MIN_RIM = 1 / 100, 3.0
 
 
 def remove(frames: Sequence[np.ndarray], masks: Sequence[np.ndarray], span: range) -> Iterator[np.ndarray]:
@@ -41,128 +46,198 @@ def remove(frames: Sequence[np.ndarray], masks: Sequence[np.ndarray], span: rang
     Yields:
         uint8 RGB ``[H,W,3]`` for each of ``span``; away from the object, the frame.
     """
-    before: np.ndarray | None = None
-    hole_of = lru_cache(maxsize=16)(lambda index: _hole(masks[index]))
+    views = _Views(frames, masks)
+    guess: _View | None = None
     for index in span:
-        frame, hole = frames[index], hole_of(index)
-        if not hole.any():
-            before = None
-            yield frame
+        if not views.of(index).hole.any():
+            yield frames[index]
             continue
-        filled, missing, distance = frame.copy(), hole.copy(), signed_distance(hole)
-        around = ~hole & (distance > -max(8.0, min(hole.shape) / 24))
-        for other in (index + offset for offset in OFFSETS):
-            if not 0 <= other < len(frames):
-                continue
-            missing = _fill(filled, frame, hole, around, missing, frames[other], hole_of(other))
-            if not missing.any():
-                break
-        if missing.any() and before is not None:
-            missing = _fill(filled, frame, hole, around, missing, before, np.zeros_like(hole))
-        if missing.any():
-            filled = inpaint(filled, missing)
-        width = max(2.0, min(hole.shape) / 160)
-        result = blend(frame, filled, soft_edge(distance, width))
-        # Within the hole itself nothing of the object may shine through.
-        result[hole] = filled[hole]
-        before = result
+        result, is_guessed = _without(views, index, guess)
+        if is_guessed:
+            gray, _ = shrunk(result)
+            guess = _View(result, gray, np.zeros(result.shape[:2], dtype=bool), np.zeros(gray.shape, dtype=bool))
         yield result
 
 
-def inpaint(frame: np.ndarray, hole: np.ndarray) -> np.ndarray:
-    """The hole filled from what is around it.
+@dataclass(frozen=True)
+class _View:
+    """One frame as it is compared with others.
+
+    Attributes:
+        frame: uint8 RGB ``[H,W,3]``.
+        gray: float32 ``[h,w]``, smaller.
+        hole: bool ``[H,W]``, the object with its rim.
+        small_hole: bool ``[h,w]``.
+    """
+
+    frame: np.ndarray
+    gray: np.ndarray
+    hole: np.ndarray
+    small_hole: np.ndarray
+
+
+class _Views:
+    """The views of a video; as many are kept as one frame is compared with.
 
     Args:
-        frame: uint8 RGB ``[H,W,3]``.
-        hole: bool ``[H,W]``.
+        frames: uint8 RGB ``[H,W,3]`` each.
+        masks: float32 ``[H,W]`` each.
+    """
+
+    def __init__(self, frames: Sequence[np.ndarray], masks: Sequence[np.ndarray]) -> None:
+        self._frames, self._masks = frames, masks
+        self.of = lru_cache(maxsize=len(OFFSETS) + 2)(self._view)
+
+    def object(self, index: int) -> np.ndarray:
+        """The object alone, bool ``[H,W]``."""
+        return self._masks[index] > 0.02
+
+    def others(self, index: int) -> Iterator[_View]:
+        """Frames around one, the nearest first."""
+        for offset in OFFSETS:
+            if 0 <= index + offset < len(self._frames):
+                yield self.of(index + offset)
+
+    def _view(self, index: int) -> _View:
+        frame, inside = self._frames[index], self.object(index)
+        gray, _ = shrunk(frame)
+        hole = inside
+        if inside.any():
+            hole = signed_distance(inside) > -max(MIN_RIM, min(inside.shape) * RIM)
+        small = cv2.resize(hole.astype(np.float32), gray.shape[::-1], interpolation=cv2.INTER_AREA) > 0
+        return _View(frame, gray, hole, small)
+
+
+def _without(views: _Views, index: int, guess: _View | None) -> tuple[np.ndarray, bool]:
+    """One frame without the object, and whether a part had to be guessed anew."""
+    view = views.of(index)
+    box = _box(view.hole)
+    frame, hole = view.frame[box].astype(np.float32), view.hole[box]
+    ring = ~hole & (signed_distance(hole) > -_ring_width(view.hole.shape))
+    shown: list[np.ndarray] = []
+    count = np.zeros(hole.shape, np.int16)
+    for other in views.others(index):
+        laid = _laid_over(other, view, box, ring)
+        if laid is not None:
+            shown.append(laid)
+            count += ~np.isnan(laid[..., 0])
+            if count[hole].min() >= ENOUGH:
+                break
+    filled, known = frame.copy(), np.zeros(hole.shape, dtype=bool)
+    if shown:
+        behind = _median(np.stack(shown))
+        known = ~np.isnan(behind[..., 0])
+        behind = _seamless(np.nan_to_num(behind), frame, known & ring)
+        hole = _without_others(frame, behind, hole, views.object(index)[box], known)
+        filled[hole & known] = behind[hole & known]
+    missing = hole & ~known
+    if missing.any() and guess is not None:
+        laid = _laid_over(guess, view, box, ring)
+        if laid is not None:
+            seen = ~np.isnan(laid[..., 0])
+            before = _seamless(np.nan_to_num(laid), filled, seen & ~missing & (ring | (hole & known)))
+            filled[missing & seen] = before[missing & seen]
+            missing &= ~seen
+    result = view.frame.copy()
+    result[box] = np.where(hole[..., None], np.clip(np.rint(filled), 0, 255), view.frame[box]).astype(np.uint8)
+    if not missing.any():
+        return result, False
+    everywhere = np.zeros(view.hole.shape, dtype=bool)
+    everywhere[box] = missing
+    return complete(result, everywhere), True
+
+
+def _box(hole: np.ndarray) -> tuple[slice, slice]:
+    """The rectangle of the hole and twice its ring."""
+    margin = int(2 * _ring_width(hole.shape)) + 2
+    rows, columns = np.flatnonzero(hole.any(axis=1)), np.flatnonzero(hole.any(axis=0))
+    return (
+        slice(max(int(rows[0]) - margin, 0), int(rows[-1]) + margin + 1),
+        slice(max(int(columns[0]) - margin, 0), int(columns[-1]) + margin + 1),
+    )
+
+
+def _ring_width(size: tuple[int, ...]) -> float:
+    return max(MIN_RING, min(size) * RING)
+
+
+def _laid_over(other: _View, view: _View, box: tuple[slice, slice], ring: np.ndarray) -> np.ndarray | None:
+    """Another frame as this one's camera would see it, in this one's light.
+
+    Args:
+        other, view: the two.
+        box: the part that is wanted, ``[h,w]``.
+        ring: bool ``[h,w]``, where the two are compared.
 
     Returns:
-        uint8 RGB ``[H,W,3]``; outside of the hole, the frame.
+        float32 ``[h,w,3]``, NaN where it doesn't show the background; ``None`` where it shows something else.
     """
-    if hole.all() or not hole.any():
-        return frame
-    rows, columns = np.nonzero(hole)
-    side = max(np.ptp(rows), np.ptp(columns)) + 1
-    scale = min(1.0, INPAINT_SIDE / side)
-    size = (max(1, round(frame.shape[1] * scale)), max(1, round(frame.shape[0] * scale)))
-    small_hole = cv2.resize(hole.astype(np.float32), size, interpolation=cv2.INTER_AREA) > 0
-    if small_hole.all():
-        size, small_hole = frame.shape[1::-1], hole
-    # Only pixels beyond the hole count on the small picture.
-    weight = cv2.resize((~hole).astype(np.float32), size, interpolation=cv2.INTER_AREA)[..., None]
-    seen = cv2.resize(frame * (~hole[..., None]).astype(np.float32), size, interpolation=cv2.INTER_AREA)
-    small = np.clip(seen / np.maximum(weight, 1e-3), 0, 255).astype(np.uint8)
-    guess = cv2.inpaint(small, small_hole.astype(np.uint8), 4, cv2.INPAINT_TELEA)
-    # Far from the border its rays show; there the guess is smoothed.
-    depth = np.clip(signed_distance(small_hole) / 12, 0, 1)[..., None]
-    guess = guess * (1 - depth) + cv2.GaussianBlur(guess, (0, 0), 4) * depth
-    large = cv2.resize(guess.astype(np.float32), frame.shape[1::-1], interpolation=cv2.INTER_CUBIC)
-    filled = frame.copy()
-    filled[hole] = np.clip(large[hole], 0, 255).astype(np.uint8)
-    return filled
-
-
-def _hole(soft: np.ndarray) -> np.ndarray:
-    """The object and a rim: its blurred border and a little shadow belong to it."""
-    if not soft.any():
-        return soft > 0
-    return signed_distance(soft > 0.02) > -max(3.0, min(soft.shape) / 80)
-
-
-def _fill(
-    filled: np.ndarray,
-    frame: np.ndarray,
-    hole: np.ndarray,
-    around: np.ndarray,
-    missing: np.ndarray,
-    other: np.ndarray,
-    other_hole: np.ndarray,
-) -> np.ndarray:
-    """Fills what another frame shows, in place, and gives what is still missing, bool ``[H,W]``."""
-    motion = _motion(other, other_hole, frame, hole)
+    motion = background_motion(other.gray, other.small_hole, view.gray, view.small_hole)
     if motion is None:
-        return missing
-    size = (frame.shape[1], frame.shape[0])
-    seen = cv2.warpPerspective((~other_hole).astype(np.uint8), motion, size, flags=cv2.INTER_NEAREST) > 0
-    useful = missing & seen
-    if not useful.any():
-        return missing
-    warped = cv2.warpPerspective(other, motion, size, flags=cv2.INTER_LINEAR)
-    compared = around & seen
-    if compared.sum() < 32:
-        return missing
-    difference = frame[compared].astype(np.float32) - warped[compared]
-    light = np.median(difference, axis=0)
-    if np.abs(difference - light).mean() > MAX_DIFFERENCE:
-        return missing
-    filled[useful] = np.clip(warped[useful] + light, 0, 255).astype(np.uint8)
-    return missing & ~useful
-
-
-def _motion(source: np.ndarray, source_hole: np.ndarray, frame: np.ndarray, hole: np.ndarray) -> np.ndarray | None:
-    """How the background moved from one frame to another: a homography ``[3,3]``, or ``None`` where it isn't one."""
-    scale = min(1.0, TRACKED_SIDE / max(frame.shape[:2]))
-    gray, other = (
-        cv2.resize(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-        for picture in (frame, source)
+        return None
+    down, across = (small / large for small, large in zip(view.gray.shape, view.hole.shape, strict=True))
+    # Pixels are squares: their middles lie half a pixel off, on both sizes.
+    shrink = np.array([[across, 0, across / 2 - 0.5], [0, down, down / 2 - 0.5], [0, 0, 1]])
+    corner = np.array([[1, 0, -box[1].start], [0, 1, -box[0].start], [0, 0, 1]])
+    full = corner @ np.linalg.inv(shrink) @ motion @ shrink
+    size = ring.shape[::-1]
+    hidden = cv2.warpPerspective(
+        other.hole.astype(np.float32), full, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=1
     )
-    behind = ~_small(hole | source_hole, gray.shape)
-    if behind.any() and np.abs(gray.astype(np.int16) - other)[behind].mean() < 1.0:
-        return np.eye(3)  # A camera that stands still, with the noise of its compression.
-    usable = (~_small(hole, gray.shape)).astype(np.uint8)
-    corners = cv2.goodFeaturesToTrack(gray, 300, 0.01, 6, mask=usable)
-    if corners is None or len(corners) < MIN_CORNERS:
+    seen = hidden < 1e-3
+    compared = ring & seen
+    if compared.sum() < 32:
         return None
-    moved, found, _ = cv2.calcOpticalFlowPyrLK(gray, other, corners, None)
-    back, found_back, _ = cv2.calcOpticalFlowPyrLK(other, gray, moved, None)
-    good = (found & found_back).ravel().astype(bool) & (np.abs(back - corners).max(axis=(1, 2)) < 1)
-    if good.sum() < MIN_CORNERS:
+    laid = cv2.warpPerspective(other.frame, full, size, flags=cv2.INTER_LINEAR).astype(np.float32)
+    here, there = view.frame[box][compared].astype(np.float32), laid[compared]
+    gain = np.clip(np.median(here, axis=0) / np.maximum(np.median(there, axis=0), 1), 0.5, 2)
+    if np.minimum(np.abs(here - gain * there).mean(axis=1), 2 * SAME).mean() > MAX_DIFFERENCE:
         return None
-    motion, inliers = cv2.findHomography(moved[good] / scale, corners[good] / scale, cv2.RANSAC, 2.0 / scale)
-    if motion is None or inliers.sum() < max(MIN_CORNERS, MIN_SHARE * good.sum()):
-        return None
-    return motion
+    laid *= gain
+    laid[~seen] = np.nan
+    return laid
 
 
-def _small(mask: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
-    return cv2.resize(mask.astype(np.uint8), (size[1], size[0]), interpolation=cv2.INTER_NEAREST) > 0
+def _median(shown: np.ndarray) -> np.ndarray:
+    """Over the first axis of ``[K,h,w,3]``, NaN apart; the lower of two middle ones."""
+    ordered = np.sort(shown, axis=0)  # NaN come last
+    middle = (np.maximum((~np.isnan(shown[..., :1])).sum(axis=0), 1) - 1) // 2
+    return np.take_along_axis(ordered, np.broadcast_to(middle[None], (1, *ordered.shape[1:])), axis=0)[0]
+
+
+def _seamless(behind: np.ndarray, frame: np.ndarray, compared: np.ndarray) -> np.ndarray:
+    """The background with the difference that its surroundings have to the frame, spread over it.
+
+    Args:
+        behind, frame: float32 ``[h,w,3]``.
+        compared: bool ``[h,w]``, pixels of both.
+
+    Returns:
+        float32 ``[h,w,3]``.
+    """
+    difference = frame - behind
+    same = compared & (np.abs(difference).max(axis=2) < SAME)
+    return behind + smooth_fill(difference, ~same) if same.any() else behind
+
+
+def _without_others(
+    frame: np.ndarray, behind: np.ndarray, hole: np.ndarray, inside: np.ndarray, known: np.ndarray
+) -> np.ndarray:
+    """The hole without the part of its rim that belongs to another thing, one before the object or beside it.
+
+    Such pixels look like what lies beyond the rim, and not like the background there.
+
+    Args:
+        frame, behind: float32 ``[h,w,3]``.
+        hole, inside: bool ``[h,w]``, with and without the rim.
+        known: bool ``[h,w]``, where the background is known.
+    """
+    smooth = cv2.medianBlur(np.clip(frame, 0, 255).astype(np.uint8), 3).astype(np.float32)
+    labels = cv2.distanceTransformWithLabels(
+        hole.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL
+    )[1]
+    color = np.zeros((int(labels.max()) + 1, 3), np.float32)
+    color[labels[~hole]] = smooth[~hole]
+    to_behind, to_beyond = (np.abs(smooth - picture).max(axis=2) for picture in (behind, color[labels]))
+    is_other = hole & ~inside & known & (to_behind > SAME) & (to_beyond < 0.5 * to_behind)
+    return hole & ~is_other

@@ -1,0 +1,122 @@
+"""Frames of an encoded video through PyAV: only what is asked for becomes pixels, and little else is decoded."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from word2mask.data import files
+from word2mask.data.pictures import UnreadableMedia, broken_frame
+
+__all__ = ["AVReader"]
+
+#: So many frames behind the last one asked for are decoded whole, for they are often asked for next and may rest on it.
+AHEAD = 16
+#: A key frame so many frames further on is worth the jump.
+WORTH_A_JUMP = 8
+
+
+class AVReader:
+    """An encoded video through PyAV, which goes on where it stands, and jumps to key frames where that is shorter.
+
+    On the way to a frame, those on which no other rests (most B frames of H.264 and H.265) are left out. Frames are
+    told by when they are shown and not by counting, so that they are the same by every way.
+
+    Args:
+        path: the file.
+
+    Attributes:
+        num_frames: T.
+        size: ``(H, W)``.
+        fps: frames a second, if the file says.
+
+    Raises:
+        OSError: when it can't be opened, is to be turned for showing, or doesn't say when each frame is shown.
+    """
+
+    def __init__(self, path: Path) -> None:
+        import av
+
+        self._path, self._error = path, av.FFmpegError
+        try:
+            self._container = av.open(files.ffmpeg_name(path))
+            self._times, self._keys = self._index()
+            self._stream = self._container.streams.best("video")
+            self._stream.codec_context.thread_count = 1  # the caller has threads; and frames come without delay
+            self._needed: set[int] = set(self._times[:AHEAD])
+            #: Frames from where the decoder stands, and the place of the last one that came.
+            self._coming, self._place = self._from(0), -1
+            first = next(frame for frame in self._coming if frame.pts == self._times[0])
+        except (av.FFmpegError, StopIteration) as error:
+            raise OSError(f"PyAV can't decode it ({error})") from error
+        if first.rotation:
+            raise OSError("its frames are to be turned, which PyAV leaves to others")
+        self._place = 0
+        self.num_frames = len(self._times)
+        self.size = (int(first.height), int(first.width))
+        self.fps = float(self._stream.average_rate or 0) or None
+
+    def read(self, indices: list[int]) -> np.ndarray:
+        """uint8 RGB ``[k,H,W,3]``."""
+        return np.stack(list(self.walk(indices)))
+
+    def walk(self, indices: list[int]) -> Iterator[np.ndarray]:
+        """The frames one after another, uint8 RGB ``[H,W,3]``; indices are sorted and distinct."""
+        if not indices:
+            return
+        self._needed = {self._times[index] for index in indices}
+        self._needed |= set(self._times[indices[-1] + 1 :][:AHEAD])
+        for index in indices:
+            yield self._reach(index)
+
+    def _index(self) -> tuple[list[int], list[int]]:
+        """When each frame is shown, in the file's own unit, and the places of the key frames; nothing is decoded."""
+        stream = self._container.streams.best("video")
+        if stream is None:
+            raise OSError("no video in it")
+        packets = [
+            (packet.pts, packet.is_keyframe)
+            for packet in self._container.demux(stream)
+            if packet.size and not packet.is_discard
+        ]
+        times = sorted(time for time, _ in packets if time is not None)
+        if not times or len(set(times)) < len(packets):
+            raise OSError("it doesn't say when each frame is shown")
+        place = {time: index for index, time in enumerate(times)}
+        keys = sorted(place[time] for time, is_key in packets if is_key)
+        if not keys or keys[0] != 0:
+            raise OSError("it doesn't begin with a key frame")
+        return times, keys
+
+    def _key_before(self, index: int) -> int:
+        return self._keys[bisect_right(self._keys, index) - 1]
+
+    def _from(self, index: int) -> Iterator[Any]:
+        """Decoded frames from the key frame before ``index`` on."""
+        self._container.seek(self._times[self._key_before(index)], stream=self._stream)
+        for packet in self._container.demux(self._stream):
+            self._stream.codec_context.skip_frame = "DEFAULT" if packet.pts in self._needed else "NONREF"
+            yield from packet.decode()
+
+    def _reach(self, index: int) -> np.ndarray:
+        time = self._times[index]
+        try:
+            goes_on = self._place < index and self._key_before(index) - self._place <= WORTH_A_JUMP
+            # What was left out when it passed is met on a second way, from the key frame.
+            for way in range(2):
+                if way or not goes_on:
+                    self._coming = self._from(index)
+                for frame in self._coming:
+                    if frame.pts is None or frame.pts < time:
+                        continue
+                    self._place = bisect_right(self._times, frame.pts) - 1
+                    if frame.pts == time:
+                        return frame.to_ndarray(format="rgb24")
+                    break
+        except (self._error, OSError) as error:
+            raise UnreadableMedia(broken_frame(self._path, index, error)) from error
+        raise UnreadableMedia(broken_frame(self._path, index, EOFError("it is not where the file says")))
