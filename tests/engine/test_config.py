@@ -142,6 +142,7 @@ def test_all_errors_of_a_config_come_together(files):
 
 def test_paths_that_are_not_there():
     config = {"model": {"folder": "pretrained/none", "name": "a/b"}, "data": [{"root": "/"}]}
+    config["cache_features"] = {"folder": "work_dirs/not_made_yet"}
     assert missing_paths(config) == ["model.folder: pretrained/none"]
 
 

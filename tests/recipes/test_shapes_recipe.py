@@ -78,6 +78,18 @@ def test_two_processes_equal_one(whole, root, run_train):
         assert named == pytest.approx({name: other[name] for name in other if "/" in name}, rel=1e-4)
 
 
+def test_features_from_disk_train_the_same(whole, root, monkeypatch):
+    """Videos give frames alone and together, so losses may differ by a rounding."""
+    monkeypatch.chdir(root)
+    train(check_settings(load_config(CONFIG, ["cache_features.folder=features"])), root / "cached")
+    first, second = (
+        [json.loads(line) for line in (f / "history.jsonl").read_text().splitlines()] for f in (whole, root / "cached")
+    )
+    for name in ("loss_text", "loss_mask", "loss_dice"):
+        assert [line[name] for line in first] == pytest.approx([line[name] for line in second], rel=1e-5)
+    assert list((root / "features").rglob("*.safetensors"))
+
+
 def test_what_is_logged_and_drawn_leaves_training_alone(whole, root, monkeypatch):
     """The same weights with operations counted or not, and with answers drawn on the way; the grid has all rows."""
     monkeypatch.chdir(root)
