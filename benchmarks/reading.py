@@ -170,14 +170,8 @@ def with_opencv(path: Path, taken: Frames) -> np.ndarray:
     return OpenCVReader(path).read(taken)
 
 
-def with_pyav(path: Path, taken: Frames, skip: bool = False) -> np.ndarray:
-    """PyAV, one thread: from the key frame before each, once.
-
-    Args:
-        path: of the file.
-        taken: sorted indices.
-        skip: leave out the frames that no other one refers to.
-    """
+def with_pyav(path: Path, taken: Frames) -> np.ndarray:
+    """PyAV, one thread: all frames from the key frame before each, once."""
     import av
 
     found: dict[int, np.ndarray] = {}
@@ -194,8 +188,6 @@ def with_pyav(path: Path, taken: Frames, skip: bool = False) -> np.ndarray:
         for key, moments in groups.items():
             container.seek(key, stream=stream, backward=True)
             for packet in container.demux(stream):
-                if skip:
-                    stream.codec_context.skip_frame = "DEFAULT" if packet.pts in moments else "NONREF"
                 for picture in packet.decode():
                     if picture.pts in moments:
                         found[wanted[picture.pts]] = picture.to_ndarray(format="rgb24")
@@ -205,9 +197,9 @@ def with_pyav(path: Path, taken: Frames, skip: bool = False) -> np.ndarray:
     return np.stack([found[number] for number in taken])
 
 
-def with_pyav_skipping(path: Path, taken: Frames) -> np.ndarray:
-    """PyAV that leaves out frames on which no other depends."""
-    return with_pyav(path, taken, skip=True)
+def by_default(path: Path, taken: Frames) -> np.ndarray:
+    """What the library does: PyAV, without the frames on which no other depends."""
+    return VideoFile(path).read(taken)
 
 
 def with_torchcodec(path: Path, taken: Frames) -> np.ndarray:
@@ -220,10 +212,10 @@ def with_torchcodec(path: Path, taken: Frames) -> np.ndarray:
 
 #: Name in the table → (package, decoder).
 DECODERS: dict[str, tuple[str, Read]] = {
-    "decord (the default)": ("decord", with_decord),
-    "OpenCV (where decord isn't)": ("cv2", with_opencv),
+    "PyAV, skipping frames that no other needs (the default)": ("av", by_default),
     "PyAV": ("av", with_pyav),
-    "PyAV, skipping frames that no other needs": ("av", with_pyav_skipping),
+    "decord": ("decord", with_decord),
+    "OpenCV": ("cv2", with_opencv),
     "torchcodec": ("torchcodec", with_torchcodec),
 }
 
