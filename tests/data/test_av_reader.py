@@ -98,6 +98,15 @@ def test_it_goes_on_where_it_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert len(decoded) <= 60  # each about once, and not every part from the only key frame on
 
 
+def test_it_starts_no_threads(tmp_path: Path) -> None:
+    """A process forked off one with FFmpeg's threads hangs when it lets go of a frame, and data loaders fork."""
+    path = write_video(tmp_path / "a.mp4", 40)
+    before = len(list(Path("/proc/self/task").iterdir()))
+    reader = AVReader(path)
+    reader.read([0, 20, 39])
+    assert len(list(Path("/proc/self/task").iterdir())) <= before
+
+
 def test_folders_have_the_same_walk(tmp_path: Path) -> None:
     (tmp_path / "frames").mkdir()
     for number in range(3):

@@ -115,7 +115,8 @@ class AVReader:
                         continue
                     self._place = bisect_right(self._times, frame.pts) - 1
                     if frame.pts == time:
-                        return frame.to_ndarray(format="rgb24")
+                        # One thread: with more, a process that is forked later hangs when it lets go of the frame.
+                        return frame.to_ndarray(format="rgb24", threads=1)
                     break
         except (self._error, OSError) as error:
             raise UnreadableMedia(broken_frame(self._path, index, error)) from error

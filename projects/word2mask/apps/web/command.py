@@ -61,10 +61,8 @@ def main(arguments: list[str] | None = None) -> int:
         check_page(options)
         from word2mask.inference.session import Session
 
-        folder = find_model(options.model)
-        session = Session.from_pretrained(
-            folder, device=usable_device(options.device), key_frames=options.key_frames, mask_form="runs"
-        )
+        device, folder = usable_device(options.device), find_model(options.model)
+        session = Session.from_pretrained(folder, device=device, key_frames=options.key_frames, mask_form="runs")
         open_page(session, folder.resolve().name, options)
     except UserError as error:
         sys.stderr.write(f"{error}\n")

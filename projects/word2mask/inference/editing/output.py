@@ -168,7 +168,7 @@ def _encode(container: Any, stream: Any, frame: np.ndarray, seconds: float, has_
     grown = ((0, stream.height - frame.shape[0]), (0, stream.width - frame.shape[1]), (0, 0))
     pixels = np.pad(frame, grown, mode="edge") if any(more for _, more in grown) else frame
     picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgba" if has_alpha else "rgb24")
-    picture = picture.reformat(format=stream.pix_fmt, dst_colorspace="ITU601", dst_color_range="MPEG")
+    picture = picture.reformat(format=stream.pix_fmt, dst_colorspace="ITU601", dst_color_range="MPEG", threads=1)
     picture.pts, picture.time_base = round(seconds * TICKS), Fraction(1, TICKS)
     for packet in stream.encode(picture):
         container.mux(packet)
