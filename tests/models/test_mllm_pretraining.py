@@ -27,7 +27,13 @@ from word2mask.data.shapes_world.vocabulary import (
 from word2mask.engine.checkpoint import trained_state
 from word2mask.errors import UserError
 from word2mask.mllms.internvl import InternVL, InternVLSettings
-from word2mask.models.mllm_pretraining import LookHead, MLLMPretraining, box_overlaps, split_exchanges
+from word2mask.models.mllm_pretraining import (
+    LookHead,
+    MLLMPretraining,
+    box_overlaps,
+    order_loss,
+    split_exchanges,
+)
 from word2mask.models.vision_pretraining import VisionPretraining, with_pretrained_vision
 from word2mask.text.byte_tokenizer import byte_tokenizer
 
@@ -114,8 +120,33 @@ def test_what_a_question_relates_its_object_to_is_asked_for(model):
     assert (batch.anchors + batch.cells <= 1 + 1e-6).all()  # another object than the target
     losses = model(batch)
     assert 0 <= losses["anchor_hit"] <= 1 and losses["loss_anchor"] > 0
+    assert 0 <= losses["distance_hit"] <= 1 and losses["loss_distance"] > 0
     others = replace(batch, anchors=torch.zeros_like(batch.anchors))
-    assert "loss_anchor" not in model(others)
+    assert not {"loss_anchor", "loss_distance"} & set(model(others))
+
+
+def test_distances_are_those_of_centres_and_leave_out_the_anchor_and_the_background(model):
+    mix = BaseMix(locate=6, chat=0, reason=0, kind_weights=tuple((kind, float(kind == "relation")) for kind in KINDS))
+    item = stream(model, unnamed_share=0.0, short_mix=mix, video_every=1000)[0]
+    assert len(item.distances) == len(item.anchors) > 0
+    shown = 0
+    for anchor, cells, distances in zip(item.anchors, item.cells, item.distances, strict=True):
+        assert distances[anchor > 0.5].isinf().all()
+        target = distances[cells > 0.5]  # none where no visual token is mostly the target
+        assert len(target.unique()) <= 1 and ((target > 0) & (target < 1.5)).all()  # one object, one distance
+        shown += len(target) > 0
+    assert shown >= 2
+    assert (item.distances.isfinite() <= item.cell_outlines.any(-1)[: item.distances.shape[1]]).all()
+
+
+def test_the_order_loss_of_three_tokens_by_hand():
+    closeness = torch.tensor([[2.0, 0.0, 1.0, 9.0]])
+    distances = torch.tensor([[0.1, 0.5, 0.5, torch.inf]])
+    loss, hit = order_loss(closeness, distances)  # pairs: first over second, first over third; the fourth has no place
+    expected = (np.log1p(np.exp(-2.0)) + np.log1p(np.exp(-1.0))) / 2
+    assert float(loss) == pytest.approx(expected, abs=1e-6) and float(hit) == 1
+    assert float(order_loss(-closeness, distances)[1]) == 0
+    assert float(order_loss(closeness, torch.full_like(distances, torch.inf))[0]) == 0
 
 
 def test_nothing_is_said_of_colours_without_a_name(model):

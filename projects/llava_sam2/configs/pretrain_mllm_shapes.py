@@ -1,6 +1,6 @@
 """Pretrains the small base MLLM on conversations about the shapes world: everything but ``[SEG]``.
 
-A step takes 1.5 to 1.9 s on two processes of one CPU core each; not yet run from end to end as one run.
+A step takes 1.6 to 2 s on two processes of one CPU core each; not yet run from end to end as one run.
 Starts from a checkpoint of ``pretrain_vision_shapes.py``; nothing else is read from disk. For two processes:
 
     bash tools/dist.sh train projects/llava_sam2/configs/pretrain_mllm_shapes.py 2
@@ -46,7 +46,7 @@ data = dict(
         encoder=_encoder,
         length=144000,
         block=32,
-        video_every=3,
+        video_every=4,
         unnamed_share=0.05,
         unnamed_shape_share=0.1,
         more_names_share=0.4,

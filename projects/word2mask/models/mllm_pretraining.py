@@ -99,7 +99,8 @@ class ShownHead(nn.Module):
     """What visual tokens tell of their objects beyond looks: what they do, where they were, how they stand.
 
     In frames after the first one a token names the motion of its object and the box that it had in the first frame:
-    the model must follow it. In the first frame it counts how many are further left, higher or smaller.
+    the model must follow it. In the first frame it names the box, and counts how many are further left, higher or
+    smaller.
     """
 
     def __init__(self, hidden_size: int) -> None:
@@ -115,7 +116,8 @@ class ShownHead(nn.Module):
             states: ``[B,T*h*w,D]``.
             batch: what they show.
         """
-        first = states[:, : batch.cell_standings.shape[1]]
+        num_first = batch.cell_standings.shape[1]
+        first = states[:, :num_first]
         told = (batch.cell_standings >= 0).any(-1)
         results: dict[str, torch.Tensor] = {}
         if told.any():
@@ -128,10 +130,16 @@ class ShownHead(nn.Module):
             motions, target = self.motion(states[here]).float(), batch.cell_motions[here]
             results["loss_motion"] = nn.functional.cross_entropy(motions, target)
             results["motion_hit"] = (motions.argmax(-1) == target).float().mean()
-            starts = self.start(states[here])
-            results["loss_start"] = (starts - batch.cell_starts[here]).abs().mean()
-            results["start_hit"] = (box_overlaps(starts, batch.cell_starts[here])[0] > 0.5).float().mean()
+            results |= self._boxes("start", states[here], batch.cell_starts[here])
+        here = batch.cell_outlines[:, :num_first].any(-1)
+        if here.any():
+            results |= self._boxes("own", first[here], batch.cell_starts[:, :num_first][here])
         return results
+
+    def _boxes(self, name: str, states: torch.Tensor, boxes: torch.Tensor) -> dict[str, torch.Tensor]:
+        told = self.start(states)
+        hit = (box_overlaps(told, boxes)[0] > 0.5).float().mean()
+        return {f"loss_{name}": (told - boxes).abs().mean(), f"{name}_hit": hit}
 
 
 class SeenHead(nn.Module):
@@ -175,6 +183,9 @@ class MLLMPretraining(nn.Module):
         anchor_weight: of the loss that finds those of the object to which a question relates it, in the middle layer.
             Without it the middle layer knew that object in 9 % of the relations: what is left of the star is mostly
             what is furthest left, and a model that has learnt so has no use for the place of the star.
+        distance_weight: of the loss that orders the visual tokens by their objects' distance from that one
+            (:func:`order_loss`). Which is nearest was right in 65 % without it: in 85 % where the next of two
+            was 35 pixels further away, in 56 % below 20 pixels.
         look_weight: of the losses that name what is meant and what each visual token shows.
         shown_weights: of the losses of :class:`ShownHead`.
         seen_weights: of the losses of :class:`SeenHead`, behind the connector and in the middle layer.
@@ -191,9 +202,12 @@ class MLLMPretraining(nn.Module):
         cell_weight: float = 1.0,
         look_weight: float = 0.25,
         anchor_weight: float = 1.0,
+        distance_weight: float = 1.0,
         middle_layer: int = 3,
         train_vision: bool = False,
-        shown_weights: Mapping[str, float] = MappingProxyType({"motion": 0.5, "start": 2.0, "standing": 0.25}),
+        shown_weights: Mapping[str, float] = MappingProxyType(
+            {"motion": 0.5, "start": 2.0, "own": 2.0, "standing": 0.25}
+        ),
         seen_weights: Mapping[str, float] = MappingProxyType({"tint": 4.0, "outline": 1.0}),
     ) -> None:
         super().__init__()
@@ -202,6 +216,7 @@ class MLLMPretraining(nn.Module):
         self.box_head = BoxHead(mllm.hidden_size)
         self.cell_head = CellHead(mllm.hidden_size)
         self.middle_head, self.anchor_head = CellHead(mllm.hidden_size), CellHead(mllm.hidden_size)
+        self.distance_head = CellHead(mllm.hidden_size)
         self.look_head, self.middle_look_head = LookHead(mllm.hidden_size), LookHead(mllm.hidden_size)
         self.shown_head = ShownHead(mllm.hidden_size)
         self.connector_head, self.seen_head = SeenHead(mllm.hidden_size), SeenHead(mllm.hidden_size)
@@ -209,6 +224,7 @@ class MLLMPretraining(nn.Module):
         self.middle_layer = middle_layer
         self.text_weight, self.look_weight = text_weight, look_weight
         self.box_weight, self.cell_weight, self.anchor_weight = box_weight, cell_weight, anchor_weight
+        self.distance_weight = distance_weight
         self.box_id = mllm.tokenizer.convert_tokens_to_ids(BOX_START)
         self.user_ids = marker_ids(mllm.template.user_prefix, mllm.tokenizer)
         self.media_end_id = mllm.tokenizer.convert_tokens_to_ids("</img>")
@@ -278,6 +294,9 @@ class MLLMPretraining(nn.Module):
             beside = batch.anchors.any(dim=1)
             if beside.any():
                 results["beside_hit"] = (iou[beside] > 0.5).float().mean()
+                closeness = self.distance_head(lower[beside], lower_prefix[:, seen][owners[beside]])
+                loss, results["distance_hit"] = order_loss(closeness, batch.distances[beside])
+                results["loss_distance"] = self.distance_weight * loss
         return results
 
     def _about_regions(self, batch: Batch) -> dict[str, torch.Tensor]:
@@ -332,6 +351,24 @@ def split_exchanges(batch: Batch, user_ids: Sequence[int], media_end_id: int) ->
         input_ids=ids,
         labels=pad_sequence(labels, batch_first=True, padding_value=IGNORE_INDEX),
     )
+
+
+def order_loss(closeness: torch.Tensor, distances: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Whether what is nearer scores higher: logistic loss over pairs (RankNet, Burges et al., 2005).
+
+    Args:
+        closeness: float ``[K,cells]``.
+        distances: float ``[K,cells]``; infinite where there is nothing to order.
+
+    Returns:
+        Mean loss over the pairs of one row whose distances differ, and the share of them in right order.
+    """
+    known = distances.isfinite()
+    further = (distances[:, None, :] > distances[:, :, None]) & known[:, None, :] & known[:, :, None]
+    lead = (closeness[:, :, None] - closeness[:, None, :])[further]
+    # A sum, as there may be no two objects besides the one.
+    count = max(1, len(lead))
+    return nn.functional.softplus(-lead).sum() / count, (lead > 0).float().sum() / count
 
 
 def _normal(states: torch.Tensor) -> torch.Tensor:

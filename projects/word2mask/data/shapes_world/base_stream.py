@@ -17,6 +17,7 @@ from word2mask.data.collate import collate
 from word2mask.data.encode import Encoder
 from word2mask.data.shapes_world.base_talk import LONG_MIX, SHORT_MIX, BaseMix, Mark, about_regions, compose
 from word2mask.data.shapes_world.language import object_boxes
+from word2mask.data.shapes_world.language.space import centres
 from word2mask.data.shapes_world.render import render
 from word2mask.data.shapes_world.scene import Scene, ShapeObject, training_scene
 from word2mask.data.shapes_world.splits import Split, scene_rng
@@ -47,6 +48,8 @@ class BaseItem:
         boxes: float32 ``[K,4]`` x1, y1, x2, y2 in 0…1 of the first frame, in the order of ``<box>`` in the answers.
         cells: float32 ``[K,h*w]``, what share of each visual token of the first frame the object covers.
         anchors: float32 ``[K,h*w]``, the same of the object that the question relates it to; zero where there is none.
+        distances: float32 ``[K,h*w]``, from that object's centre to the centre of each visual token's, widths of the
+            picture; infinite at the background, at the object itself, and where there is none.
         looks: int64 ``[K,4]``, shape, colour, texture and size of the object.
         cell_looks: int64 ``[T*h*w,4]``, the same for every visual token; -100 at the background.
         cell_motions: int64 ``[T*h*w]``, place in ``MOTIONS`` of what the object of a visual token does; -100 at the
@@ -63,6 +66,7 @@ class BaseItem:
     boxes: torch.Tensor
     cells: torch.Tensor
     anchors: torch.Tensor
+    distances: torch.Tensor
     looks: torch.Tensor
     cell_looks: torch.Tensor
     cell_motions: torch.Tensor
@@ -83,6 +87,7 @@ class BaseBatch:
     boxes: torch.Tensor
     cells: torch.Tensor
     anchors: torch.Tensor
+    distances: torch.Tensor
     looks: torch.Tensor
     cell_looks: torch.Tensor
     cell_motions: torch.Tensor
@@ -103,6 +108,7 @@ def collate_base(items: Sequence[BaseItem], pad_id: int) -> BaseBatch:
         boxes=torch.cat([item.boxes for item in items]),
         cells=torch.cat([item.cells for item in items]),
         anchors=torch.cat([item.anchors for item in items]),
+        distances=torch.cat([item.distances for item in items]),
         looks=torch.cat([item.looks for item in items]),
         cell_looks=torch.stack([item.cell_looks for item in items]),
         cell_motions=torch.stack([item.cell_motions for item in items]),
@@ -203,15 +209,13 @@ class BaseStream(Dataset):
         looks = torch.tensor([_looks(thing) for thing in scene.objects])
         marks = marks[:kept]
         named = [mark.target for mark in marks]
-        anchors = torch.zeros(len(named), share.shape[-1])
-        for row, mark in enumerate(marks):
-            if mark.anchor is not None:
-                anchors[row] = share[mark.anchor, 0]
+        anchors, distances = _about_anchors(scene, marks, share[:, 0])
         return BaseItem(
             example,
             boxes[named],
             share[named, 0],
             anchors,
+            distances,
             looks[named],
             *_about_cells(scene, masks, share, boxes, looks),
         )
@@ -229,6 +233,21 @@ class BaseStream(Dataset):
             if len(conversation[0]) >= MIN_UNNAMED_TURNS:
                 return other, conversation
         return scene, compose(scene, rng, mix)
+
+
+def _about_anchors(scene: Scene, marks: Sequence[Mark], share: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """``anchors`` and ``distances`` of a :class:`BaseItem`; ``share`` float32 ``[N,h*w]`` of the first frame."""
+    anchors = torch.zeros(len(marks), share.shape[-1])
+    distances = torch.full_like(anchors, torch.inf)
+    points = torch.from_numpy(centres(scene)).float() / scene.width
+    most, owner = share.max(dim=0)
+    for row, mark in enumerate(marks):
+        if mark.anchor is not None:
+            anchors[row] = share[mark.anchor]
+            away = (points - points[mark.anchor]).norm(dim=1)
+            away[mark.anchor] = torch.inf
+            distances[row] = away[owner].masked_fill(most < MIN_PATCH_SHARE, torch.inf)
+    return anchors, distances
 
 
 def _about_cells(

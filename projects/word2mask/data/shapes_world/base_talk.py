@@ -83,15 +83,15 @@ class BaseMix:
         kind_weights: weight of each kind of expression; 1 where it isn't named.
     """
 
-    locate: int = 6
+    locate: int = 8
     numbers: int = 0
     chat: int = 4
     reason: int = 1
     explained: int = 0
     captions: int = 0
     kind_weights: tuple[tuple[str, float], ...] = (
-        ("relation", 4.0),
-        ("ordinal", 3.0),
+        ("relation", 9.0),
+        ("ordinal", 4.0),
         ("position", 1.3),
         ("size", 1.4),
         ("motion", 3.0),
