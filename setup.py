@@ -73,6 +73,9 @@ setup(
             # For the test that drives the web page; the browser is the system's own Chromium.
             "gradio==6.31.0",
             "playwright==1.65.2",
+            # For the test that runs the notebook.
+            "nbclient==0.11.0",
+            "ipykernel==7.4.0",
             # For the tests of answers in other formats.
             "supervision==0.31.2",
             # For the tests of annotation.

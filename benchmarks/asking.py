@@ -15,7 +15,6 @@ import argparse
 import json
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -27,6 +26,7 @@ from typing import Any
 import numpy as np
 import torch
 from published_sa2va import OnCpu, Published, Script, seeded_picture
+from sides import Worker
 from training_step import GEOMETRY, PARITY
 
 sys.path.insert(0, str(PARITY))
@@ -70,7 +70,7 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory() as folder:
         arguments.folder = Path(folder)
-        workers = {side: Worker(side, arguments) for side in SIDES}  # the published one writes what ours reads
+        workers = {side: worker(side, arguments) for side in SIDES}  # the published one writes what ours reads
         found: dict[str, list[tuple[float, float]]] = {}
         for row in arguments.rows:
             found[row] = measured(row, workers, arguments)
@@ -79,28 +79,12 @@ def main() -> None:
     sys.stdout.write(table(found, arguments))
 
 
-class Worker:
-    """One side in its own process, asked through pipes."""
-
-    def __init__(self, side: str, arguments: argparse.Namespace) -> None:
-        python = arguments.published_python if side == "published" else sys.executable
-        command = [python, __file__, str(arguments.checkout), "--worker", side, "--folder", str(arguments.folder)]
-        command += ["--side", str(arguments.side)]
-        pipe = subprocess.PIPE
-        self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True)
-        self._read()
-
-    def _read(self) -> dict[str, float]:
-        line = self._process.stdout.readline()
-        if not line:
-            raise SystemExit(f"{self._process.args[3:5]} ended with {self._process.wait()}")
-        return json.loads(line)
-
-    def do(self, row: str) -> dict[str, float]:
-        """One row's work: the seconds of each thing that it names."""
-        self._process.stdin.write(row + "\n")
-        self._process.stdin.flush()
-        return self._read()
+def worker(side: str, arguments: argparse.Namespace) -> Worker:
+    """Starts a side."""
+    python = arguments.published_python if side == "published" else sys.executable
+    command = [python, __file__, str(arguments.checkout), "--worker", side, "--folder", str(arguments.folder)]
+    command += ["--side", str(arguments.side)]
+    return Worker(command)
 
 
 def measured(row: str, workers: dict[str, Worker], arguments: argparse.Namespace) -> list[tuple[float, float]]:

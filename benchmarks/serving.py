@@ -1,6 +1,6 @@
 """The server under load: many clients at once, every answer compared with the one that is given alone.
 
-    python benchmarks/serving.py MODEL [--clients 64] [--seconds 60] [--rounds 3] [--write benchmarks/serving.md]
+    python benchmarks/serving.py MODEL [--clients 64] [--seconds 300] [--rounds 3] [--write benchmarks/serving.md]
 
 Starts the server on a free port of this machine as a process of its own, and asks about generated pictures of the
 shapes world over HTTP. First every question alone: its answer is what all later ones must equal, masks included. Then
@@ -8,8 +8,8 @@ the two sides, on two servers that run at the same time and take turns: **one at
 **together** (the default). In each round every client asks once, all at the same moment. What counts is the processor
 time that the server's process took for an answer, which other work on the machine doesn't change much, while it changes
 the wall time as it likes. Last the load test proper: all clients for the given time at the server that batches, every
-one of them asking again as soon as it has its answer, with the memory of the server's process before, halfway and
-after.
+one of them asking again as soon as it has its answer. Meanwhile the memory of the server's process is read every two
+seconds; a line is fitted to what comes after the first third, in which buffers reach their size.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,9 @@ from word2mask.data.shapes_world.render import render  # noqa: E402
 from word2mask.data.shapes_world.scene import sample_scene  # noqa: E402
 
 TARGET = 1.5
+LOAD_TEST = "## Load test"
+#: Seconds between two looks at the memory, and the share of the load test that is left out of the line through them.
+LOOK, WARM_UP = 2.0, 1 / 3
 #: Seconds that a client waits for an answer, and a server lets it take: a busy machine takes its time.
 PATIENCE = 3_600
 QUESTIONS = (
@@ -115,6 +119,12 @@ class Server:
         """Resident bytes of its process."""
         status = Path(f"/proc/{self._process.pid}/status").read_text()
         return int(re.search(r"VmRSS:\s+(\d+)", status)[1]) * 1024  # type: ignore[index]
+
+    async def watch(self, seen: list[tuple[float, int]]) -> None:
+        """Notes time and memory until it is cancelled."""
+        while True:
+            seen.append((time.monotonic(), self.memory))
+            await asyncio.sleep(LOOK)
 
     @property
     def processor(self) -> float:
@@ -200,24 +210,46 @@ async def load(
 def measure(options: argparse.Namespace) -> dict[str, Any]:
     """Both sides in turn, then the load test."""
     bodies = questions(options.questions)
-    single, batching = Server(options.model, "--max-batch", "1"), Server(options.model)
+    batching = Server(options.model)
+    single = Server(options.model, "--max-batch", "1") if options.rounds else None
     try:
         expected = asyncio.run(alone(batching.address, bodies))
         before = batches(batching.address)
         sides = {"one at a time": Load(), "together": Load()}
         for place in range(options.rounds):
             for name, server in (("one at a time", single), ("together", batching)):
+                assert server is not None
                 sides[name].add(asyncio.run(load(server, bodies, expected, options.clients, 0, place)))
-        memory, whole = [batching.memory], Load()
-        for _ in range(2):
-            whole.add(asyncio.run(load(batching, bodies, expected, options.clients, options.seconds / 2)))
-            memory.append(batching.memory)
+        memory: list[tuple[float, int]] = []
+        whole = asyncio.run(
+            watched(batching, memory, load(batching, bodies, expected, options.clients, options.seconds))
+        )
         after = batches(batching.address)
     finally:
-        single.close()
         batching.close()
+        if single is not None:
+            single.close()
     size = (after[0] - before[0]) / (after[1] - before[1])
     return {"sides": sides, "load": whole, "memory": memory, "size": size, "expected": expected}
+
+
+async def watched(server: Server, memory: list[tuple[float, int]], work: Coroutine[Any, Any, Load]) -> Load:
+    """Work, with the server's memory meanwhile."""
+    watcher = asyncio.create_task(server.watch(memory))
+    try:
+        return await work
+    finally:
+        watcher.cancel()
+
+
+def growth(memory: list[tuple[float, int]]) -> dict[str, float]:
+    """The line through time and memory after the warm-up, in MB and minutes; ``slope ± error`` (one standard error)."""
+    start, end = memory[0][0], memory[-1][0]
+    late = np.array([(at - start, size) for at, size in memory if at - start >= (end - start) * WARM_UP])
+    minutes, sizes = late[:, 0] / 60, late[:, 1] / 1e6
+    (slope, _), covariance = np.polyfit(minutes, sizes, 1, cov=True)
+    found = {"slope": slope, "error": covariance[0, 0] ** 0.5, "mean": sizes.mean(), "spread": np.ptp(sizes)}
+    return found | {"minutes": np.ptp(minutes), "looks": len(late), "before": memory[0][1] / 1e6}
 
 
 def batches(address: str) -> tuple[float, float]:
@@ -227,53 +259,72 @@ def batches(address: str) -> tuple[float, float]:
     return float(values["sum"]), float(values["count"])
 
 
-def page(measured: dict[str, Any], options: argparse.Namespace) -> str:
-    """The table."""
-    sides, whole, memory = measured["sides"], measured["load"], measured["memory"]
+def comparison(measured: dict[str, Any], options: argparse.Namespace) -> list[str]:
+    """The first part of the page: both sides."""
+    sides = measured["sides"]
     ratio = sides["together"].rate / sides["one at a time"].rate
-    # Of few answers the 99th percentile is the slowest.
-    cuts = statistics.quantiles(whole.seconds, n=100, method="inclusive")
-    objects = sum(len(message["word2mask"]["objects"]) for message in measured["expected"])
-    wrong = whole.wrong + sum(side.wrong for side in sides.values())
-    checked = len(whole.seconds) + sum(len(side.seconds) for side in sides.values())
-    growth = memory[2] / memory[1] - 1
     rows = [
         f"| {name} | {1_000 / side.rate:.0f} | {len(side.seconds)} | {side.time:.0f} |" for name, side in sides.items()
     ]
     mark = "✓" if ratio >= TARGET else "✗"
-    return "\n".join(
-        [
-            "# The server under load",
-            "",
-            "Made by `python benchmarks/serving.py MODEL --write benchmarks/serving.md`, MODEL the quickstart's. "
-            f"The server, its clients and whatever else the machine did shared {len(os.sched_getaffinity(0))} cores: "
-            f"load of {os.getloadavg()[1]:.0f} in the last five minutes. Ratios count, seconds are this machine's.",
-            "",
-            "## Together or one at a time",
-            "",
-            f"{options.clients} clients ask at the same moment, {options.rounds} times at each server.",
-            "",
-            "| pictures are answered | processor time an answer, ms | answers | seconds |",
-            "|---|---|---|---|",
-            *rows,
-            "",
-            f"Answers a second of the processor, together ÷ one at a time: **{ratio:.2f}** (target ≥ {TARGET}: "
-            f"{mark}); a batch had {measured['size']:.1f} questions on average.",
-            "",
-            "## Load test",
-            "",
-            "| clients | seconds | answers | wrong | refused | p50, s | p99, s | memory before → halfway → after, MB |",
-            "|---|---|---|---|---|---|---|---|",
-            f"| {options.clients} | {whole.time:.0f} | {len(whole.seconds)} | {whole.wrong} | "
-            f"{sum(whole.refused.values())} | {cuts[49]:.2f} | {cuts[98]:.2f} | "
-            f"{' → '.join(f'{size / 1e6:.0f}' for size in memory)} ({growth:+.1%} in the second half) |",
-            "",
-            f"Each of {checked} answers was compared with the one that the same question got alone "
-            f"({options.questions} questions, {objects} objects in their answers): words, phrases, "
-            f"spans, boxes and masks equal, scores to 0.001. Different: {wrong}.",
-            "",
-        ]
-    )
+    return [
+        "# The server under load",
+        "",
+        "Made by `python benchmarks/serving.py MODEL --write benchmarks/serving.md`, MODEL the quickstart's. "
+        "The server, its clients and whatever else the machine did shared "
+        f"{len(os.sched_getaffinity(0))} cores. Ratios count, seconds are this machine's.",
+        "",
+        "## Together or one at a time",
+        "",
+        f"{options.clients} clients ask at the same moment, {options.rounds} times at each server.",
+        "",
+        "| pictures are answered | processor time an answer, ms | answers | seconds |",
+        "|---|---|---|---|",
+        *rows,
+        "",
+        f"Answers a second of the processor, together ÷ one at a time: **{ratio:.2f}** (target ≥ {TARGET}: {mark}). "
+        f"Different from the answer that was given alone: {sum(side.wrong for side in sides.values())}.",
+        "",
+    ]
+
+
+def load_test(measured: dict[str, Any], options: argparse.Namespace) -> list[str]:
+    """The second part: all clients for a while, and the memory meanwhile."""
+    whole, line = measured["load"], growth(measured["memory"])
+    # Of few answers the 99th percentile is the slowest.
+    cuts = statistics.quantiles(whole.seconds, n=100, method="inclusive")
+    objects = sum(len(message["word2mask"]["objects"]) for message in measured["expected"])
+    return [
+        LOAD_TEST,
+        "",
+        "| clients | seconds | answers | wrong | refused | p50, s | p99, s | server's processor time an answer, ms |",
+        "|---|---|---|---|---|---|---|---|",
+        f"| {options.clients} | {whole.time:.0f} | {len(whole.seconds)} | {whole.wrong} | "
+        f"{sum(whole.refused.values())} | {cuts[49]:.2f} | {cuts[98]:.2f} | {1_000 / whole.rate:.0f} |",
+        "",
+        f"The machine had a load of {os.getloadavg()[1]:.0f} on {len(os.sched_getaffinity(0))} cores; a batch had "
+        f"{measured['size']:.1f} questions on average. Each answer was compared with the one that the same question "
+        f"got alone ({options.questions} questions, {objects} objects in their answers): words, phrases, spans, boxes "
+        "and masks equal, scores to 0.001.",
+        "",
+        "## Memory",
+        "",
+        f"Resident memory of the server's process in the load test: {line['before']:.0f} MB at its start; after "
+        f"the first third, in {line['looks']:.0f} looks over {line['minutes']:.1f} minutes, "
+        f"{line['mean']:.0f} MB on average, the smallest and largest {line['spread']:.1f} MB apart. The line "
+        f"fitted to them: **{line['slope']:+.2f} ± {line['error']:.2f} MB a minute** "
+        f"({line['slope'] / line['mean']:+.2%} of it).",
+        "",
+    ]
+
+
+def page(measured: dict[str, Any], options: argparse.Namespace) -> str:
+    """The tables; with no rounds, the first part is the one that the file has already."""
+    second = "\n".join(load_test(measured, options))
+    if options.rounds:
+        return "\n".join([*comparison(measured, options), second])
+    written = options.write is not None and options.write.exists()
+    return (options.write.read_text(encoding="utf-8").partition(LOAD_TEST)[0] if written else "") + second
 
 
 def main() -> int:
@@ -281,8 +332,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="The server under load.")
     parser.add_argument("model", type=Path, help="folder of an exported model")
     parser.add_argument("--clients", type=int, default=64)
-    parser.add_argument("--seconds", type=float, default=60.0, help="of the load test")
-    parser.add_argument("--rounds", type=int, default=3, help="how often both sides are asked")
+    parser.add_argument("--seconds", type=float, default=300.0, help="of the load test")
+    parser.add_argument("--rounds", type=int, default=3, help="how often both sides are asked; 0 leaves it out")
     parser.add_argument("--questions", type=int, default=48, help="different ones")
     parser.add_argument("--write", type=Path, help="file for the table")
     options = parser.parse_args()

@@ -18,7 +18,6 @@ import ctypes
 import json
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -30,6 +29,7 @@ from typing import Any
 import numpy as np
 import torch
 from published_sa2va import Geometry, Published, seeded_masks, seeded_picture
+from sides import Worker
 
 PARITY = Path(__file__).resolve().parents[1] / "tests" / "parity"
 SIDES = ("published", "ours")
@@ -81,7 +81,7 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory() as folder:
         arguments.folder = Path(folder)
-        workers = {side: Worker(side, arguments) for side in SIDES}  # the published one writes what ours reads
+        workers = {side: worker(side, arguments) for side in SIDES}  # the published one writes what ours reads
         results = measure(workers, arguments.repeats)
     text = table(results, arguments)
     sys.stdout.write(text)
@@ -89,28 +89,12 @@ def main() -> None:
         arguments.write.write_text(text)
 
 
-class Worker:
-    """One side in its own process, asked through pipes."""
-
-    def __init__(self, side: str, arguments: argparse.Namespace) -> None:
-        python = arguments.published_python if side == "published" else sys.executable
-        command = [python, __file__, str(arguments.checkout), "--worker", side, "--folder", str(arguments.folder)]
-        command += ["--side", str(arguments.side)] + ["--keep-activations"] * arguments.keep_activations
-        pipe = subprocess.PIPE
-        self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True)
-        self._read()
-
-    def _read(self) -> dict[str, Any]:
-        line = self._process.stdout.readline()
-        if not line:
-            raise SystemExit(f"{self._process.args[3:5]} ended with {self._process.wait()}")
-        return json.loads(line)
-
-    def step(self, sample: str) -> dict[str, Any]:
-        """One training step."""
-        self._process.stdin.write(sample + "\n")
-        self._process.stdin.flush()
-        return self._read()
+def worker(side: str, arguments: argparse.Namespace) -> Worker:
+    """Starts a side."""
+    python = arguments.published_python if side == "published" else sys.executable
+    command = [python, __file__, str(arguments.checkout), "--worker", side, "--folder", str(arguments.folder)]
+    command += ["--side", str(arguments.side)] + ["--keep-activations"] * arguments.keep_activations
+    return Worker(command)
 
 
 def measure(workers: dict[str, Worker], repeats: int) -> dict[str, dict[str, list[dict[str, Any]]]]:
@@ -120,7 +104,7 @@ def measure(workers: dict[str, Worker], repeats: int) -> dict[str, dict[str, lis
         results[sample] = {side: [] for side in SIDES}
         for repeat in range(repeats + 1):
             for side in SIDES if repeat % 2 else SIDES[::-1]:
-                step = workers[side].step(sample)
+                step = workers[side].do(sample)
                 results[sample][side].append(step)
                 sys.stderr.write(f"{sample}, {side}: {step['seconds']:.2f} s, {step['megabytes']:.0f} MB\n")
         first = {side: steps.pop(0) for side, steps in results[sample].items()}

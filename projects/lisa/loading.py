@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import Any
 
 from lisa.flags import check_widths, dtype_of
@@ -30,6 +31,27 @@ def in_precision(model: Any, precision: str) -> Any:
     return model
 
 
+def require_folder(version: Path) -> None:
+    """Raise UserError unless ``--version`` is a folder here: nothing is downloaded, whatever it is called.
+
+    A relative path of two words may be a name on the Hugging Face Hub, as LISA's own default is.
+    """
+    if version.is_dir():
+        return
+    is_name = not version.is_absolute() and len(version.parts) == 2 and version.parts[0] not in (".", "..", "~")
+    if is_name and not version.parent.is_dir():
+        local = f"pretrained/{version.name}"
+        raise UserError(
+            f"--version={version}: no such folder here, and names on the Hugging Face Hub aren't downloaded; fetch it "
+            f"where there is a network (hf download {version} --local-dir {local}, and CLIP likewise: "
+            "openai/clip-vit-large-patch14 to pretrained/clip-vit-large-patch14) and give "
+            f"--version={local}"
+        )
+    raise UserError(
+        f"--version={version}: no such model folder; give one that merge_lora_weights_and_save_hf_model.py wrote"
+    )
+
+
 def open_session(arguments: argparse.Namespace) -> Any:
     """The model behind ``--version``, ready to be asked.
 
@@ -41,6 +63,7 @@ def open_session(arguments: argparse.Namespace) -> Any:
     from word2mask.inference.session import Session
     from word2mask.models.folder import load_grounded
 
+    require_folder(arguments.version)
     has_cuda = torch.cuda.is_available()
     name = arguments.device or ("cuda" if has_cuda else "cpu")
     if name.startswith("cuda") and not has_cuda:

@@ -3,9 +3,10 @@
     python projects/lisa/merge_lora_weights_and_save_hf_model.py --version=PATH_TO_LLAVA \\
         --vision_pretrained=PATH_TO_SAM --weight=runs/lisa-7b/iter_5000.pth --save_path=./LISA-7B
 
-The flags of the adapters must be those of the training. ``--layout published`` (the default) is LISA's own layout,
-without CLIP; ``--layout word2mask`` is ours, with everything. The folder appears when it is complete. Exit code 2 and
-one sentence when something has to be put right.
+``--weight`` may also be what LISA's own training left: the ``pytorch_model.bin`` that DeepSpeed's ``zero_to_fp32.py``
+makes of its ``ckpt_model``, or the folder that holds it. The flags of the adapters must be those of the training.
+``--layout published`` (the default) is LISA's own layout, without CLIP; ``--layout word2mask`` is ours, with
+everything. The folder appears when it is complete. Exit code 2 and one sentence when something has to be put right.
 """
 
 from __future__ import annotations
@@ -30,11 +31,36 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     add_model(parser, None)
     add_lora(parser)
     parser.add_argument("--vis_save_path", type=Path, help="accepted as LISA's; nothing is drawn")
-    parser.add_argument("--weight", type=Path, required=True, help="checkpoint that train_ds.py wrote, iter_N.pth")
+    parser.add_argument(
+        "--weight",
+        type=Path,
+        required=True,
+        help="checkpoint that train_ds.py wrote, or pytorch_model.bin of DeepSpeed's zero_to_fp32.py (or its folder)",
+    )
     parser.add_argument("--save_path", type=Path, required=True, help="folder to write")
     parser.add_argument("--layout", choices=["published", "word2mask"], default="published")
     parser.add_argument("--overwrite", action="store_true", help="replace --save_path when it isn't empty")
     return parser.parse_args(arguments)
+
+
+def weight_file(path: Path) -> Path:
+    """The file behind ``--weight``.
+
+    Raises:
+        UserError: there is none.
+    """
+    found = path / "pytorch_model.bin" if path.is_dir() else path
+    if found.is_file():
+        return found
+    if path.is_dir() and any(path.glob("**/*optim_states.pt")):
+        raise UserError(
+            f"{path}: DeepSpeed's parts, not put together; run its own zero_to_fp32.py there "
+            "(python zero_to_fp32.py . pytorch_model.bin) and give --weight=pytorch_model.bin"
+        )
+    raise UserError(
+        f"{path}: no such checkpoint; give one that train_ds.py wrote (iter_N.pth, best.pth), or the pytorch_model.bin "
+        "that DeepSpeed's zero_to_fp32.py made"
+    )
 
 
 def merge(arguments: argparse.Namespace) -> None:
@@ -43,22 +69,26 @@ def merge(arguments: argparse.Namespace) -> None:
     Raises:
         UserError: a checkpoint that isn't there or doesn't fit the flags, or a folder that can't be written.
     """
+    from lisa.published_weights import load_published
     from word2mask.engine.build import build
     from word2mask.engine.checkpoint import load_trained
     from word2mask.engine.config import check_settings
     from word2mask.export.folder import new_folder, save_hf
     from word2mask.export.published_lisa import save_lisa
 
-    if not arguments.weight.is_file():
-        raise UserError(f"{arguments.weight}: no such checkpoint; give an iter_N.pth that train_ds.py wrote")
-    settings = check_settings(training_config(arguments), "the flags")
+    weight = weight_file(arguments.weight)
     with new_folder(arguments.save_path, arguments.overwrite) as folder:
-        model = build(settings.model, path="config.model")
-        check_widths(model.segmenter, arguments)
-        load_trained(model, arguments.weight)
-        model.merge()
+        if weight.suffix == ".bin":
+            model = load_published(weight, arguments)
+            check_widths(model.segmenter, arguments)
+        else:
+            settings = check_settings(training_config(arguments), "the flags")
+            model = build(settings.model, path="config.model")
+            check_widths(model.segmenter, arguments)
+            load_trained(model, weight)
+            model.merge()
         model.to(dtype_of(arguments.precision))
-        provenance = {"base": arguments.version.name, "checkpoint": arguments.weight.name}
+        provenance = {"base": arguments.version.name, "checkpoint": weight.name}
         if arguments.layout == "published":
             tower = {} if arguments.vision_tower is None else {"vision_tower": str(arguments.vision_tower)}
             save_lisa(model, folder, provenance, **tower)

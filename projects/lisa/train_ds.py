@@ -5,9 +5,10 @@
         --exp_name="lisa-7b"
 
 Under ``deepspeed`` or ``torchrun``, or alone. Flags that are on can be turned off (``--no-gradient_checkpointing``).
-Checkpoints and logs go to ``<log_base_dir>/<exp_name>``, and ReasonSeg's scores of them when training is done
-(``--no_eval`` leaves them out, ``--eval_only`` does nothing else and takes a LISA folder). Paths start where the
-command is given. Exit codes: 0 done, 2 something to put right, 130 or 143 stopped by a signal after saving.
+Checkpoints and logs go to ``<log_base_dir>/<exp_name>``. Every epoch is scored on ReasonSeg, and the best by gIoU is
+kept as ``best.pth`` (``--no_eval`` leaves that out, ``--eval_only`` does nothing else and takes a LISA folder). Paths
+start where the command is given. Exit codes: 0 done, 2 something to put right, 130 or 143 stopped by a signal after
+saving.
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--beta2", type=float, default=0.95)
     parser.add_argument("--num_classes_per_sample", type=int, default=3)
     parser.add_argument("--exclude_val", action="store_true", help="accepted as LISA's, which reads it nowhere")
-    parser.add_argument("--no_eval", action="store_true", help="no scores after training")
+    parser.add_argument("--no_eval", action="store_true", help="no scores, and no best checkpoint")
     parser.add_argument("--eval_only", action="store_true", help="scores of --version, a LISA folder, and no training")
     parser.add_argument("--resume", default="", help="checkpoint to go on from")
     parser.add_argument("--start_epoch", type=int, default=0, help="0: a checkpoint knows where it stopped")
@@ -110,7 +111,49 @@ def read_settings(arguments: argparse.Namespace) -> Any:
     config.update(accumulate=arguments.grad_accumulation_steps, strategy=arguments.strategy)
     if arguments.device:
         config["device"] = arguments.device
+    if not arguments.no_eval and arguments.strategy.partition("_")[0] != "zero3":
+        config["validation"] = validation(arguments)
     return check_settings(config, "train_ds.py")
+
+
+def validation(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The config's node: every epoch scored on ReasonSeg as LISA does, the best by gIoU kept."""
+    from word2mask.engine.validation import BenchmarkCheck
+    from word2mask.evaluation.reason_seg import ReasonSeg
+
+    root, split = scored_split(arguments)
+    return dict(
+        run=dict(
+            type=BenchmarkCheck,
+            benchmark=dict(type=ReasonSeg.build, root=str(root), split=split, protocol="lisa"),
+            folder=str(work_folder(arguments) / "evaluation"),
+            batch_size=arguments.val_batch_size,
+        ),
+        interval=arguments.steps_per_epoch,
+        best="giou",
+    )
+
+
+def work_folder(arguments: argparse.Namespace) -> Path:
+    """Where checkpoints, logs and scores go."""
+    return (arguments.log_base_dir / arguments.exp_name).absolute()
+
+
+def scored_split(arguments: argparse.Namespace) -> tuple[Path, str]:
+    """Folder and split of ``--val_dataset``.
+
+    Raises:
+        UserError: it isn't a split of ReasonSeg.
+    """
+    from word2mask.evaluation.reason_seg import ReasonSeg
+
+    dataset, bar, split = arguments.val_dataset.partition("|")
+    if not bar or split not in ReasonSeg.splits:
+        raise UserError(
+            f"--val_dataset: expected ReasonSeg|val or ReasonSeg|test, got {arguments.val_dataset!r}; other benchmarks "
+            "are scored by tools/test.py"
+        )
+    return Path(arguments.dataset_dir) / "reason_seg" / dataset, split
 
 
 def validate(arguments: argparse.Namespace, model: Any, folder: Path, name: str) -> None:
@@ -123,13 +166,8 @@ def validate(arguments: argparse.Namespace, model: Any, folder: Path, name: str)
     from word2mask.evaluation.runner import evaluate
     from word2mask.inference.session import Session
 
-    dataset, bar, split = arguments.val_dataset.partition("|")
-    if not bar or split not in ReasonSeg.splits:
-        raise UserError(
-            f"--val_dataset: expected ReasonSeg|val or ReasonSeg|test, got {arguments.val_dataset!r}; other benchmarks "
-            "are scored by tools/test.py"
-        )
-    benchmark = ReasonSeg.build(Path(arguments.dataset_dir) / "reason_seg" / dataset, split, protocol="lisa")
+    root, split = scored_split(arguments)
+    benchmark = ReasonSeg.build(root, split, protocol="lisa")
     session = Session(in_precision(model, arguments.precision))  # what trained is in fp32, beside the rest
     score = evaluate(benchmark, session, folder, {"model": name}, batch_size=arguments.val_batch_size, fresh=True)
     numbers = "  ".join(f"{benchmark.metrics[key]} {value:.2f}" for key, value in score.metrics.items())
@@ -140,7 +178,7 @@ def run(arguments: argparse.Namespace) -> None:
     """Train, score, or both."""
     from word2mask.engine.distributed import choose_device, leave_processes
 
-    folder = (arguments.log_base_dir / arguments.exp_name).absolute()
+    folder = work_folder(arguments)
     if arguments.eval_only:
         from word2mask.models.folder import load_grounded
 
@@ -159,7 +197,8 @@ def run(arguments: argparse.Namespace) -> None:
     resume = str(Path(arguments.resume).absolute()) if arguments.resume else "auto" if arguments.auto_resume else None
     outcome = train(settings, folder, resume)
     is_first = os.environ.get("RANK", "0") == "0"
-    if not arguments.no_eval and is_first:
+    if not arguments.no_eval and settings.validation is None and is_first:
+        logger.info("strategy %s has no validation while it trains: the last checkpoint is scored", arguments.strategy)
         validate(arguments, outcome.model, folder / "evaluation", str(outcome.checkpoint))
     leave_processes()
     return None

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 
 import numpy as np
 import pytest
 
 from word2mask.evaluation.interface import Benchmark, mask_shape
+from word2mask.evaluation.mevis import MeViS
 from word2mask.evaluation.reason_vos import ReasonVOS
 from word2mask.evaluation.ref_davis import RefDAVIS
 from word2mask.evaluation.ref_sav import RefSAV
@@ -81,6 +83,29 @@ def test_robustness_of_revos(tmp_path):
 
     expected = 100 * (2 * (1 - 50 / 100) + 4 * (1 - 50 / 340)) / 6
     assert score(benchmark, more, tmp_path / "more").metrics["robustness"] == pytest.approx(expected, abs=1e-5)
+
+
+def test_mevis_tells_absence_apart(tmp_path):
+    """Of three expressions the second fits nothing; J and F count it as 1 where no frame has a pixel."""
+    benchmark = MeViS.fixture(tmp_path / "data")
+    assert "n_acc" not in score(benchmark, right, tmp_path / "plain").metrics
+    file = tmp_path / "data" / "valid_u" / "meta_expressions.json"
+    content = json.loads(file.read_text())
+    content["videos"]["first"]["expressions"]["1"] |= {"obj_id": [], "anno_id": []}
+    file.write_text(json.dumps(content))
+    benchmark = MeViS.build(**benchmark.origin)
+    assert "N-acc = share" in benchmark.rules
+    found = score(benchmark, right, tmp_path / "right").metrics
+    assert (found["n_acc"], found["t_acc"], found["j&f"]) == (100, 100, 100)
+
+    def one_pixel(sample):  # on the last frame alone: enough to say that there is something
+        mask = np.zeros(mask_shape(sample), bool)
+        mask[-1, 0, 0] = sample.extra["no_target"]
+        return mask
+
+    found = score(benchmark, one_pixel, tmp_path / "pixel").metrics
+    assert (found["n_acc"], found["t_acc"]) == (0, 0)
+    assert found["j"] == pytest.approx(100 * (5 / 6) / 3)  # five of the six frames of what isn't there
 
 
 def test_ref_sav_weighs_long_and_short_alike(tmp_path):

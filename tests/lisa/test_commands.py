@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file
 from transformers import CLIPVisionModel
 
 from lisa import app, chat, merge_lora_weights_and_save_hf_model, train_ds
@@ -115,6 +116,67 @@ def test_training_leaves_a_checkpoint_and_a_score(trained):
     assert any(name.startswith("segmenter.model.mask_decoder.") for name in saved)
     assert not any("vision_encoder" in name for name in saved)
     assert list((trained / "evaluation").rglob("*.jsonl"))
+
+
+def test_the_best_epoch_is_kept(root, monkeypatch):
+    """Every epoch is scored; the best stays as ``best.pth`` when the checkpoint that it was is long deleted."""
+    from word2mask.engine.validation import BenchmarkCheck
+
+    scores = {1: 3.0, 2: 7.0, 3: 7.0, 4: 5.0}
+    monkeypatch.setattr(
+        BenchmarkCheck, "__call__", lambda self, model, iteration: {"giou": scores[iteration], "ciou": 1.0}
+    )
+    more = ["--exp_name=best", "--epochs=4", "--steps_per_epoch=1", "--grad_accumulation_steps=1"]
+    train_ds.run(train_ds.parse_arguments(training(root, *more)))
+    folder = root / "runs" / "best"
+    assert sorted(path.name for path in folder.glob("*.pth")) == ["best.pth", "iter_3.pth", "iter_4.pth"]
+    assert torch.load(folder / "best.pth", weights_only=True)["meta"]["iter"] == 2
+    assert json.loads((folder / "best.json").read_text()) == {
+        "iter": 2,
+        "by": "giou",
+        "numbers": {"giou": 7.0, "ciou": 1.0},
+    }
+    history = [json.loads(line) for line in (folder / "history.jsonl").read_text().splitlines()]
+    assert [entry["val_giou"] for entry in history if "val_giou" in entry] == list(scores.values())
+
+
+def test_no_eval_keeps_no_best(root):
+    settings = train_ds.read_settings(train_ds.parse_arguments(training(root, "--no_eval")))
+    assert settings.validation is None
+    settings = train_ds.read_settings(train_ds.parse_arguments(training(root)))
+    assert settings.validation["best"] == "giou" and settings.validation["interval"] == 2
+
+
+def test_deepspeeds_file_is_merged(merged, tmp_path):
+    """Names as peft has them; an adapter is added into its layer, all else is as it was."""
+    tensors = load_file(merged / "model.safetensors")
+    name = "model.layers.1.self_attn.q_proj"
+    down, up = torch.randn(2, tensors[f"{name}.weight"].shape[1]), torch.randn(tensors[f"{name}.weight"].shape[0], 2)
+    saved = {f"base_model.model.{key}": value for key, value in tensors.items()}
+    saved |= {f"base_model.model.{name}.lora_{side}.default.weight": v for side, v in (("A", down), ("B", up))}
+    folder = tmp_path / "ckpt_model"
+    folder.mkdir()
+    torch.save(saved, folder / "pytorch_model.bin")
+    given = [f"--version={merged}", "--vision_pretrained=unused", "--precision=fp32", f"--weight={folder}"]
+    command = merge_lora_weights_and_save_hf_model
+    command.merge(command.parse_arguments([*given, "--lora_r=2", f"--save_path={tmp_path / 'LISA'}"]))
+    again = load_file(tmp_path / "LISA" / "model.safetensors")
+    expected = tensors | {f"{name}.weight": tensors[f"{name}.weight"] + 16 / 2 * up @ down}
+    assert again.keys() == expected.keys()
+    for key, value in expected.items():
+        torch.testing.assert_close(again[key], value, msg=key)
+    with pytest.raises(UserError, match=r"of rank 2, --lora_r is 8; give --lora_r=2"):
+        command.merge(command.parse_arguments([*given, f"--save_path={tmp_path / 'x'}"]))
+    (folder / "pytorch_model.bin").rename(folder / "zero_pp_rank_0_mp_rank_00_optim_states.pt")
+    with pytest.raises(UserError, match="DeepSpeed's parts, not put together; run its own zero_to_fp32.py"):
+        command.merge(command.parse_arguments([*given, f"--save_path={tmp_path / 'x'}"]))
+
+
+def test_a_name_of_the_hub_is_not_downloaded():
+    with pytest.raises(
+        UserError, match=r"xinlai/LISA-13B-llama2-v1: no such folder here, and names on the Hugging Face"
+    ):
+        chat.open_session(chat.parse_arguments(["--device=cpu"]))
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])

@@ -12,6 +12,7 @@ import os
 import pickle
 import random
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,8 @@ from word2mask.errors import UserError
 logger = logging.getLogger(__name__)
 VERSION = 1
 POINTER = "last_checkpoint"
+#: The checkpoint that validation found best, and what it found.
+BEST, BEST_RECORD = "best.pth", "best.json"
 _NAME = re.compile(r"iter_(\d+)\.pth")
 
 
@@ -151,14 +154,14 @@ def write_checkpoint(checkpoint: dict[str, Any], folder: Path, iteration: int) -
     target = folder / f"iter_{iteration}.pth"
     checkpoint = plain({"version": VERSION, **checkpoint})
     try:
-        _replace(target, lambda file: torch.save(checkpoint, file))
-        _replace(folder / POINTER, lambda file: file.write(f"{target.name}\n".encode()))
+        write_whole(target, lambda file: torch.save(checkpoint, file))
+        write_whole(folder / POINTER, lambda file: file.write(f"{target.name}\n".encode()))
     except (OSError, RuntimeError) as error:
         raise UserError(f"could not write {target}: {error}; earlier checkpoints are untouched") from error
     return target
 
 
-def _replace(target: Path, write: Any) -> None:
+def write_whole(target: Path, write: Any) -> None:
     """Write to a temporary neighbour, flush it to disk, and rename it: a reader sees the old file or the new one."""
     temporary = target.with_name(f".{target.name}.tmp")
     try:
@@ -174,6 +177,26 @@ def _replace(target: Path, write: Any) -> None:
         os.fsync(directory)
     finally:
         os.close(directory)
+
+
+def keep_as(path: Path, target: Path) -> None:
+    """Give a checkpoint a second name, under which it stays when the first is deleted; without a copy where it can be.
+
+    Raises:
+        UserError: the disk refused.
+    """
+    temporary = target.with_name(f".{target.name}.tmp")
+    try:
+        temporary.unlink(missing_ok=True)
+        try:
+            os.link(path, temporary)
+        except OSError:  # a file system without hard links
+            shutil.copyfile(path, temporary)
+        os.replace(temporary, target)
+    except OSError as error:
+        raise UserError(f"could not write {target}: {error}; {path} is untouched") from error
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def find_checkpoint(folder: str | Path) -> Path | None:

@@ -15,6 +15,7 @@ import torch
 from mmengine.hooks import Hook
 
 from word2mask.data.dataset import MixtureDataset
+from word2mask.engine.checkpoint import BEST, BEST_RECORD, keep_as, write_whole
 from word2mask.engine.display import Display
 from word2mask.engine.distributed import barrier, gather_objects, rank_and_size
 from word2mask.engine.optimizer import autocast
@@ -22,6 +23,7 @@ from word2mask.engine.sampler import isolated_random_state
 from word2mask.engine.settings import LogSettings
 from word2mask.engine.strategies import unwrap
 from word2mask.engine.tally import Step, Tally
+from word2mask.errors import UserError
 
 
 class TrainLog(Hook):
@@ -214,7 +216,8 @@ class SaveCheckpoint(Hook):
     def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         """Save when it is time."""
         iteration = runner.iter + 1
-        if iteration % self.interval == 0 or iteration == runner.max_iters:
+        is_saved = bool(self.saved) and self.saved[-1].name == f"iter_{iteration}.pth"
+        if (iteration % self.interval == 0 or iteration == runner.max_iters) and not is_saved:
             self.save(runner, iteration)
 
     def save(self, runner: Any, iteration: int) -> Path:
@@ -235,14 +238,24 @@ class Validate(Hook):
         run: ``(model, iteration) -> {name: number}``.
         interval: optimizer steps.
         log: where the numbers go.
+        best: the number whose largest value says which checkpoint to keep as ``best.pth``, beside those that are kept
+            anyway; ``None`` keeps none. A resumed run goes on from the best that it had.
     """
 
     priority = "LOW"
 
-    def __init__(self, run: Callable[[torch.nn.Module, int], dict[str, float]], interval: int, log: TrainLog):
+    def __init__(
+        self,
+        run: Callable[[torch.nn.Module, int], dict[str, float]],
+        interval: int,
+        log: TrainLog,
+        best: str | None = None,
+    ):
         self.run = run
         self.interval = interval
         self.log = log
+        self.best = best
+        self.reached: float | None = None
 
     def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         """Validate when it is time."""
@@ -252,6 +265,37 @@ class Validate(Hook):
         with aside(runner) as model:
             numbers = self.run(model, iteration)
         self.log.write_validation(runner, iteration, numbers)
+        if self.best is not None:
+            self.keep_best(runner, iteration, numbers)
+            self.log.restart_clock()
+
+    def keep_best(self, runner: Any, iteration: int, numbers: dict[str, float]) -> None:
+        """Save the checkpoint as ``best.pth`` when it is better than all before.
+
+        Raises:
+            UserError: the validation has no such number.
+        """
+        if self.best not in numbers:
+            raise UserError(
+                f"config.validation.best is {self.best!r}, which the validation doesn't give; it gives "
+                f"{', '.join(numbers) or 'nothing'}"
+            )
+        record = runner.folder / BEST_RECORD
+        before = None
+        if self.log.start and record.is_file():
+            before = json.loads(record.read_text(encoding="utf-8"))["numbers"][self.best]
+        if self.reached is None:
+            self.reached = before
+        if self.reached is not None and numbers[self.best] <= self.reached:
+            return
+        self.reached = numbers[self.best]
+        path = runner.save_now(iteration)
+        if rank_and_size()[0] == 0:
+            keep_as(path, runner.folder / BEST)
+            text = json.dumps({"iter": iteration, "by": self.best, "numbers": numbers}) + "\n"
+            write_whole(record, lambda file: file.write(text.encode()))
+            runner.logger.info("best so far by %s: %s", self.best, runner.folder / BEST)
+        barrier()
 
 
 @contextlib.contextmanager

@@ -307,7 +307,7 @@ def training_hooks(
     if settings.validation is not None:
         validation = ValidationSettings(**settings.validation)
         run = build(validation.run, {"model": model}, "config.validation.run")
-        hooks.append(Validate(run, validation.interval, log))
+        hooks.append(Validate(run, validation.interval, log, validation.best))
     if settings_of_log.pictures:
         hooks.append(picture_log(settings_of_log, model, dataset, folder, log))
     return hooks

@@ -174,10 +174,13 @@ class ValidationSettings:
         run: node of a callable ``(model, iteration) -> {name: number}``, called in eval mode without gradients on
             every rank.
         interval: optimizer steps between calls; the last step is always checked.
+        best: which of its numbers, the larger the better, says what the best checkpoint is: that one is kept as
+            ``best.pth``, with ``best.json`` beside it; ``None`` keeps none.
     """
 
     run: Node
     interval: int = 1000
+    best: str | None = None
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Self
 
 from word2mask.data.sources.interface import Source
 from word2mask.data.sources.mevis import MeViS as MeViSSource
-from word2mask.evaluation.referring_videos import ReferringVideoBenchmark
+from word2mask.evaluation.referring_videos import ABSENCE_METRICS, ReferringVideoBenchmark
 
 
 class MeViS(ReferringVideoBenchmark):
@@ -20,6 +20,7 @@ class MeViS(ReferringVideoBenchmark):
     splits: ClassVar[tuple[str, ...]] = ("valid_u", "valid", "test", "train")
     folder = "video_seg/mevis"
     other_folders = ("video_datas/mevis",)
+    metrics: ClassVar[dict[str, str]] = ABSENCE_METRICS
     default_title = "Objects in motion"
     submission = ""
     source_class = MeViSSource

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from word2mask.data.sources.interface import Source
 from word2mask.data.sources.ref_youtube_vos import RefYouTubeVOS as RefYouTubeVOSSource
-from word2mask.evaluation.referring_videos import ReferringVideoBenchmark
+from word2mask.evaluation.referring_videos import ABSENCE_METRICS, ReferringVideoBenchmark
 
 
 class RefYouTubeVOS(ReferringVideoBenchmark):
@@ -20,6 +20,7 @@ class RefYouTubeVOS(ReferringVideoBenchmark):
     name = "ref_youtube_vos"
     splits: ClassVar[tuple[str, ...]] = ("valid", "test", "train")
     folder = "video_datas/rvos"
+    metrics: ClassVar[dict[str, str]] = ABSENCE_METRICS
     default_title = "Objects of videos"
     submission = "Annotations"
     source_class = RefYouTubeVOSSource

@@ -21,6 +21,9 @@ from word2mask.metrics.jf import j_and_f
 from word2mask.text.special_tokens import SEG
 from word2mask.types import Result, Sample
 
+#: Of data sets that also have expressions which fit nothing.
+ABSENCE_METRICS = {"j&f": "J&F", "j": "J", "f": "F", "n_acc": "N-acc", "t_acc": "T-acc"}
+
 
 def video_presets(
     strict: Mapping[str, str] | None = None,
@@ -42,6 +45,10 @@ class ReferringVideoBenchmark(Benchmark):
     Attributes:
         source_class: what reads the data; its ``fixture`` lays the files out as :meth:`open` expects.
         kinds: the kinds of expression that count, where the dataset averages over kinds; empty where all do.
+
+    Where ``metrics`` has ``n_acc`` and ``t_acc``, expressions that fit nothing are told apart as gRefCOCO defines it for
+    pictures (Liu et al., "GRES", CVPR 2023): an answer without a pixel on any frame says that there is nothing. They are
+    given where a split has such expressions. How MeViS v2 itself counts them wasn't found in its published code.
     """
 
     source_class: ClassVar[type[ReferringVideos]]
@@ -64,7 +71,16 @@ class ReferringVideoBenchmark(Benchmark):
         return (
             f"{asked} against the union of "
             f"the objects on {self.frames_scored}; J = mean IoU, F = boundary F with a tolerance of 0.008 of the "
-            f"diagonal, two empty masks score 1; mean over frames, then over {self._averaged}"
+            f"diagonal, two empty masks score 1; mean over frames, then over {self._averaged}{self._absence}"
+        )
+
+    @property
+    def _absence(self) -> str:
+        if "n_acc" not in self.metrics:
+            return ""
+        return (
+            "; N-acc = share of the expressions without a target whose answer has no pixel on any frame, T-acc = share "
+            "of the others whose answer has one"
         )
 
     @property
@@ -92,13 +108,25 @@ class ReferringVideoBenchmark(Benchmark):
             prediction, target, void = prediction[frames], target[frames], None if void is None else void[frames]
         j, f, _ = j_and_f(prediction, target, void)
         scores = {"j": j, "f": f, **scores}
+        if "n_acc" in self.metrics:
+            scores |= {"has_target": not sample.extra["no_target"], "has_mask": bool(prediction.any())}
         return {**scores, "kind": sample.extra["kind"]} if self.kinds else scores
 
     def summarise(self, scores: Sequence[Scores]) -> dict[str, float]:
         if not scores or not self.is_scored:
             return {}
         j, f = self.average(scores, "j") * 100, self.average(scores, "f") * 100
-        return {"j&f": (j + f) / 2, "j": j, "f": f}
+        return {"j&f": (j + f) / 2, "j": j, "f": f, **self._told_apart(scores)}
+
+    def _told_apart(self, scores: Sequence[Scores]) -> dict[str, float]:
+        """N-acc and T-acc in percent, where there are expressions without a target."""
+        if "n_acc" not in self.metrics or all(one["has_target"] for one in scores):
+            return {}
+        groups = {
+            "n_acc": [not one["has_mask"] for one in scores if not one["has_target"]],
+            "t_acc": [one["has_mask"] for one in scores if one["has_target"]],
+        }
+        return {name: 100 * mean([float(one) for one in group]) for name, group in groups.items() if group}
 
     def average(self, scores: Sequence[Scores], key: str) -> float:
         """Mean of a score over the expressions that count, as the protocol averages them.

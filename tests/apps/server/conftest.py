@@ -116,20 +116,33 @@ def seconds() -> int:
 
 
 @pytest.fixture
-def port(pretender: Pretender, seconds: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
-    """A server at a port of this machine."""
+def listen(pretender: Pretender, seconds: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., int]]:
+    """Starts servers at ports of this machine: ``listen(key=None, session=…, **limits)`` gives a port."""
     monkeypatch.setattr(listening, "HEAD_SECONDS", seconds)
-    bound = socket.create_server(("127.0.0.1", 0))
-    number = bound.getsockname()[1]
-    limits = Limits(body_seconds=seconds)
-    server = listening.configured(application(pretender, "small", limits), limits)
-    thread = threading.Thread(target=asyncio.run, args=(server.serve(sockets=[bound]),))
-    thread.start()
-    while not server.started:
-        time.sleep(0.02)
-    yield number
+    running = []
+
+    def start(key: str | None = None, session: Any = pretender, **limits: int) -> int:
+        bound = socket.create_server(("127.0.0.1", 0))
+        own = Limits(**{"body_seconds": seconds, **limits})
+        server = listening.configured(application(session, "small", own, key), own)
+        thread = threading.Thread(target=asyncio.run, args=(server.serve(sockets=[bound]),))
+        thread.start()
+        running.append((server, thread, bound))
+        while not server.started:
+            time.sleep(0.02)
+        return bound.getsockname()[1]
+
+    yield start
     pretender.gate.set()
-    server.should_exit = True
-    thread.join(20)
-    bound.close()
-    assert not thread.is_alive()
+    for server, _, _ in running:
+        server.should_exit = True
+    for _, thread, bound in running:
+        thread.join(20)
+        bound.close()
+        assert not thread.is_alive()
+
+
+@pytest.fixture
+def port(listen: Callable[..., int]) -> int:
+    """A server at a port of this machine."""
+    return listen()

@@ -11,7 +11,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from word2mask import __version__
 from word2mask.apps.server import chat, media_routes, problems
-from word2mask.apps.server.answers import ModelsAnswer
+from word2mask.apps.server.answers import ModelAnswer, ModelsAnswer
 from word2mask.apps.server.answers import problems as described_problems
 from word2mask.apps.server.gate import Gate
 from word2mask.apps.server.jobs import Jobs
@@ -52,10 +52,18 @@ def application(session: Session, name: str, limits: Limits | None = None, key: 
     app.include_router(chat.router(service))
     app.include_router(media_routes.router(service, Jobs(service)))
 
-    @app.get("/v1/models", summary="The model", response_model=ModelsAnswer, responses=described_problems())
+    model = {"id": name, "object": "model", "created": service.started, "owned_by": "word2mask"}
+
+    @app.get("/v1/models", summary="All models: one", response_model=ModelsAnswer, responses=described_problems())
     async def models() -> Response:
-        model = {"id": name, "object": "model", "created": service.started, "owned_by": "word2mask"}
         return JSONResponse({"object": "list", "data": [model]})
+
+    @app.get(
+        "/v1/models/{model_id}", summary="The model", response_model=ModelAnswer, responses=described_problems(404)
+    )
+    async def one_model(model_id: str) -> Response:
+        service.check_model(model_id)
+        return JSONResponse(model)
 
     @app.get("/healthz", summary="Whether the server can answer", response_model=None)
     async def health() -> Response:

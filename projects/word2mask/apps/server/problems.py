@@ -97,8 +97,12 @@ def install(app: FastAPI) -> None:
         return response(Problem(400, f"{place or 'the body'}: {first['msg']}", "invalid_request", place))
 
     @app.exception_handler(HTTPException)
-    async def _http(_: Request, error: HTTPException) -> JSONResponse:
+    async def _http(request: Request, error: HTTPException) -> JSONResponse:
         words = {404: "no such address; GET /docs lists what there is", 405: "this address doesn't take this method"}
         answer = response(Problem(error.status_code, words.get(error.status_code, str(error.detail)), "http_error"))
         answer.headers.update(error.headers or {})
+        described = app.openapi()["paths"].get(getattr(request.scope.get("route"), "path", None))
+        if error.status_code == 405 and described:
+            # All that the address takes; the framework names only what its first route does.
+            answer.headers["Allow"] = ", ".join(sorted(method.upper() for method in described))
         return answer

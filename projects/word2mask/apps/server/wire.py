@@ -7,11 +7,45 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 __all__ = ["ChatRequest", "Message", "PromptPart", "SegmentRequest", "VideoRequest"]
 
 Number = Annotated[float, Field(allow_inf_nan=False)]
+
+#: A red circle on white, 32 x 32, that the description's examples ask about.
+PICTURE = (
+    "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAACAAAAAgAQMAAABJtOi3AAAABlBMVEX////cHh7/Hx2WAAAAP0lEQVR42mNgIBawP2Bg"
+    "YuAQYGBiMOBhYGJgYGBgYnBgYmBg+P8fxsUkGBjq/zEwMRz4B+Pyf2BgYvjxgWhbAagkCbYcG5wGAAAAAElFTkSuQmCC"
+)
+QUESTION = "Please segment the red circle in this picture."
+#: Answered as they stand, by any model: what one tries first at /docs, and what the tests send.
+CHATS = [
+    {
+        "messages": [
+            {
+                "role": "user",
+                "content": [
+                    {"type": "image_url", "image_url": {"url": PICTURE}},
+                    {"type": "text", "text": QUESTION},
+                ],
+            }
+        ],
+        "max_tokens": 32,
+    },
+    {"messages": [{"role": "user", "content": "What can you do?"}], "max_tokens": 32, "stream": True},
+]
+SEGMENTS = [
+    {"media": PICTURE, "text": QUESTION},
+    {"media": PICTURE, "prompts": [{"box": [8, 8, 24, 24]}, {"points": [[16, 16, 1], [2, 2, 0]]}]},
+]
+
+
+def _not_a_number(sent: object) -> object:
+    """For pydantic, 0 is ``False``."""
+    if isinstance(sent, (int, float)) and not isinstance(sent, bool):
+        raise ValueError("a number where true or false is expected")
+    return sent
 
 
 class Strict(BaseModel):
@@ -116,6 +150,8 @@ class StreamOptions(Strict):
 class ChatRequest(Strict):
     """A conversation with at most one picture or video, the last message the user's."""
 
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": CHATS})
+
     model: str | None = Field(None, description="the name that /v1/models gives, or nothing")
     messages: list[Message] = Field(min_length=1)
     stream: bool | None = False
@@ -131,12 +167,14 @@ class ChatRequest(Strict):
     presence_penalty: Annotated[Number, Field(ge=0, le=0)] | None = None
     user: str | None = None
     metadata: dict[str, str] | None = None
-    store: Literal[False] | None = None
+    store: Annotated[Literal[False], BeforeValidator(_not_a_number)] | None = None
     word2mask: Extension | None = None
 
 
 class SegmentRequest(Strict):
     """What to find, in words, or shown, or both."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": SEGMENTS})
 
     text: str | None = Field(None, description="what to find or ask; may be left out where prompts show it")
     media: str | None = Field(None, description="the picture or video as a data URL")
