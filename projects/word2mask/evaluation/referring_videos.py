@@ -46,9 +46,9 @@ class ReferringVideoBenchmark(Benchmark):
         source_class: what reads the data; its ``fixture`` lays the files out as :meth:`open` expects.
         kinds: the kinds of expression that count, where the dataset averages over kinds; empty where all do.
 
-    Where ``metrics`` has ``n_acc`` and ``t_acc``, expressions that fit nothing are told apart as gRefCOCO defines it for
-    pictures (Liu et al., "GRES", CVPR 2023): an answer without a pixel on any frame says that there is nothing. They are
-    given where a split has such expressions. How MeViS v2 itself counts them wasn't found in its published code.
+    Where ``metrics`` has ``n_acc`` and ``t_acc``, expressions that fit nothing are told apart as gRefCOCO defines it
+    for pictures (Liu et al., "GRES", CVPR 2023): an answer without a pixel on any frame says that there is nothing.
+    They are given where a split has such expressions. How MeViS v2 itself counts them wasn't found in its code.
     """
 
     source_class: ClassVar[type[ReferringVideos]]
