@@ -13,20 +13,17 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import statistics
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from published_sa2va import OnCpu, Published, Script, seeded_picture
-from sides import Worker
+from sides import SIDES, Worker, add_arguments, both_sides, serve
 from training_step import GEOMETRY, PARITY
 
 sys.path.insert(0, str(PARITY))
@@ -50,41 +47,26 @@ ROWS = {
 }
 #: Rows whose masks are compared with the published ones, and the share of pixels that may differ.
 COMPARED, MAY_DIFFER = ("image", "video"), 1e-3
-SIDES = ("published", "ours")
 
 
 def main() -> None:
     """Runs both sides, or is one of them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("checkout", type=Path, help="clone of github.com/bytedance/Sa2VA")
+    add_arguments(parser, "bytedance/Sa2VA")
     parser.add_argument("--published-python", default=sys.executable, help="interpreter for the published code")
-    parser.add_argument("--repeats", type=int, default=5, help="rounds that count, after one that doesn't")
     parser.add_argument("--side", type=int, default=GEOMETRY.side, help="of SAM 2's input")
     parser.add_argument("--rows", nargs="+", choices=ROWS, default=list(ROWS), help="rows of the table")
-    parser.add_argument("--write", type=Path, help="file for the table")
-    parser.add_argument("--worker", choices=SIDES, help=argparse.SUPPRESS)
-    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.worker:
         work(arguments)
         return
-    with tempfile.TemporaryDirectory() as folder:
-        arguments.folder = Path(folder)
-        workers = {side: worker(side, arguments) for side in SIDES}  # the published one writes what ours reads
+    with both_sides(__file__, arguments, ["--side", str(arguments.side)], arguments.published_python) as both:
         found: dict[str, list[tuple[float, float]]] = {}
         for row in arguments.rows:
-            found[row] = measured(row, workers, arguments)
+            found[row] = measured(row, both, arguments)
             if arguments.write:  # a long run that is cut short leaves what it has found
                 arguments.write.write_text(table(found, arguments))
     sys.stdout.write(table(found, arguments))
-
-
-def worker(side: str, arguments: argparse.Namespace) -> Worker:
-    """Starts a side."""
-    python = arguments.published_python if side == "published" else sys.executable
-    command = [python, __file__, str(arguments.checkout), "--worker", side, "--folder", str(arguments.folder)]
-    command += ["--side", str(arguments.side)]
-    return Worker(command)
 
 
 def measured(row: str, workers: dict[str, Worker], arguments: argparse.Namespace) -> list[tuple[float, float]]:
@@ -146,20 +128,15 @@ Rows = dict[str, Callable[[str], dict[str, float]]]
 
 
 def work(arguments: argparse.Namespace) -> None:
-    """Builds one side and answers as asked."""
-    answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # the published code prints
-    torch.manual_seed(0)
-    torch.set_num_threads(1)
-    rows = {"published": published_side, "ours": our_side}[arguments.worker](arguments)
+    """Is one side."""
 
-    def answer(values: dict[str, float]) -> None:
-        answers.write(json.dumps(values) + "\n")
-        answers.flush()
+    def build() -> Callable[[str], dict[str, float]]:
+        torch.manual_seed(0)
+        torch.set_num_threads(1)
+        rows = {"published": published_side, "ours": our_side}[arguments.worker](arguments)
+        return lambda row: rows[row](row)
 
-    answer({})
-    for line in sys.stdin:
-        answer(rows[line.strip()](line.strip()))
+    serve(build)
 
 
 def timed(work: Callable[[], Any]) -> tuple[float, Any]:

@@ -12,10 +12,8 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import statistics
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -25,7 +23,7 @@ from typing import Any
 import numpy as np
 import torch
 from published_sa2va import Script
-from sides import Worker
+from sides import SIDES, Worker, add_arguments, both_sides, serve
 
 from word2mask.text.special_tokens import SEG
 
@@ -59,7 +57,6 @@ ROWS = {
     "step": (f"a training step, {len(TALKS)} questions about a picture, as each trains them", 0.6),
     "step_apart": ("the same, ours too with a conversation for each question", None),
 }
-SIDES = ("published", "ours")
 #: Largest difference of losses of the same conversations, and the share of a mask's pixels that may differ.
 LOSS_TOLERANCE, MAY_DIFFER = 1e-4, 1e-3
 
@@ -67,33 +64,20 @@ LOSS_TOLERANCE, MAY_DIFFER = 1e-4, 1e-3
 def main() -> None:
     """Runs both sides, or is one of them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("checkout", type=Path, help="clone of github.com/dvlab-research/LISA")
-    parser.add_argument("--repeats", type=int, default=5, help="rounds that count, after one that doesn't")
+    add_arguments(parser, "dvlab-research/LISA")
     parser.add_argument("--rows", nargs="+", choices=ROWS, default=list(ROWS), help="rows of the table")
-    parser.add_argument("--write", type=Path, help="file for the table")
-    parser.add_argument("--worker", choices=SIDES, help=argparse.SUPPRESS)
-    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.worker:
         work(arguments)
         return
-    with tempfile.TemporaryDirectory() as folder:
-        arguments.folder = Path(folder)
-        workers = {side: worker(side, arguments) for side in SIDES}  # the published one writes what ours reads
-        compare(workers)
+    with both_sides(__file__, arguments) as both:
+        compare(both)
         found: dict[str, list[dict[str, dict[str, float]]]] = {}
         for row in arguments.rows:
-            found[row] = measured(row, workers, arguments)
+            found[row] = measured(row, both, arguments)
             if arguments.write:  # a run that is cut short leaves what it has found
                 arguments.write.write_text(table(found, arguments))
     sys.stdout.write(table(found, arguments))
-
-
-def worker(side: str, arguments: argparse.Namespace) -> Worker:
-    """Starts a side."""
-    command = [sys.executable, __file__, str(arguments.checkout), "--worker", side]
-    command += ["--folder", str(arguments.folder)]
-    return Worker(command)
 
 
 def measured(row: str, workers: dict[str, Worker], arguments: argparse.Namespace) -> list[dict[str, dict[str, float]]]:
@@ -178,21 +162,16 @@ Rows = dict[str, Callable[[], dict[str, float]]]
 
 
 def work(arguments: argparse.Namespace) -> None:
-    """Builds one side and works as asked."""
-    answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # the published code prints
-    torch.manual_seed(0)
-    torch.set_num_threads(1)
-    scale(arguments.folder)
-    rows = {"published": published_side, "ours": our_side}[arguments.worker](arguments)
+    """Is one side."""
 
-    def answer(values: dict[str, float]) -> None:
-        answers.write(json.dumps(values) + "\n")
-        answers.flush()
+    def build() -> Callable[[str], dict[str, float]]:
+        torch.manual_seed(0)
+        torch.set_num_threads(1)
+        scale(arguments.folder)
+        rows = {"published": published_side, "ours": our_side}[arguments.worker](arguments)
+        return lambda row: rows[row]()
 
-    answer({})
-    for line in sys.stdin:
-        answer(rows[line.strip()]())
+    serve(build)
 
 
 def scale(folder: Path) -> None:

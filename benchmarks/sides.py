@@ -1,21 +1,62 @@
-"""One side of a comparison in a process of its own, with its own interpreter where need be, asked through pipes.
+"""Two sides of a comparison, the published code's and ours, each in a process of its own that is asked through pipes.
 
-The process writes one line of JSON when it is ready, and one for every line that it reads.
+The program starts itself once for each side, with its own interpreter where need be: :func:`both_sides` in the process
+that compares, :func:`serve` in those that work. Imports nothing of word2mask and of torch.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
+import os
 import subprocess
-from collections.abc import Sequence
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
+
+SIDES = ("published", "ours")
+
+
+def add_arguments(parser: argparse.ArgumentParser, repository: str) -> None:
+    """What every such program takes; ``repository`` is the published code's, on GitHub."""
+    parser.add_argument("checkout", type=Path, help=f"clone of github.com/{repository}")
+    parser.add_argument("--repeats", type=int, default=5, help="rounds that count, after one that doesn't")
+    parser.add_argument("--write", type=Path, help="file for the table")
+    parser.add_argument("--worker", choices=SIDES, help=argparse.SUPPRESS)
+    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
+
+
+@contextmanager
+def both_sides(
+    script: str, arguments: argparse.Namespace, options: Sequence[str] = (), published_python: str = sys.executable
+) -> Iterator[dict[str, Worker]]:
+    """Both sides; the published one starts first and writes into a temporary folder what ours reads.
+
+    Args:
+        script: the program.
+        arguments: its own; ``folder`` is set.
+        options: further ones for both sides.
+        published_python: interpreter of the published side.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        arguments.folder = Path(folder)
+        pythons = {"published": published_python, "ours": sys.executable}
+        yield {
+            side: Worker(
+                [pythons[side], script, str(arguments.checkout), "--worker", side, "--folder", folder, *options]
+            )
+            for side in SIDES
+        }
 
 
 class Worker:
     """A side that waits for its turn.
 
     Args:
-        command: starts it; its standard input and output are the pipes.
+        command: starts it.
     """
 
     def __init__(self, command: Sequence[str]) -> None:
@@ -34,3 +75,18 @@ class Worker:
         self._process.stdin.write(row + "\n")
         self._process.stdin.flush()
         return self._read()
+
+
+def serve(build: Callable[[], Callable[[str], dict[str, Any]]]) -> None:
+    """Is a side: builds what works, says so, and answers each row; what else is printed goes to standard error."""
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # the published code prints
+
+    def answer(values: dict[str, Any]) -> None:
+        answers.write(json.dumps(values) + "\n")
+        answers.flush()
+
+    do = build()
+    answer({})
+    for line in sys.stdin:
+        answer(do(line.strip()))

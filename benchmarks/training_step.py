@@ -16,10 +16,8 @@ from __future__ import annotations
 import argparse
 import ctypes
 import json
-import os
 import statistics
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import asdict, replace
@@ -29,10 +27,9 @@ from typing import Any
 import numpy as np
 import torch
 from published_sa2va import Geometry, Published, seeded_masks, seeded_picture
-from sides import Worker
+from sides import SIDES, Worker, add_arguments, both_sides, serve
 
 PARITY = Path(__file__).resolve().parents[1] / "tests" / "parity"
-SIDES = ("published", "ours")
 OBJECTS = 5
 #: Frames, height, width, and what the sample is called in the table.
 SAMPLES = {
@@ -67,34 +64,21 @@ NUM_POINTS = 12544
 def main() -> None:
     """Runs both sides, or is one of them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("checkout", type=Path, help="clone of github.com/bytedance/Sa2VA")
+    add_arguments(parser, "bytedance/Sa2VA")
     parser.add_argument("--published-python", default=sys.executable, help="interpreter for the published code")
-    parser.add_argument("--repeats", type=int, default=5, help="steps of each kind that count, after one that doesn't")
     parser.add_argument("--side", type=int, default=GEOMETRY.side, help="of SAM 2's input")
     parser.add_argument("--keep-activations", action="store_true", help="no checkpointing in ours")
-    parser.add_argument("--write", type=Path, help="file for the table")
-    parser.add_argument("--worker", choices=SIDES, help=argparse.SUPPRESS)
-    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.worker:
         work(arguments)
         return
-    with tempfile.TemporaryDirectory() as folder:
-        arguments.folder = Path(folder)
-        workers = {side: worker(side, arguments) for side in SIDES}  # the published one writes what ours reads
-        results = measure(workers, arguments.repeats)
+    options = ["--side", str(arguments.side)] + ["--keep-activations"] * arguments.keep_activations
+    with both_sides(__file__, arguments, options, arguments.published_python) as both:
+        results = measure(both, arguments.repeats)
     text = table(results, arguments)
     sys.stdout.write(text)
     if arguments.write:
         arguments.write.write_text(text)
-
-
-def worker(side: str, arguments: argparse.Namespace) -> Worker:
-    """Starts a side."""
-    python = arguments.published_python if side == "published" else sys.executable
-    command = [python, __file__, str(arguments.checkout), "--worker", side, "--folder", str(arguments.folder)]
-    command += ["--side", str(arguments.side)] + ["--keep-activations"] * arguments.keep_activations
-    return Worker(command)
 
 
 def measure(workers: dict[str, Worker], repeats: int) -> dict[str, dict[str, list[dict[str, Any]]]]:
@@ -154,31 +138,29 @@ def table(results: dict[str, dict[str, list[dict[str, Any]]]], arguments: argpar
 
 
 def work(arguments: argparse.Namespace) -> None:
-    """Builds one side and takes steps as asked."""
-    answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # the published code prints
-    torch.manual_seed(0)
-    torch.set_num_threads(1)
-    geometry = replace(GEOMETRY, side=arguments.side)
-    sys.path.insert(0, str(PARITY))
-    build = {"published": published_side, "ours": our_side}[arguments.worker]
-    forward, parameters = build(arguments, geometry)
-    optimizer = torch.optim.AdamW([p for p in parameters if p.requires_grad], lr=4e-5, weight_decay=0.05)
+    """Is one side, and takes steps as asked."""
 
-    def answer(**values: Any) -> None:
-        answers.write(json.dumps(values) + "\n")
-        answers.flush()
+    def build() -> Callable[[str], dict[str, Any]]:
+        torch.manual_seed(0)
+        torch.set_num_threads(1)
+        geometry = replace(GEOMETRY, side=arguments.side)
+        sys.path.insert(0, str(PARITY))
+        forward, parameters = {"published": published_side, "ours": our_side}[arguments.worker](arguments, geometry)
+        optimizer = torch.optim.AdamW([p for p in parameters if p.requires_grad], lr=4e-5, weight_decay=0.05)
 
-    answer(ready=True)
-    for line in sys.stdin:
-        optimizer.zero_grad(set_to_none=True)
-        resting = reset_peak()
-        start = time.process_time()
-        losses, text_loss = forward(line.strip())
-        sum(losses).backward()
-        optimizer.step()
-        seconds = time.process_time() - start
-        answer(seconds=seconds, megabytes=peak() - resting, text_loss=float(text_loss.detach()))
+        def step(sample: str) -> dict[str, Any]:
+            optimizer.zero_grad(set_to_none=True)
+            resting = reset_peak()
+            start = time.process_time()
+            losses, text_loss = forward(sample)
+            sum(losses).backward()
+            optimizer.step()
+            seconds = time.process_time() - start
+            return {"seconds": seconds, "megabytes": peak() - resting, "text_loss": float(text_loss.detach())}
+
+        return step
+
+    serve(build)
 
 
 def reset_peak() -> float:

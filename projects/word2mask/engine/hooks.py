@@ -281,11 +281,8 @@ class Validate(Hook):
                 f"{', '.join(numbers) or 'nothing'}"
             )
         record = runner.folder / BEST_RECORD
-        before = None
-        if self.log.start and record.is_file():
-            before = json.loads(record.read_text(encoding="utf-8"))["numbers"][self.best]
-        if self.reached is None:
-            self.reached = before
+        if self.reached is None and self.log.start and record.is_file():
+            self.reached = json.loads(record.read_text(encoding="utf-8"))["numbers"][self.best]
         if self.reached is not None and numbers[self.best] <= self.reached:
             return
         self.reached = numbers[self.best]

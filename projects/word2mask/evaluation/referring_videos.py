@@ -109,7 +109,7 @@ class ReferringVideoBenchmark(Benchmark):
         j, f, _ = j_and_f(prediction, target, void)
         scores = {"j": j, "f": f, **scores}
         if "n_acc" in self.metrics:
-            scores |= {"has_target": not sample.extra["no_target"], "has_mask": bool(prediction.any())}
+            scores |= {"has_target": sample.masks is not None, "has_mask": bool(prediction.any())}
         return {**scores, "kind": sample.extra["kind"]} if self.kinds else scores
 
     def summarise(self, scores: Sequence[Scores]) -> dict[str, float]:
