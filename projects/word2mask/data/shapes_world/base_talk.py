@@ -23,6 +23,7 @@ from word2mask.data.shapes_world.language import (
     referring,
     region,
 )
+from word2mask.data.shapes_world.language.referring import Expression
 from word2mask.data.shapes_world.language.words import medium, pick
 from word2mask.data.shapes_world.scene import Scene, sample_scene
 from word2mask.data.shapes_world.unnamed import is_named
@@ -65,6 +66,7 @@ LOCATE_QUESTIONS = (
 LOCATE_ANSWER = "{}."
 NUMBER_QUESTIONS = ("Give the box of {} in numbers.", "Where is {}? Answer with numbers.")
 CAPTION_QUESTIONS = ("Describe the {medium} and locate what you name.", "Describe everything and point at it.")
+_NEAR = re.compile(r"\b(closest|nearest|next) to\b")
 REASON_SUFFIXES = ("", "", " Please point at it.", " Please segment it.")
 EXPLAIN_SUFFIXES = (" Explain and point at it.", " Say why.")
 
@@ -81,6 +83,7 @@ class BaseMix:
         explained: the same with the reason in the answer.
         captions: captions.
         kind_weights: weight of each kind of expression; 1 where it isn't named.
+        nearness_weight: weight of "closest to the white ring" among the relations; 1 of those that name a direction.
     """
 
     locate: int = 8
@@ -98,6 +101,7 @@ class BaseMix:
         ("several", 1.6),
         ("none", 0.3),
     )
+    nearness_weight: float = 4.0
 
 
 #: Many short turns, and a few long ones. Turns of a block are padded to its longest one.
@@ -136,9 +140,9 @@ def _locate(
     weights = np.array([named.get(kind, 1.0) for kind in kinds])
     kind = str(rng.choice(kinds, p=weights / weights.sum()))
     found = referring(scene, rng, kind)
-    if not found:
+    expression = _draw(found, rng, mix.nearness_weight)
+    if expression is None:
         return []
-    expression = found[0]
     targets = list(expression.targets)
     if any(boxes[i] is None for i in targets):
         return []
@@ -149,6 +153,13 @@ def _locate(
     text = ", ".join(_spelt(boxes[i]) if spelt else BOX_START for i in targets)
     marks = [Mark(target, expression.anchor) for target in targets]
     return [(question, text if spelt else LOCATE_ANSWER.format(text), marks)]
+
+
+def _draw(found: Sequence[Expression], rng: np.random.Generator, nearness_weight: float) -> Expression | None:
+    """One of the expressions; those of nearness to another object have a weight of their own."""
+    near = [expression.anchor is not None and bool(_NEAR.search(expression.text)) for expression in found]
+    weights = np.where(near, nearness_weight, 1.0)
+    return found[int(rng.choice(len(found), p=weights / weights.sum()))] if weights.any() else None
 
 
 def _reason(scene: Scene, rng: np.random.Generator, boxes: Sequence[Box | None], mix: BaseMix) -> list[Exchange]:
