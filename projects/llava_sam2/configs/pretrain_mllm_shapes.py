@@ -39,6 +39,7 @@ model = dict(
     ),
     # It would learn from the pictures which pairs of colour and shape there are, and no longer see the others.
     train_vision=False,
+    distance_weight=2.0,
 )
 data = dict(
     dataset=dict(

@@ -118,7 +118,7 @@ data = dict(
 optimizer.update(dict(lr=7e-4))
 # The projector is the one part that starts from nothing; three times the rate is what steers a frozen decoder soonest.
 parameter_groups = dict(lr_multipliers={"projector.": 3.0})
-schedule.update(dict(max_iters=720))
+schedule.update(dict(max_iters=640))
 checkpoint.update(dict(interval=125))
 log.update(dict(interval=20))
 
