@@ -6,15 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from word2mask.mllms.tiling import (
-    IMAGENET_MEAN,
-    IMAGENET_STD,
-    choose_grid,
-    region_cells,
-    tile_count,
-    tile_frames,
-    tile_picture,
-)
+from word2mask.mllms.tiling import choose_grid, region_cells, tile_count, tile_frames, tile_picture
+from word2mask.ops.images import IMAGENET_MEAN, IMAGENET_STD
 
 
 @pytest.mark.parametrize(

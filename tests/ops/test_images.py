@@ -10,6 +10,7 @@ from PIL import Image
 from word2mask.ops.images import (
     IMAGENET_MEAN,
     IMAGENET_STD,
+    bytes_to_normalized,
     denormalize,
     frames_to_tensor,
     normalize,
@@ -45,6 +46,32 @@ def test_normalize_by_hand():
     expected = [(1 - mean) / std for mean, std in zip(IMAGENET_MEAN, IMAGENET_STD, strict=True)]
     torch.testing.assert_close(normalize(white)[0, :, 0, 0], torch.tensor(expected))
     torch.testing.assert_close(denormalize(normalize(white)), white)
+
+
+@pytest.mark.parametrize("statistics", [(IMAGENET_MEAN, IMAGENET_STD), ((0.5, 0.4, 0.3), (0.2, 0.3, 0.5))])
+def test_bytes_are_normalized_to_the_same_bits(statistics):
+    frames = np.random.default_rng(3).integers(0, 256, (2, 33, 45, 3), dtype=np.uint8)
+    expected = normalize(frames_to_tensor(frames), *statistics)
+    assert torch.equal(bytes_to_normalized(frames, *statistics), expected)
+    # Parts of a larger picture, which have gaps between their rows, and an array that can't be written.
+    frames.flags.writeable = False
+    tiles = [frames[0, 3:19, 5:30], frames[1, :16, 20:]]
+    assert torch.equal(bytes_to_normalized(tiles, *statistics)[1], expected[1, :, :16, 20:])
+
+
+@pytest.mark.parametrize(
+    "frames",
+    [
+        np.zeros((4, 4, 3), np.uint8),
+        np.zeros((1, 4, 4, 3), np.float32),
+        np.zeros((1, 3, 4, 4), np.uint8),
+        [np.zeros((4, 4, 3), np.uint8), np.zeros((4, 5, 3), np.uint8)],
+        [],
+    ],
+)
+def test_other_bytes_are_not_normalized(frames):
+    with pytest.raises(ValueError, match=r"expected uint8 frames \[H,W,3\] of one size"):
+        bytes_to_normalized(frames)
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,15 @@ from word2mask.mllms.squares import SETTINGS_FILE, SquaresMLLM
 from word2mask.mllms.tiling import region_cells
 from word2mask.mllms.tokenizer_files import read_tokenizer
 from word2mask.mllms.vocabulary import add_tokens
-from word2mask.ops.images import IMAGENET_MEAN, IMAGENET_STD, frames_to_tensor, normalize, resize, resize_bytes
+from word2mask.ops.images import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    bytes_to_normalized,
+    frames_to_tensor,
+    normalize,
+    resize,
+    resize_bytes,
+)
 from word2mask.text.templates import ChatTemplate, chat_template
 from word2mask.types import Media
 
@@ -80,11 +88,11 @@ class ComposedProcessor:
             regions are marked (the first).
         """
         size, frames = (self.side, self.side), media.frames
+        statistics = tuple(self.settings.image_mean), tuple(self.settings.image_std)
         if self.settings.resampling == "bicubic":
-            frames = resize_bytes(frames, size)
-        pixels = normalize(
-            resize(frames_to_tensor(frames), size), tuple(self.settings.image_mean), tuple(self.settings.image_std)
-        )
+            pixels = bytes_to_normalized(resize_bytes(frames, size), *statistics)
+        else:
+            pixels = normalize(resize(frames_to_tensor(frames), size), *statistics)
         placeholder = "\n".join([CONTEXT * self.grid_side**2] * len(frames))
         tensors = {"pixel_values": pixels, "region_tile": torch.tensor([0])}
         return PreparedMedia(placeholder=placeholder, tensors=tensors, grid=(self.grid_side, self.grid_side))

@@ -10,9 +10,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-#: Channel mean and standard deviation of ImageNet, which InternVL's and most vision towers were trained with.
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
+from word2mask.ops.images import bytes_to_normalized
 
 #: How a region becomes cells; see :func:`region_cells`.
 RegionSampling = Literal["coverage", "nearest"]
@@ -74,20 +72,12 @@ def tile_picture(picture: np.ndarray, max_tiles: int, side: int) -> torch.Tensor
     ]
     if len(tiles) > 1:
         tiles.append(_resize(picture, side, side))
-    return normalise(np.stack(tiles))
+    return bytes_to_normalized(tiles)
 
 
 def tile_frames(frames: np.ndarray, side: int) -> torch.Tensor:
     """One tile for each frame of a video: uint8 ``[T,H,W,3]`` → normalised float32 ``[T,3,side,side]``."""
-    return normalise(np.stack([_resize(frame, side, side) for frame in frames]))
-
-
-def normalise(tiles: np.ndarray) -> torch.Tensor:
-    """uint8 ``[n,h,w,3]`` → float32 ``[n,3,h,w]`` with ImageNet's mean and deviation removed."""
-    pixels = torch.from_numpy(np.ascontiguousarray(tiles)).permute(0, 3, 1, 2).float() / 255.0
-    mean = torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1)
-    std = torch.tensor(IMAGENET_STD).view(1, 3, 1, 1)
-    return (pixels - mean) / std
+    return bytes_to_normalized([_resize(frame, side, side) for frame in frames])
 
 
 def _resize(picture: np.ndarray, width: int, height: int) -> np.ndarray:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import lru_cache
 from typing import Literal
 
+import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -73,6 +76,37 @@ def normalize(
     shift = torch.tensor(mean, dtype=images.dtype, device=images.device).view(3, 1, 1)
     scale = torch.tensor(std, dtype=images.dtype, device=images.device).view(3, 1, 1)
     return (images - shift) / scale
+
+
+def bytes_to_normalized(
+    frames: np.ndarray | Sequence[np.ndarray],
+    mean: tuple[float, float, float] = IMAGENET_MEAN,
+    std: tuple[float, float, float] = IMAGENET_STD,
+) -> torch.Tensor:
+    """uint8 RGB frames ``[T,H,W,3]``, or T of ``[H,W,3]``, as float32 ``[T,3,H,W]``: ``(frames / 255 - mean) / std``.
+
+    The same bits as :func:`normalize` of :func:`frames_to_tensor`, in one pass: a byte has 256 values.
+
+    Raises:
+        ValueError: another shape or dtype, no frame, or frames of several sizes.
+    """
+    shapes = {(frame.shape, str(frame.dtype)) for frame in frames}
+    if len(shapes) != 1 or next(iter(shapes))[1] != "uint8" or next(iter(shapes))[0][2:] != (3,):
+        raise ValueError(f"expected uint8 frames [H,W,3] of one size, got {sorted(shapes, key=str)}")
+    tables = _byte_tables(mean, std)
+    height, width = frames[0].shape[:2]
+    tensor = torch.empty(len(frames), 3, height, width)
+    for frame, target in zip(frames, tensor.numpy(), strict=True):
+        for plane, table, goal in zip(cv2.split(frame), tables, target, strict=True):
+            cv2.LUT(plane, table, dst=goal)
+    return tensor
+
+
+@lru_cache(maxsize=16)
+def _byte_tables(mean: tuple[float, float, float], std: tuple[float, float, float]) -> np.ndarray:
+    """What each byte becomes, float32 ``[3,256]``."""
+    grey = torch.arange(256, dtype=torch.uint8).view(1, 1, 256, 1).expand(1, 1, 256, 3)
+    return normalize(frames_to_tensor(grey.numpy()), mean, std)[0, :, 0].numpy().copy()
 
 
 def denormalize(

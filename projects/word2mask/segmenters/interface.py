@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from word2mask.ops.images import frames_to_tensor, normalize, resize, resize_bytes
+from word2mask.ops.images import bytes_to_normalized, frames_to_tensor, normalize, resize, resize_bytes
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,8 @@ class FrameProcessor:
     def prepare_frames(self, frames: np.ndarray) -> torch.Tensor:
         """uint8 RGB frames ``[T,H,W,3]`` → float32 ``[T,3,S,S]``, aspect not kept, ImageNet statistics."""
         size = (self.side, self.side)
-        if self.resampling == "bicubic":
-            frames = resize_bytes(frames, size)
+        if self.resampling == "bicubic" or frames.shape[1:3] == size:
+            return bytes_to_normalized(resize_bytes(frames, size))
         return normalize(resize(frames_to_tensor(frames), size))
 
 

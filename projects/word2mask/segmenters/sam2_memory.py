@@ -14,6 +14,7 @@ from transformers import Sam2VideoModel
 from transformers.models.sam2_video.modeling_sam2_video import NO_OBJ_SCORE, get_1d_sine_pe
 
 from word2mask.segmenters.interface import Decoded, FrameFeatures
+from word2mask.segmenters.memory_attention import attend
 
 __all__ = ["MemoryFrame", "MemorySteps"]
 
@@ -164,42 +165,41 @@ class MemorySteps:
             float ``[P,C,S/16,S/16]``, for ``conditioned`` of :meth:`decode_embeddings`.
         """
         model, dtype = self.model, self.dtype
-        current = features.levels[-1][frame_index]
-        num_pairs, channels, height, width = current.shape
+        frames = features.levels[-1]
+        num_pairs, (channels, height, width) = len(frame_index), frames.shape[1:]
         if num_pairs == 0:
-            return current
-        grid = self._grid_encoding(height, width, model.mem_dim, current)
+            return frames[frame_index]
+        grid = self._grid_encoding(height, width, model.mem_dim, frames)
         temporal = model.memory_temporal_positional_encoding
-        keys = [memory.to(dtype).flatten(2).permute(2, 0, 1) for _, memory in memories]
-        encodings = [(grid + temporal[ago - 1]).expand(-1, num_pairs, -1) for ago, _ in memories]
+        tokens = [memory.to(dtype).flatten(2).transpose(1, 2) for _, memory in memories]
+        encodings = [grid + temporal[ago - 1].view(1, 1, -1) for ago, _ in memories]
         num_pointer_tokens = 0
         if pointers:
             span = (max_pointers or model.config.max_object_pointers_in_encoder) - 1
             splits = channels // model.mem_dim
-            tokens = torch.stack([pointer.to(dtype) for _, pointer in pointers])
-            tokens = tokens.reshape(-1, num_pairs, splits, model.mem_dim).transpose(1, 2).flatten(0, 1)
+            told = torch.stack([pointer.to(dtype) for _, pointer in pointers], dim=1)
+            tokens.append(told.reshape(num_pairs, -1, model.mem_dim))  # a pointer is `splits` tokens
+            num_pointer_tokens = splits * len(pointers)
             if model.config.enable_temporal_pos_encoding_for_object_pointers:
-                age = torch.tensor([ago for ago, _ in pointers], device=tokens.device, dtype=torch.float32) / span
+                age = torch.tensor([ago for ago, _ in pointers], device=told.device, dtype=torch.float32) / span
                 encoding = get_1d_sine_pe(age, dim=channels).to(dtype)
                 encoding = model.temporal_positional_encoding_projection_layer(encoding)
-                encoding = encoding.unsqueeze(1).expand(-1, num_pairs, -1).repeat_interleave(splits, dim=0)
+                encodings.append(encoding.repeat_interleave(splits, dim=0).unsqueeze(0))
             else:
-                encoding = torch.zeros_like(tokens)
-            keys.append(tokens)
-            encodings.append(encoding)
-            num_pointer_tokens = len(tokens)
-        attended = model.memory_attention(
-            current_vision_features=current.flatten(2).permute(2, 0, 1),
-            current_vision_position_embeddings=self._grid_encoding(height, width, channels, current),
-            memory=torch.cat(keys),
-            memory_posision_embeddings=torch.cat(encodings),  # the misspelling is transformers' own
-            num_object_pointer_tokens=num_pointer_tokens,
+                encodings.append(torch.zeros_like(tokens[-1][:1]))
+        placed = frames.flatten(2).transpose(1, 2) + 0.1 * self._grid_encoding(height, width, channels, frames)
+        attended = attend(
+            model.memory_attention,
+            placed,
+            frame_index,
+            torch.cat(tokens, dim=1),
+            torch.cat(encodings, dim=1),
+            num_pointer_tokens,
         )
-        # [1,P,h·w,C]: transformers swaps the first two of four dimensions, not "sequence first".
-        return attended[0].transpose(1, 2).reshape(num_pairs, channels, height, width)
+        return attended.transpose(1, 2).reshape(num_pairs, channels, height, width)
 
     def _grid_encoding(self, height: int, width: int, channels: int, like: torch.Tensor) -> torch.Tensor:
-        """Sine encoding of the grid's positions, ``[h·w,1,channels]``, in the dtype of ``like``."""
+        """Sine encoding of the grid's positions, ``[1,h·w,channels]``, in the dtype of ``like``."""
         encoding = self.model.memory_encoder.position_encoding
         table = encoding.build_sine_position_embedding(
             torch.Size((1, channels, height, width)),
@@ -210,4 +210,4 @@ class MemorySteps:
             encoding.scale,
             encoding.temperature,
         )
-        return table.flatten(2).permute(2, 0, 1)
+        return table.flatten(2).transpose(1, 2)
