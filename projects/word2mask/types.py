@@ -273,7 +273,8 @@ class Segment:
     """One ``[SEG]`` of an answer.
 
     Attributes:
-        phrase: the words between ``<p>`` and ``</p>`` before it; for a plain answer the user's own text; may be empty.
+        phrase: the words between ``<p>`` and ``</p>`` before it; for a plain answer the words of the
+            question that name it (:func:`word2mask.text.expressions.expression_of`); may be empty.
         span: character range of the phrase in :attr:`Result.text`; ``None`` when the phrase isn't in the answer.
         masks: bool ``[T,H,W]`` at the original size (T = 1 for an image); of a long video a
             :class:`word2mask.inference.masks.MaskStream`, which holds run lengths and gives a frame as it is asked for.

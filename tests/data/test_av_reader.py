@@ -33,6 +33,36 @@ def write_video(path: Path, num_frames: int, codec: str = "libx264", **options: 
     return path
 
 
+def test_frames_of_two_sizes_are_refused(tmp_path: Path) -> None:
+    """Two recordings one behind the other, as a transport stream may have them."""
+    path = tmp_path / "mixed.ts"
+    for side in (64, 96):
+        with av.open(str(tmp_path / f"{side}.ts"), "w", format="mpegts") as part:
+            stream = part.add_stream("libx264", rate=10)
+            stream.width, stream.height, stream.pix_fmt = side, side, "yuv420p"
+            for number in range(10):
+                frame = av.VideoFrame.from_ndarray(np.full((side, side, 3), 20 * number, np.uint8), format="rgb24")
+                frame.pts = number + (10 if side == 96 else 0)
+                part.mux(stream.encode(frame))
+            part.mux(stream.encode(None))
+    path.write_bytes((tmp_path / "64.ts").read_bytes() + (tmp_path / "96.ts").read_bytes())
+    with pytest.raises(UnreadableMedia, match=r"a frame of \[96, 96\] .* a first of \[64, 64\]; all frames"):
+        VideoFile(path).read(range(20))
+
+
+@pytest.mark.parametrize("name", ["cut.mkv", "cut.webm"])
+def test_a_file_that_is_cut_short_and_can_be_opened_says_so(tmp_path: Path, name: str) -> None:
+    codec = "libvpx-vp9" if name.endswith("webm") else "libx264"
+    path = write_video(tmp_path / name, 48, codec)
+    assert len(VideoFile(path)) == 48
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(
+        UnreadableMedia, match=r"cut short: it says that it is 2.00 s long, and its frames end at [01]\."
+    ):
+        VideoFile(path)
+
+
 @pytest.mark.parametrize(
     ("name", "codec", "options"),
     [
@@ -72,12 +102,13 @@ def counted(reader: AVReader, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     decoded: list[int] = []
     original = reader._from
 
-    def counting(index: int) -> Iterator[av.VideoFrame]:
-        for frame in original(index):
+    def counting(frames: Iterator[av.VideoFrame]) -> Iterator[av.VideoFrame]:
+        for frame in frames:
             decoded.append(frame.pts)
             yield frame
 
-    monkeypatch.setattr(reader, "_from", counting)
+    monkeypatch.setattr(reader, "_coming", counting(reader._coming))
+    monkeypatch.setattr(reader, "_from", lambda index: counting(original(index)))
     return decoded
 
 
@@ -98,6 +129,20 @@ def test_it_goes_on_where_it_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert len(decoded) <= 60  # each about once, and not every part from the only key frame on
 
 
+def test_the_first_frame_is_decoded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By opening; asked for later it is decoded anew, and not kept for ever."""
+    path = write_video(tmp_path / "a.mp4", 40)
+    reader = AVReader(path)
+    decoded = counted(reader, monkeypatch)
+    first = reader.read([0])
+    assert decoded == [] and reader._first is None
+    assert np.array_equal(reader.read([0]), first) and len(decoded) >= 1
+    later = AVReader(path)
+    later.read([5])
+    assert later._first is None
+    assert np.array_equal(later.read([0]), first)
+
+
 def test_it_starts_no_threads(tmp_path: Path) -> None:
     """A process forked off one with FFmpeg's threads hangs when it lets go of a frame, and data loaders fork."""
     path = write_video(tmp_path / "a.mp4", 40)
@@ -116,11 +161,14 @@ def test_folders_have_the_same_walk(tmp_path: Path) -> None:
     assert [(index, int(frame.mean())) for index, frame in video.walk([2, 1])] == [(1, 60), (2, 120)]
 
 
-def test_a_file_that_ends_early(tmp_path: Path) -> None:
+def test_a_file_that_ends_early(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write_video(tmp_path / "whole.mkv", 40, g="8")
     every = VideoFile(path).read(range(40))
     (tmp_path / "cut.mkv").write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    # It has fewer frames, or some can't be read; it never gives others.
+    # It is refused, for it says how long it was; without the saying it has fewer frames and never gives others.
+    with pytest.raises(UnreadableMedia, match="cut short"):
+        VideoFile(tmp_path / "cut.mkv")
+    monkeypatch.setattr(AVReader, "_check_length", lambda *_: None)
     video = VideoFile(tmp_path / "cut.mkv")
     assert len(video) < 40
     assert all(np.array_equal(frame, every[index]) for index, frame in video.walk([0, len(video) // 2]))

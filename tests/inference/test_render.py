@@ -1,5 +1,7 @@
 """Rendering: what is drawn where, and files that can be read back."""
 
+import resource
+
 import cv2
 import numpy as np
 import pytest
@@ -64,3 +66,15 @@ def test_video_has_all_frames(tmp_path):
 def test_no_frames_is_said(tmp_path):
     with pytest.raises(UserError, match="no frames to write"):
         save_video([], tmp_path / "a.mp4")
+
+
+def test_a_video_without_room_is_said(tmp_path):
+    """OpenCV says nothing when a write fails; a limit on files fails as a full disk does."""
+    frames = np.random.default_rng(0).integers(0, 255, (40, 64, 64, 3), dtype=np.uint8)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))
+    try:
+        with pytest.raises(UserError, match="of 40 frames could be written, so there is no room left"):
+            save_video(frames, tmp_path / "a.mp4")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

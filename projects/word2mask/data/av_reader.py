@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_right
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from word2mask.data import files
-from word2mask.data.pictures import UnreadableMedia, broken_frame
+from word2mask.data.pictures import UnreadableMedia, broken_frame, other_size
 
-__all__ = ["AVReader"]
+__all__ = ["AVReader", "check_one_size"]
 
 #: So many frames behind the last one asked for are decoded whole, for they are often asked for next and may rest on it.
 AHEAD = 16
 #: A key frame so many frames further on is worth the jump.
 WORTH_A_JUMP = 8
+
+
+#: A video whose last frame is so many seconds, and such a share of its length, before its end is cut short.
+MISSING_SECONDS, MISSING_SHARE = 0.3, 0.1
 
 
 class AVReader:
@@ -35,6 +41,7 @@ class AVReader:
         fps: frames a second, if the file says.
 
     Raises:
+        UnreadableMedia: when it is cut short.
         OSError: when it can't be opened, is to be turned for showing, or doesn't say when each frame is shown.
     """
 
@@ -56,13 +63,19 @@ class AVReader:
         if first.rotation:
             raise OSError("its frames are to be turned, which PyAV leaves to others")
         self._place = 0
+        #: Decoded already, until it is asked for or passed: often it is asked for at once.
+        self._first: Any = first
         self.num_frames = len(self._times)
         self.size = (int(first.height), int(first.width))
         self.fps = float(self._stream.average_rate or 0) or None
 
     def read(self, indices: list[int]) -> np.ndarray:
         """uint8 RGB ``[k,H,W,3]``."""
-        return np.stack(list(self.walk(indices)))
+        frames = list(self.walk(indices))
+        for frame in frames:
+            if frame.shape[:2] != self.size:
+                raise UnreadableMedia(other_size(self._path, frame.shape, self.size))
+        return np.stack(frames)
 
     def walk(self, indices: list[int]) -> Iterator[np.ndarray]:
         """The frames one after another, uint8 RGB ``[H,W,3]``; indices are sorted and distinct."""
@@ -84,6 +97,7 @@ class AVReader:
             if packet.size and not packet.is_discard
         ]
         times = sorted(time for time, _ in packets if time is not None)
+        self._check_length(stream, times)
         if not times or len(set(times)) < len(packets):
             raise OSError("it doesn't say when each frame is shown")
         place = {time: index for index, time in enumerate(times)}
@@ -91,6 +105,25 @@ class AVReader:
         if not keys or keys[0] != 0:
             raise OSError("it doesn't begin with a key frame")
         return times, keys
+
+    def _check_length(self, stream: Any, times: list[int]) -> None:
+        """Raise UnreadableMedia where the frames end long before the file says.
+
+        A file whose index stands at its end can't be opened when it is cut; Matroska and WebM can, and say how long
+        they were: in a tag of the track, or for the whole, which is the track's where it is the only one.
+        """
+        said = _seconds(stream.metadata.get("DURATION", ""))
+        if said is None and len(self._container.streams) == 1 and self._container.duration:
+            said = self._container.duration / 1e6
+        if said is None or not times or stream.time_base is None:
+            return
+        end, begin = (float(times[place] * stream.time_base) for place in (-1, 0))
+        missing = said - end - ((end - begin) / (len(times) - 1) if len(times) > 1 else said)
+        if missing > max(MISSING_SECONDS, MISSING_SHARE * said):
+            raise UnreadableMedia(
+                f"{self._path}: cut short: it says that it is {said:.2f} s long, and its frames end at {end:.2f} s; "
+                "copy the file again from its source"
+            )
 
     def _key_before(self, index: int) -> int:
         return self._keys[bisect_right(self._keys, index) - 1]
@@ -104,7 +137,10 @@ class AVReader:
 
     def _reach(self, index: int) -> np.ndarray:
         time = self._times[index]
+        first, self._first = self._first, None
         try:
+            if index == 0 and first is not None:
+                return first.to_ndarray(format="rgb24", threads=1)
             goes_on = self._place < index and self._key_before(index) - self._place <= WORTH_A_JUMP
             # What was left out when it passed is met on a second way, from the key frame.
             for way in range(2):
@@ -121,3 +157,34 @@ class AVReader:
         except (self._error, OSError) as error:
             raise UnreadableMedia(broken_frame(self._path, index, error)) from error
         raise UnreadableMedia(broken_frame(self._path, index, EOFError("it is not where the file says")))
+
+
+def check_one_size(path: Path) -> None:
+    """Looks at the key frames of a file whose frames another decoder would make equal in size in silence.
+
+    Raises:
+        UnreadableMedia: they are of several sizes.
+    """
+    try:
+        import av
+    except ImportError:
+        return
+    first: tuple[int, int] | None = None
+    # What can't be opened or decoded is for the other decoder to say.
+    with suppress(av.FFmpegError), av.open(files.ffmpeg_name(path)) as container:
+        stream = container.streams.best("video")
+        if stream is None:
+            return
+        stream.codec_context.skip_frame = "NONKEY"
+        stream.codec_context.thread_count = 1
+        for frame in container.decode(stream):
+            size = (int(frame.height), int(frame.width))
+            first = first or size
+            if size != first:
+                raise UnreadableMedia(other_size(path, size, first))
+
+
+def _seconds(clock: str) -> float | None:
+    """``"00:01:02.5"`` in seconds, or ``None``."""
+    match = re.fullmatch(r"(\d+):(\d+):(\d+(?:\.\d+)?)", clock)
+    return None if match is None else 3600 * int(match[1]) + 60 * int(match[2]) + float(match[3])

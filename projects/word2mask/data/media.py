@@ -20,6 +20,7 @@ from word2mask.data.pictures import (
     MissingMedia,
     UnreadableMedia,
     decode_image,
+    other_size,
     too_large,
 )
 from word2mask.data.video_readers import FolderReader, GifReader, Reader, open_encoded
@@ -172,10 +173,7 @@ class VideoFile:
 
     def _check_shape(self, shape: tuple[int, ...]) -> None:
         if shape != (*self.size, 3):
-            raise UnreadableMedia(
-                f"{self.path}: frames of shape {list(shape)} after a first of {[*self.size, 3]}; "
-                "all frames of a video must have one size"
-            )
+            raise UnreadableMedia(other_size(self.path, shape, self.size))
 
     def media(self, indices: Sequence[int] | np.ndarray) -> Media:
         """The frames at ``indices`` as :class:`~word2mask.types.Media` of kind ``"video"``."""

@@ -14,8 +14,9 @@ from word2mask.errors import UserError
 
 __all__ = ["new_file", "new_folder", "reporting_full_disk"]
 
-#: What a write says when there is no room: the disk is full, or a quota is.
-_FULL = (errno.ENOSPC, errno.EDQUOT)
+#: What a write says when there is no room: the disk is full, or a quota is, or the file is larger than the file system
+#: (4 GB on many memory cards) or a limit of the process allows.
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @contextmanager
@@ -64,8 +65,14 @@ def new_folder(target: str | Path, overwrite: bool = False) -> Iterator[Path]:
     except OSError as error:
         raise UserError(f"{target}: can't be written ({error.strerror}); choose a folder that you may write") from None
     try:
-        with reporting_full_disk(target):
-            yield work
+        try:
+            with reporting_full_disk(target):
+                yield work
+        except UserError as error:
+            if str(work) not in str(error):
+                raise
+            # What was written inside is said under the name that it was to have.
+            raise UserError(str(error).replace(str(work), str(target))) from error
         work.chmod(0o777 & ~_umask())
         if target.is_dir():
             old = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))

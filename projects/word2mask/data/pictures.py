@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -47,16 +48,16 @@ def open_picture(path: Path) -> Image.Image:
     return image
 
 
-def decode_image(path: Path) -> np.ndarray:
-    """uint8 RGB ``[H,W,3]``, upright."""
+def decode_image(path: Path, mode: Literal["RGB", "RGBA"] = "RGB") -> np.ndarray:
+    """uint8 ``[H,W,3]``, or ``[H,W,4]`` with transparency, upright."""
     with open_picture(path) as image:
         try:
             image.load()
             upright = ImageOps.exif_transpose(image)
-            if upright.mode.startswith("I;16"):
+            if upright.mode.startswith("I;16") and mode == "RGB":
                 # PIL clips 16 bits at 255; the upper byte is the picture.
                 return np.repeat((np.asarray(upright) >> 8).astype(np.uint8)[:, :, None], 3, axis=2)
-            return np.asarray(upright.convert("RGB"))
+            return np.asarray(upright.convert(mode))
         except (OSError, ValueError, SyntaxError, EOFError) as error:
             raise UnreadableMedia(
                 f"{path}: the picture is damaged or cut short ({first_line(error)}); copy it again from its source"
@@ -78,6 +79,14 @@ def too_large(path: Path, height: int, width: int) -> str:
     return (
         f"{path}: {width} × {height} pixels, at most {MAX_PIXELS // 10**6} megapixels are read; "
         "scale it down (width × height)"
+    )
+
+
+def other_size(path: Path, shape: tuple[int, ...], first: tuple[int, ...]) -> str:
+    """What to say of a frame ``[h,w,3]`` of another size than the first frame's ``[H,W]``."""
+    return (
+        f"{path}: a frame of {list(shape[:2])} (height, width) after a first of {list(first[:2])}; all frames of a "
+        "video must have one size"
     )
 
 

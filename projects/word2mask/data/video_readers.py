@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 
 from word2mask.data import files
-from word2mask.data.av_reader import AVReader
+from word2mask.data.av_reader import AVReader, check_one_size
 from word2mask.data.pictures import (
     IMAGE_SUFFIXES,
     VIDEO_SUFFIXES,
@@ -152,6 +152,8 @@ def open_encoded(path: Path) -> Reader:
     reasons = []
     for reader in (AVReader, DecordReader, OpenCVReader):
         try:
+            if reader is not AVReader:
+                check_one_size(path)
             return reader(path)
         except (ImportError, RuntimeError, OSError) as error:
             reasons.append(f"{reader.__name__}: {first_line(error)}")

@@ -197,11 +197,13 @@ def save_video(frames: Iterable[np.ndarray], path: str | Path, fps: float = 8.0)
         fps: frames a second.
 
     Raises:
-        UserError: no frame, or OpenCV can't write the file.
+        UserError: no frame, OpenCV can't write the file, or it isn't whole: OpenCV doesn't say that a disk is full.
     """
     writer: cv2.VideoWriter | None = None
+    count = 0
     try:
         for frame in frames:
+            count += 1
             if writer is None:
                 size = (frame.shape[1], frame.shape[0])
                 writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"mp4v"), fps, size)
@@ -213,3 +215,19 @@ def save_video(frames: Iterable[np.ndarray], path: str | Path, fps: float = 8.0)
             writer.release()
     if writer is None:
         raise UserError(f"{path}: no frames to write")
+    if (written := _frames_in(path)) != count:
+        raise UserError(
+            f"{path}: {written} of {count} frames could be written, so there is no room left (a full disk, or a limit "
+            "on files); make room or choose another place"
+        )
+
+
+def _frames_in(path: str | Path) -> int:
+    """Frames that lie in a video, by its packets; 0 where it can't be opened."""
+    import av
+
+    try:
+        with av.open(str(path)) as container:
+            return sum(bool(packet.size) for packet in container.demux(container.streams.video[0]))
+    except (av.FFmpegError, IndexError):
+        return 0

@@ -30,6 +30,8 @@ from word2mask.inference.visual_prompts import pointed_at, track_prompts
 from word2mask.models.folder import load_grounded
 from word2mask.models.grounded import GroundedMLLM
 from word2mask.text.answers import parse_answer
+from word2mask.text.expressions import expression_of
+from word2mask.text.readability import doubtful_words, unread_words
 from word2mask.types import Batch, Example, Generation, Media, Request, Segment, VisualPrompt
 
 if TYPE_CHECKING:
@@ -220,6 +222,14 @@ class Session:
 
         return Conversation(self, media, keep_bytes)
 
+    def unread(self, text: str) -> tuple[str, ...]:
+        """The words of a text that the model can't have learned: :func:`word2mask.text.readability.unread_words`."""
+        return unread_words(text, self.model.mllm.tokenizer)
+
+    def doubtful(self, text: str) -> tuple[str, ...]:
+        """The words that it may not have learned: :func:`word2mask.text.readability.doubtful_words`."""
+        return doubtful_words(text, self.model.mllm.tokenizer)
+
     # -- what conversations share with single requests ---------------------------------------------------------------
 
     @torch.no_grad()
@@ -374,7 +384,7 @@ class Session:
         """Phrase and span of each object; without a phrase it is what was asked for."""
         if job.view is None:
             return ()
-        question = job.request.turns[-1].text
+        question = expression_of(job.request.turns[-1].text)
         return tuple(
             (grounding.phrase or ("" if grounding.span else question), grounding.span)
             for grounding in parse_answer(written.marked_text).groundings

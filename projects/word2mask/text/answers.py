@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from word2mask.text.special_tokens import PHRASE_END, PHRASE_START, SEG
+from word2mask.text.special_tokens import BOX_START, PHRASE_END, PHRASE_START, SEG
 
-_TOKENS = re.compile("|".join(re.escape(token) for token in (SEG, PHRASE_START, PHRASE_END)))
+#: ``<box>`` right before a ``[SEG]`` goes with it: a model that reads the state before ``[SEG]`` may have learned it.
+_TOKENS = re.compile(f"(?:{re.escape(BOX_START)})?{re.escape(SEG)}|{re.escape(PHRASE_START)}|{re.escape(PHRASE_END)}")
 _PUNCTUATION = frozenset(".,;:!?")
 
 

@@ -20,7 +20,9 @@ from word2mask.data.media import VideoFile
 from word2mask.errors import UserError
 from word2mask.inference.answer import Answer
 from word2mask.inference.session import Session
-from word2mask.types import Generation, VisualPrompt
+from word2mask.text.byte_tokenizer import byte_tokenizer
+from word2mask.text.readability import unread_words
+from word2mask.types import Generation, Segment, VisualPrompt
 
 Speaks = Callable[[str], None]
 
@@ -96,8 +98,8 @@ def test_edit_beside_the_answer(
     speaks("[SEG]")
     calls = []
 
-    def edit(session, media, instruction, out, *, result, progress):
-        calls.append((instruction.effect.name, len(result.segments)))
+    def edit(session, media, instruction, out, *, result, is_answered, progress):
+        calls.append((instruction.effect.name, len(result.segments), is_answered))
         Path(out).write_bytes(b"edited")
         return SimpleNamespace(notes=("the size is odd",))
 
@@ -105,8 +107,63 @@ def test_edit_beside_the_answer(
     out = tmp_path / "out"
     options = ["--edit", "blur it", "--edit-as", "webp", "--out", str(out)]
     assert main(["ask", str(model), str(picture), "Where?", *options]) == 0
-    assert calls == [("blur", 1)] and (out / "edited.webp").read_bytes() == b"edited"
+    assert calls == [("blur", 1, False)] and (out / "edited.webp").read_bytes() == b"edited"
     assert capsys.readouterr().err == "the size is odd\n"
+
+
+def test_an_edit_needs_no_question_of_its_own(
+    model: Path, picture: Path, tmp_path: Path, speaks: Speaks, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    """What the edit names is asked for once; what is shown isn't asked for at all."""
+    asked = []
+    ask = Session.ask
+    monkeypatch.setattr(
+        Session, "ask", lambda self, request, report: asked.append(request) or ask(self, request, report)
+    )
+    speaks("[SEG]")
+    monkeypatch.setattr(Segment, "found_on", property(lambda self: np.ones(len(self.masks), dtype=bool)))
+    out = tmp_path / "named"
+    assert main(["ask", str(model), str(picture), "--edit", "blur the star", "--out", str(out)]) == 0
+    assert [request.turns[-1].text for request in asked] == ["Please segment the star in this picture."]
+    content = json.loads((out / "answer.json").read_text())
+    assert [entry["phrase"] for entry in content["objects"]] == ["the star"] and (out / "edited.png").exists()
+    out = tmp_path / "shown"
+    shown = ["--box", "4,4,20,20", "--edit", "blur it", "--out", str(out)]
+    assert main(["ask", str(model), str(picture), *shown]) == 0 and len(asked) == 1
+    content = json.loads((out / "answer.json").read_text())
+    assert [entry["phrase"] for entry in content["objects"]] == ["region1"] and (out / "edited.png").exists()
+    capsys.readouterr()
+    assert main(["ask", str(model), str(picture), "--edit", "blur it", "--out", str(tmp_path / "none")]) == 2
+    assert "the edit doesn't say what to change" in capsys.readouterr().err
+    assert main(["ask", str(model), str(picture)]) == 2 and "the question is empty" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "given", [["--edit", "把红色的圆模糊"], ["请分割红色的圆。", "--edit", "把它模糊"]], ids=["edit", "question"]
+)
+def test_an_edit_in_words_that_the_model_cannot_read_is_refused(
+    given, model: Path, picture: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    monkeypatch.setattr(
+        Session, "unread", lambda self, text: unread_words(text, byte_tokenizer(["the picture"] * 9, 300))
+    )
+    monkeypatch.setattr(Session, "ask", lambda *_: pytest.fail("what can't be read was asked for"))
+    before = sorted(tmp_path.rglob("*"))
+    assert main(["ask", str(model), str(picture), *given, "--out", str(tmp_path / "out")]) == 2
+    error = capsys.readouterr().err
+    assert (
+        error.startswith('"红色的圆" was asked for, but this model can\'t read "红色的圆"') and error.count("\n") == 1
+    )
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_question_in_words_that_the_model_cannot_read_gets_a_note(
+    model: Path, picture: Path, speaks: Speaks, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    speaks("It is [SEG].")
+    monkeypatch.setattr(Session, "unread", lambda self, text: ("圆",))
+    assert main(["ask", str(model), str(picture), "Please segment 圆."]) == 0
+    assert capsys.readouterr().err.startswith('the model can\'t read "圆"')
 
 
 def test_points_in_words() -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from word2mask.apps.cli.program import main
 from word2mask.apps.cli.request_lines import read_requests
@@ -19,7 +20,7 @@ from word2mask.errors import UserError
 from word2mask.inference.answer import Answer
 from word2mask.inference.session import Session
 from word2mask.ops.masks import encode_rle
-from word2mask.types import Generation
+from word2mask.types import Generation, Segment
 
 Speaks = Callable[[str], None]
 
@@ -119,6 +120,37 @@ def test_other_requests_and_settings_are_told_apart(
     assert "results.jsonl:1: not a line that word2mask batch wrote" in capsys.readouterr().err
 
 
+def test_edits(model: Path, tmp_path: Path, picture: Path, video: Path, speaks: Speaks, monkeypatch, capsys) -> None:
+    """Edited files lie beside the results; a run that was stopped doesn't edit again."""
+    speaks("It is [SEG].")
+    monkeypatch.setattr(Segment, "found_on", property(lambda self: np.ones(len(self.masks), dtype=bool)))
+    Image.new("RGB", (8, 8), (0, 200, 0)).save(tmp_path / "hat.png")
+    requests = write(
+        tmp_path / "requests.jsonl",
+        {"id": "a", "media": "picture.png", "edit": "blur the star"},
+        {"id": "b/2", "media": "picture.png", "prompts": [{"box": [1, 1, 9, 9]}], "edit": "put hat.png on it"},
+        {"id": "c", "media": "video.mp4", "text": "Where?", "edit": "blur it", "edit_as": "gif"},
+        {"id": "d", "media": "picture.png", "edit": "blur it"},
+        {"id": "e", "media": "picture.png", "text": "Where?", "edit": "blur it in second 2"},
+    )
+    out = tmp_path / "results.jsonl"
+    command = ["batch", str(model), str(requests), "--out", str(out), "--batch-size", "3"]
+    assert main(command) == 1 and "3 of 5 requests answered, 2 failed" in capsys.readouterr().out
+    results = {line["id"]: line for line in read(out)}
+    names = {"a": "a.png", "b/2": "b%2F2.png", "c": "c.gif"}
+    assert {key: results[key]["edited"] for key in names} == {
+        key: f"results_edited/{name}" for key, name in names.items()
+    }
+    assert sorted(path.name for path in (tmp_path / "results_edited").iterdir()) == sorted(names.values())
+    assert results["a"]["question"] == "Please segment the star in this picture." and results["a"]["notes"] == []
+    assert results["b/2"]["objects"][0]["phrase"] == "region1" and results["c"]["question"] == "Where?"
+    assert "the edit doesn't say what to change" in results["d"]["error"] and "names a time" in results["e"]["error"]
+    assert Answer.from_json(results["a"]).text == "It is."
+    monkeypatch.setattr("word2mask.inference.editing.edit.edit", lambda *_, **__: pytest.fail("edited again"))
+    before = out.read_bytes()
+    assert main(command) == 1 and out.read_bytes() == before
+
+
 def test_a_full_disk(command: list[str], tmp_path: Path, speaks: Speaks, monkeypatch, capsys) -> None:
     speaks("Yes.")
 
@@ -149,7 +181,7 @@ def test_requests_as_they_are_meant(tmp_path: Path, picture: Path) -> None:
 def test_requests_of_the_guide(repository: Path, tmp_path: Path) -> None:
     (block,) = re.findall(r"```json\n(.*?)```", (repository / "docs/command_line.md").read_text(), re.DOTALL)
     (tmp_path / "r.jsonl").write_text(block)
-    assert [line.id for line in read_requests(tmp_path / "r.jsonl")] == ["a1", "a2", "a3"]
+    assert [line.id for line in read_requests(tmp_path / "r.jsonl")] == ["a1", "a2", "a3", "a4", "a5"]
 
 
 @pytest.mark.parametrize(
@@ -164,6 +196,10 @@ def test_requests_of_the_guide(repository: Path, tmp_path: Path) -> None:
         ('{"id": 1, "text": "a"}\n{"id": "1", "text": "b"}', ":2: the id '1' is there twice"),
         ('{"id": true, "text": "a"}', "id is true; expected a text or a whole number"),
         ('{"id": 1, "text": "a", "image": "b"}', "no key 'image'; there are id, text, turns, media"),
+        ('{"id": 1, "edit": "blur the dog"}', "edit without media"),
+        ('{"id": 1, "text": "a", "edit_as": "gif"}', "edit_as without edit"),
+        ('{"id": 1, "media": "a", "edit": "blur it", "edit_as": "frames"}', 'edit_as is "frames"; expected one of png'),
+        ('{"id": 1, "media": "a", "edit": "frobnicate it"}', ":1, edit: "),
         ('{"id": 1, "turns": []}', "turns: expected user and assistant in turn"),
         ('{"id": 1, "turns": [{"role": "assistant", "text": "a"}]}', "turns: expected user and assistant in turn"),
         ('{"id": 1, "text": "a", "prompts": [{"boxes": []}]}', "prompts: no key 'boxes'"),

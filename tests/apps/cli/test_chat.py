@@ -15,11 +15,14 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from word2mask.apps.cli.program import main
 from word2mask.inference.answer import Answer
 from word2mask.inference.session import Session
+from word2mask.types import Segment
 
 Speaks = Callable[[str], None]
 
@@ -63,9 +66,40 @@ def test_turns_through_a_pipe(model: Path, picture: Path, video: Path, tmp_path:
     assert content["question"] == "Where?" and content["answer"] == "A star."
 
 
+def test_edits_through_a_pipe(
+    model: Path, picture: Path, tmp_path: Path, speaks: Speaks, pipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was found, what is shown and what the edit names; by default under a free name where one works."""
+    speaks("<p>A star</p> [SEG].")
+    monkeypatch.setattr(Segment, "found_on", property(lambda self: np.ones(len(self.masks), dtype=bool)))
+    monkeypatch.chdir(tmp_path)
+    asked = []
+    ask = Session.ask
+    monkeypatch.setattr(
+        Session, "ask", lambda self, request, report: asked.append(request.turns[-1].text) or ask(self, request, report)
+    )
+    code, printed, error = pipe(
+        model,
+        f"/image {picture}",
+        "/edit blur the moon > moon.webp",
+        "Where?",
+        "/edit blur it",
+        "/edit blur it",
+        "/box 1,1,9,9",
+        "/edit remove it > out/gone.png",
+    )
+    assert (code, error) == (0, "") and asked == ["Please segment the moon in this picture."]
+    names = ["moon.webp", "picture_edited.png", "picture_edited_2.png", "out/gone.png"]
+    assert [line for line in printed.splitlines() if "written" in line] == [f"written to {name}" for name in names]
+    assert all(Image.open(name).size == (32, 24) for name in names)
+
+
 @pytest.mark.parametrize(
     ("line", "message"),
     [
+        ("/edit blur it", "there is no picture or video yet"),
+        ("/edit", "expected /edit TEXT [> FILE]"),
+        ("/edit frobnicate it", "isn't understood"),
         ("/undo", "no turn to undo"),
         ("/save out", "there is no answer yet"),
         ("/frobnicate", "/frobnicate: no such command; /help lists them"),

@@ -1,6 +1,8 @@
 """From words to an edited file: what is asked, which frames change, what is refused, and nothing half-written."""
 
 import errno
+import io
+import resource
 
 import av
 import numpy as np
@@ -10,10 +12,11 @@ from PIL import Image
 from word2mask.data.media import VideoFile, open_media
 from word2mask.errors import UserError
 from word2mask.inference.editing import output
-from word2mask.inference.editing.edit import edit
+from word2mask.inference.editing.edit import edit, question_for
+from word2mask.inference.editing.editor import BuiltInEditor
 from word2mask.inference.editing.instruction import Effect, Instruction
 from word2mask.inference.masks import MaskStream
-from word2mask.types import Media, Result, Segment
+from word2mask.types import Media, Request, Result, Segment, Turn
 
 
 def streams(path):
@@ -233,6 +236,10 @@ def test_not_found(clip, session_of, tmp_path):
     nowhere = session_of(clip.masks, np.full(12, 0.3, np.float32))
     with pytest.raises(UserError, match='"the square" wasn\'t found, nothing was written; the model said "Sure, it is'):
         edit(nowhere, VideoFile(clip.path), "blur the square", tmp_path / "a.mp4")
+    session = session_of(clip.masks)
+    session.text = "There is no square in the video."  # and points at something all the same
+    with pytest.raises(UserError, match="wasn't found, nothing was written; the model said \"There is no square"):
+        edit(session, VideoFile(clip.path), "blur the square", tmp_path / "a.mp4")
     late = session_of(clip.masks, np.where(np.arange(12) < 8, 0.1, 0.9).astype(np.float32))
     message = (
         r'isn\'t there in the time span "in the first half" \(frames 0 to 5\).*frame 8 \(1.00 s\) and frame 11 \(1.38'
@@ -240,6 +247,42 @@ def test_not_found(clip, session_of, tmp_path):
     with pytest.raises(UserError, match=message):
         edit(late, VideoFile(clip.path), "blur the square in the first half", tmp_path / "a.mp4")
     assert not any(tmp_path.iterdir())
+
+
+def test_what_the_model_cannot_read_is_not_asked_for(clip, session, tmp_path):
+    """It would point at something else; where "it" was found before, or is the answer to another question, it goes."""
+    session.unread = lambda text: tuple(word for word in ("方块",) if word in text)
+    session.doubtful = lambda text: ("square",)
+    with pytest.raises(UserError, match='"方块" was asked for, but this model can\'t read "方块".*nothing was written'):
+        edit(session, VideoFile(clip.path), "把方块模糊", tmp_path / "a.mp4")
+    assert session.asked == [] and not any(tmp_path.iterdir())
+    made = edit(session, VideoFile(clip.path), "blur the square", tmp_path / "a.mp4")
+    assert made.path.exists() and made.notes[0].startswith('"square" is no word of this model\'s small vocabulary')
+
+
+def test_an_answer_to_what_the_edit_names_is_not_asked_for_again(clip, session, tmp_path):
+    result = session.ask(Request((Turn("user", question_for("the square", True)),)))
+    edit(session, VideoFile(clip.path), "blur the square", tmp_path / "a.mp4", result=result, is_answered=True)
+    assert session.asked == ["Please segment the square in this video."]
+
+
+def test_what_an_effect_needs_is_looked_for_before_the_model_works(clip, session, tmp_path):
+    png = _png(clip.frames[0])
+    (tmp_path / "cut.png").write_bytes(png[: len(png) // 2])
+    for text, message in (
+        (f"put {tmp_path}/cut.png on the square", "cut.png: the picture is damaged or cut short"),
+        (f"replace the background of the square with {tmp_path}/cut.png", "cut.png: the picture is damaged"),
+        ("put \U0001fae8 on the square", "no font here has the characters"),
+    ):
+        with pytest.raises(UserError, match=message):
+            edit(session, VideoFile(clip.path), text, tmp_path / "a.mp4", editor=BuiltInEditor(font="none.ttf"))
+    assert session.asked == []
+
+
+def _png(pixels):
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return buffer.getvalue()
 
 
 @pytest.mark.parametrize("name", ["a.mp4", "a.webm", "a.gif", "a"])
@@ -253,6 +296,22 @@ def test_a_full_disk_leaves_nothing(name, clip, session, tmp_path, monkeypatch):
     with pytest.raises(UserError, match="no room left .*nothing was kept under this name"):
         edit(session, VideoFile(clip.path), "blur the square", tmp_path / name)
     assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("name", "limits"), [("a.mp4", (600, 3000)), ("a.webm", (600, 3000)), ("a.gif", (600, 3000)), ("a", (300,))]
+)
+def test_a_real_limit_on_files_leaves_nothing(name, limits, clip, session, tmp_path):
+    """Writes of the real writers fail, early or at the end of the file."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    for limit in limits:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
+        try:
+            with pytest.raises(UserError, match="no room left .*nothing was kept under this name"):
+                edit(session, VideoFile(clip.path), "blur the square", tmp_path / name)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        assert not any(tmp_path.iterdir())
 
 
 def test_a_full_disk_keeps_what_was_there(picture, one, tmp_path, monkeypatch):

@@ -5,6 +5,7 @@ import pytest
 from PIL import Image, ImageFont
 
 from word2mask.errors import UserError
+from word2mask.inference.editing import marks
 from word2mask.inference.editing.editor import BuiltInEditor
 from word2mask.inference.editing.instruction import Effect, Instruction
 from word2mask.inference.editing.marks import draw_label, draw_sticker, font_for
@@ -26,8 +27,40 @@ def test_sticker_covers_the_box():
     frame = np.zeros((60, 60, 3), np.uint8)
     drawn = draw_sticker(frame, (20, 20, 40, 30), Image.new("RGBA", (8, 8), (9, 8, 7, 255)))
     np.testing.assert_array_equal((drawn == (9, 8, 7)).all(axis=2).nonzero()[0], np.repeat(np.arange(15, 35), 20))
-    halfway = draw_sticker(frame, (-10, -10, 10, 10), Image.new("RGBA", (4, 4), (200, 200, 200, 128)))
+    halfway = draw_sticker(frame, (0, 0, 10, 10), Image.new("RGBA", (4, 4), (200, 200, 200, 128)))
     assert halfway[5, 5].tolist() == [100, 100, 100] and not halfway[12:].any()
+
+
+def test_a_sticker_of_another_shape_stays_whole_inside_the_frame():
+    """A picture of 4:3 over a tall thing at the border: moved inside, and never larger than the frame."""
+    frame = np.zeros((60, 80, 3), np.uint8)
+    stamp = Image.new("RGBA", (8, 6), (9, 8, 7, 255))
+    rows, columns = (draw_sticker(frame, (70, 10, 80, 40), stamp) == (9, 8, 7)).all(axis=2).nonzero()
+    assert (columns.min(), columns.max() + 1, rows.min(), rows.max() + 1) == (40, 80, 10, 40)
+    rows, columns = (draw_sticker(frame, (0, 0, 20, 60), stamp) == (9, 8, 7)).all(axis=2).nonzero()
+    assert (columns.min(), columns.max() + 1, rows.min(), rows.max() + 1) == (0, 80, 0, 60)
+    rows, columns = (draw_sticker(frame[:, :40], (10, 0, 20, 60), stamp) == (9, 8, 7)).all(axis=2).nonzero()
+    assert (columns.min(), columns.max() + 1, rows.min(), rows.max() + 1) == (0, 40, 15, 45)
+
+
+def test_an_emoji_without_colours_is_said(monkeypatch):
+    smile, editor = Instruction(Effect("sticker", text="😀")), BuiltInEditor()
+    monkeypatch.setattr(marks, "_drawn", lambda *_: Image.new("RGBA", (9, 9), (20, 20, 20, 255)))
+    (note,) = editor.notes(smile)
+    assert note.startswith("😀 was drawn in black on yellow: there is no font with coloured emoji here; install one")
+    marks.emoji_stamp.cache_clear()
+    stamp = np.asarray(marks.emoji_stamp("😀"))
+    assert stamp[128, 128].tolist() == [20, 20, 20, 255]
+    monkeypatch.setattr(marks, "_drawn", lambda *_: Image.new("RGBA", (9, 9), (250, 200, 20, 255)))
+    assert editor.notes(smile) == () and editor.notes(Instruction(Effect("blur"))) == ()
+    marks.emoji_stamp.cache_clear()
+
+
+def test_a_long_label_becomes_smaller_until_it_fits(monkeypatch):
+    monkeypatch.setattr(marks, "font_for", lambda text, size, fonts=(): ImageFont.load_default(size=size))
+    short, long = (marks.font_within(text, 24, 200, ()) for text in ("Rex", "Rex, the best dog of all"))
+    assert short.size == 24 and 8 <= long.size < 24
+    assert marks.plate_size("Rex, the best dog of all", long)[0] <= 200
 
 
 def test_a_picture_goes_along(tmp_path):

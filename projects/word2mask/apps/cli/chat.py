@@ -18,6 +18,7 @@ DESCRIPTION = "Talk about a picture or a video in a terminal, turn by turn."
 EXAMPLES = f"""examples:
   word2mask chat DIR
   word2mask chat DIR picture.jpg
+  printf '/video video.mp4\\n/edit blur the red circle from 2 s to 5 s > blurred.mp4\\n' | word2mask chat DIR
   printf '/image picture.jpg\\nWhat is there?\\n/save answer\\n' | word2mask chat DIR
 
 in the conversation:

@@ -1,13 +1,15 @@
 """A file of requests, one JSON object a line: read whole, or refused in one sentence with the line's number.
 
 Each line has an ``id`` (a text or a whole number, once in the file) and either ``text``, a question, or ``turns``, a
-conversation: ``[{"role": "user", "text": …}, {"role": "assistant", "text": …}, …]``, the last one the user's. Besides,
-where wanted::
+conversation: ``[{"role": "user", "text": …}, {"role": "assistant", "text": …}, …]``, the last one the user's. An
+edit that names what to change needs neither. Besides, where wanted::
 
     media        path of a picture, a video or a folder of frames, from the file's own folder
     prompts      regions, shown instead of said: [{"frame": 0, "box": [x1, y1, x2, y2], "points": [[x, y, 1 or 0], …],
                  "mask": path of a picture in black and white, or COCO run lengths}, …], each with at least one of the
                  last three; the text may call them region1, region2 …
+    edit         what to do with what was found, as --edit takes it; pictures that it names lie where media do
+    edit_as      kind of the edited file: png, jpg, webp, mp4, webm or gif
     generation   how this answer is written, in place of the command's own: max_new_tokens, do_sample, temperature,
                  top_p, top_k, num_beams, seed
 """
@@ -23,16 +25,28 @@ from typing import Any
 
 import numpy as np
 
+from word2mask.apps.cli.edits import KINDS, question_of_edit
 from word2mask.apps.cli.pointing import picture_mask
 from word2mask.data.media import open_media
 from word2mask.errors import UserError
+from word2mask.inference.editing.instruction import Instruction
+from word2mask.inference.editing.readings import read_instruction
 from word2mask.ops.masks import decode_rle
 from word2mask.types import Generation, Request, Turn, VisualPrompt
 
 __all__ = ["Line", "read_requests"]
 
 #: Keys of a line, of a turn and of a prompt, with the types of their values.
-_KEYS = {"id": (str, int), "text": (str,), "turns": (list,), "media": (str,), "prompts": (list,), "generation": (dict,)}
+_KEYS = {
+    "id": (str, int),
+    "text": (str,),
+    "turns": (list,),
+    "media": (str,),
+    "prompts": (list,),
+    "edit": (str,),
+    "edit_as": (str,),
+    "generation": (dict,),
+}
 _TURN = {"role": (str,), "text": (str,)}
 _PROMPT = {"frame": (int,), "box": (list,), "points": (list,), "mask": (str, dict)}
 
@@ -52,9 +66,20 @@ class Line:
     folder: Path
 
     @property
-    def question(self) -> str:
-        """What is asked last."""
-        return self.content["text"] if "text" in self.content else self.content["turns"][-1]["text"]
+    def instruction(self) -> Instruction | None:
+        """What to edit, if anything."""
+        if "edit" not in self.content:
+            return None
+        instruction = read_instruction(self.content["edit"])
+        if not instruction.effect.picture:
+            return instruction
+        picture = str(self.folder / instruction.effect.picture)
+        return replace(instruction, effect=replace(instruction.effect, picture=picture))
+
+    @property
+    def is_of_edit(self) -> bool:
+        """Whether nothing is asked but what the edit names."""
+        return not {"text", "turns"} & set(self.content)
 
     def fingerprint(self, settings: Mapping[str, Any]) -> str:
         """Changes when the request does, or the settings with which it is answered."""
@@ -62,7 +87,7 @@ class Line:
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def request(self, generation: Generation) -> Request:
-        """The request, its media opened.
+        """The request, its media opened; without turns where an edit is for what is shown, and nothing has to be asked.
 
         Args:
             generation: how answers are written where the line doesn't say.
@@ -71,8 +96,12 @@ class Line:
             UserError: a file that isn't there or can't be read, or values that don't go.
         """
         content = self.content
-        turns = content.get("turns") or [{"role": "user", "text": content["text"]}]
         media = open_media(self.folder / content["media"]) if "media" in content else None
+        if self.is_of_edit:
+            question = question_of_edit(self.instruction, media, has_region=bool(content.get("prompts")))
+        else:
+            question = content.get("text", "")
+        turns = content.get("turns") or ([{"role": "user", "text": question}] if question else [])
         return Request(
             turns=tuple(Turn(turn["role"], turn["text"]) for turn in turns),
             media=media,
@@ -135,8 +164,10 @@ def _content(line: str, where: str) -> dict[str, Any]:
     except ValueError as error:
         raise UserError(f"{where}: not JSON ({error}); give one JSON object a line") from error
     _check(content, _KEYS, where)
-    if "id" not in content or ("text" in content) == ("turns" in content):
+    asked = {"text", "turns"} & set(content)
+    if "id" not in content or len(asked) > 1 or not (asked or "edit" in content):
         raise UserError(f"{where}: expected an id, and either text or turns, got {', '.join(content) or 'nothing'}")
+    _check_edit(content, where)
     for turn in content.get("turns", ()):
         _check(turn, _TURN, f"{where}, turns")
     roles = [turn.get("role") for turn in content.get("turns", ()) if "text" in turn]
@@ -155,6 +186,25 @@ def _content(line: str, where: str) -> dict[str, Any]:
     if unknown:
         raise UserError(f"{where}, generation: no setting {unknown[0]!r}; there are {', '.join(known)}")
     return content
+
+
+def _check_edit(content: Mapping[str, Any], where: str) -> None:
+    """Raise UserError unless the edit, if there is one, is understood and has something to change."""
+    kinds = [kind for kind in KINDS if kind != "frames"]
+    if "edit" not in content:
+        if "edit_as" in content:
+            raise UserError(f"{where}: edit_as without edit; say what to edit, or leave it out")
+        return
+    if "media" not in content:
+        raise UserError(f"{where}: edit without media; give the picture or video to edit")
+    if content.get("edit_as", kinds[0]) not in kinds:
+        raise UserError(
+            f"{where}: edit_as is {json.dumps(content['edit_as'])[:40]}; expected one of {', '.join(kinds)}"
+        )
+    try:
+        read_instruction(content["edit"])
+    except UserError as error:
+        raise UserError(f"{where}, edit: {error}") from error
 
 
 def _check(content: Any, keys: Mapping[str, tuple[type, ...]], where: str) -> None:

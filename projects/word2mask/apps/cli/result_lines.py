@@ -1,7 +1,8 @@
 """The file of results: a line an answer, written whole, so that a run that was killed goes on where it stood.
 
 A line is ``{"id": …, "request": FINGERPRINT, …}`` with either the keys of
-:func:`word2mask.inference.formats.plain.to_json` or ``error``, a sentence. The fingerprint tells whether the request
+:func:`word2mask.inference.formats.plain.to_json`, and ``edited`` and ``notes`` where a file was edited, or ``error``, a
+sentence. The fingerprint tells whether the request
 and the settings are still those that were answered.
 """
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import signal
 import sys
 import threading
@@ -10,11 +11,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from word2mask.apps.cli.edits import edited, edited_name, refuse_unread_edit, unread_notes
 from word2mask.apps.cli.pointing import prompts_of
 from word2mask.apps.cli.terminal import Bar, lines_of, say, written
 from word2mask.data.media import open_media
 from word2mask.errors import UserError
 from word2mask.inference.answer_folder import is_video
+from word2mask.inference.editing.instruction import Instruction
+from word2mask.inference.editing.readings import read_instruction
 from word2mask.types import Generation
 
 __all__ = ["COMMANDS", "HELP", "Talk"]
@@ -26,6 +30,7 @@ COMMANDS = {
     "/box": ("x1,y1,x2,y2[@frame]", "show a region for the next question, which may call it region1"),
     "/point": ("x,y[,0][@frame]", "likewise, by a click"),
     "/mask": ("PATH[@frame]", "likewise, by a picture in black and white"),
+    "/edit": ("TEXT [> FILE]", "change what the last answer found, or what TEXT names, in a new file"),
     "/save": ("DIR", "write the last answer: masks, overlay, answer.json"),
     "/undo": ("", "take the last question and its answer back"),
     "/new": ("", "forget what was said, and stay with the picture or video"),
@@ -109,6 +114,8 @@ class Talk:
             prompts = prompts_of([*self._shown, (name.removeprefix("/"), rest)])
             self._shown.append((name.removeprefix("/"), rest))
             say(f"the next question may speak of {len(prompts)} region{'s' if len(prompts) > 1 else ''}")
+        elif name == "/edit":
+            self._edit(rest)
         elif name == "/save":
             self._save(Path(rest).expanduser())
         elif name == "/undo":
@@ -131,7 +138,53 @@ class Talk:
         answer.save(folder, self._conversation.media, question)
         say(written(folder))
 
+    def _edit(self, rest: str) -> None:
+        """Writes an edited picture or video: of what the last answer found, or of what the edit names."""
+        text, _, name = rest.rpartition(" > ") if " > " in rest else (rest, "", "")
+        instruction = read_instruction(text)
+        media = self._conversation.media
+        if media is None:
+            raise UserError("/edit: there is no picture or video yet; begin with /image or /video")
+        is_shown = not instruction.what and bool(self._shown)
+        if not (instruction.what or is_shown or self._answered):
+            raise UserError(f"/edit {text}: there is no answer yet; ask for something first, or name what to change")
+        question, result = self._answered[-1] if self._answered else ("", None)
+        if not is_shown:
+            refuse_unread_edit(self._session, instruction, question)
+        path = Path(name.strip()).expanduser() if name else self._free_name(instruction)
+        try:
+            with _stoppable() as check, Bar() as bar:
+
+                def progress(stage: str, done: int, total: int) -> None:
+                    check()
+                    bar(stage, done, total)
+
+                if is_shown:
+                    result = self._session.follow(media, prompts_of(self._shown), progress)
+                made = edited(self._session, media, instruction, path, None if instruction.what else result, progress)
+        except Stopped:
+            say("stopped; nothing was written")
+            return
+        if is_shown:
+            self._shown.clear()
+        for note in made.notes:
+            say(note)
+        say(f"written to {made.path}")
+
+    def _free_name(self, instruction: Instruction) -> Path:
+        """A name in the working directory that is free: ``dog_edited.mp4``, ``dog_edited_2.mp4`` …"""
+        media = self._conversation.media
+        stem = Path(media.name).stem or "picture"
+        for number in itertools.count(1):
+            last = "" if number == 1 else f"_{number}"
+            name = edited_name(Path(f"{stem}_edited{last}"), instruction, media)
+            if not name.exists():
+                return name
+        raise AssertionError("numbers don't end")
+
     def _ask(self, question: str) -> None:
+        for note in unread_notes(self._session, question):
+            say(note)
         prompts = prompts_of(self._shown)
         wrote = False
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -18,15 +18,15 @@ from word2mask.inference.editing.output import Target
 from word2mask.inference.editing.readings import read_instruction
 from word2mask.inference.editing.soft_masks import MAX_REACH, SoftMasks
 from word2mask.inference.editing.timeline import Timeline, timeline_of
+from word2mask.text.expressions import says_nothing_is_there
 from word2mask.text.questions import SEGMENTATION_QUESTIONS
 from word2mask.types import Media, Request, Result, Turn
 
-__all__ = ["Edited", "edit"]
+__all__ = ["Edited", "edit", "doubt_notes", "question_for", "refuse_unread"]
 
 #: Called with (stage, done, total); stages are those of a session, then ``"edit"``.
 Progress = Callable[[str, int, int], None]
 
-#: How masks are asked for, one of the wordings of training.
 QUESTION = SEGMENTATION_QUESTIONS[1]
 #: Frames decoded at a time, and how much of what was decoded is kept for an editor that looks back and ahead: removal
 #: looks at 13 places of the video for each frame.
@@ -39,6 +39,15 @@ class Answers(Protocol):
     """What answers questions with masks: a :class:`word2mask.inference.session.Session`."""
 
     def ask(self, request: Request, progress: Progress | None = None) -> Result: ...
+
+
+@runtime_checkable
+class Reader(Protocol):
+    """What can tell which words it can't read, as a session does."""
+
+    def unread(self, text: str) -> tuple[str, ...]: ...
+
+    def doubtful(self, text: str) -> tuple[str, ...]: ...
 
 
 @dataclass(frozen=True)
@@ -67,6 +76,7 @@ def edit(
     out: str | Path,
     *,
     result: Result | None = None,
+    is_answered: bool = False,
     editor: Editor | None = None,
     fps: float | None = None,
     progress: Progress | None = None,
@@ -81,13 +91,16 @@ def edit(
         out: ``.mp4``, ``.webm``, ``.gif`` or the name of a folder (PNG of each frame) for a video; ``.png``, ``.jpg``
             or ``.webp`` for a picture. It appears when it is complete.
         result: an answer about ``media``, whose masks are taken when the instruction names nothing ("blur it").
+        is_answered: whether ``result`` is the answer to :func:`question_for` what the instruction names, so that the
+            session isn't asked again.
         editor: what changes the frames; the built-in effects without.
         fps: frames a second where the media doesn't say (a folder of frames, frames in memory).
         progress: called with (stage, done, total).
 
     Raises:
-        UserError: an instruction that isn't understood, a time span outside of the video, a thing that isn't there, or
-            a file that can't be written; nothing is left under ``out`` then.
+        UserError: an instruction that isn't understood, a time span outside of the video, a thing that isn't there or
+            is named in words that the model can't read, or a file that can't be written; nothing is left under ``out``
+            then.
     """
     if isinstance(instruction, str):
         instruction = read_instruction(instruction)
@@ -99,13 +112,21 @@ def edit(
         raise UserError(f"fps is {fps}; expected more than 0")
     timeline, frames = timeline_of(media, fps), _Frames(media)
     span = _span(instruction, timeline, frames, is_video)
-    if instruction.what or result is None:
+    if not instruction.what and result is None:
+        raise UserError(
+            'the instruction doesn\'t say what to change; name it ("blur the red car"), or give an answer whose masks '
+            "are to be taken"
+        )
+    editor = editor or BuiltInEditor()
+    # Before the model works, which may take minutes.
+    told = editor.notes(instruction) if isinstance(editor, BuiltInEditor) else ()
+    if result is None or (instruction.what and not is_answered):
         result = _ask(session, media, instruction, is_video, progress)
     masks = _found(result, frames, span, instruction, timeline)
-    changed = (editor or BuiltInEditor()).edit(frames, masks, span, instruction)
+    changed = editor.edit(frames, masks, span, instruction)
     whole = _all_frames(frames, changed, span, target.has_alpha, progress)
     source = media.path if isinstance(media, VideoFile) and media.path.is_file() else None
-    notes = target.write(whole, timeline, source)
+    notes = (*told, *doubt_notes(session, instruction.what), *target.write(whole, timeline, source))
     if is_video and not timeline.is_said:
         notes = (
             f"{frames.name} doesn't say how many frames there are in a second; {timeline.fps:g} were taken",
@@ -173,13 +194,46 @@ def _ask(
     session: Answers, media: Media | VideoFile, instruction: Instruction, is_video: bool, progress: Progress | None
 ) -> Result:
     """The answer with the masks of what the instruction names."""
-    if not instruction.what:
-        raise UserError(
-            'the instruction doesn\'t say what to change; name it ("blur the red car"), or give an answer whose masks '
-            "are to be taken"
-        )
-    question = QUESTION.format(instruction.what, medium="video" if is_video else "picture")
+    refuse_unread(session, instruction.what)
+    question = question_for(instruction.what, is_video)
     return session.ask(Request((Turn("user", question),), media), progress)
+
+
+def question_for(what: str, is_video: bool) -> str:
+    """How the masks of what an instruction names are asked for, in one of the wordings of training."""
+    return QUESTION.format(what, medium="video" if is_video else "picture")
+
+
+def refuse_unread(session: object, words: str) -> None:
+    """Stops before something else is edited than what was named in words that the model can't read.
+
+    Args:
+        session: whose words it knows; one that can't tell is taken at its word.
+        words: that name a thing.
+
+    Raises:
+        UserError: there are such words.
+    """
+    unread = session.unread(words) if isinstance(session, Reader) else ()
+    if unread:
+        said = ", ".join(f'"{word}"' for word in unread)
+        raise UserError(
+            f'"{words}" was asked for, but this model can\'t read {said}: its vocabulary has no piece of it, and '
+            "what it would find could be anything; nothing was written. Say it in words, or a language, that it was "
+            'trained with, or point at the thing with a box or a click and edit "it"'
+        )
+
+
+def doubt_notes(session: object, words: str) -> tuple[str, ...]:
+    """What to tell of words that name a thing and that the model may not have learned."""
+    doubtful = session.doubtful(words) if isinstance(session, Reader) else ()
+    if not doubtful:
+        return ()
+    said = ", ".join(f'"{word}"' for word in doubtful)
+    return (
+        f"{said} {'are no words' if len(doubtful) > 1 else 'is no word'} of this model's small vocabulary, and it may "
+        "not have learned what that means; look whether what was found is what was meant",
+    )
 
 
 def _found(
@@ -198,7 +252,7 @@ def _found(
         )
     seen = [segment.found_on for segment in result.segments]
     anywhere = np.any(seen, axis=0) if seen else np.zeros(len(frames), dtype=bool)
-    if not anywhere.any():
+    if not anywhere.any() or says_nothing_is_there(result.text):
         raise UserError(f'{frames.name}: {what} wasn\'t found, nothing was written; the model said "{result.text}"')
     if not anywhere[span.start : span.stop].any():
         first, last = np.flatnonzero(anywhere)[[0, -1]].tolist()

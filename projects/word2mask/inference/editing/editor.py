@@ -51,6 +51,10 @@ class BuiltInEditor:
     def __init__(self, font: str | Path | None = None) -> None:
         self._font = None if font is None else str(font)
 
+    @property
+    def _text_fonts(self) -> tuple[str, ...]:
+        return marks.TEXT_FONTS if self._font is None else (self._font,)
+
     def edit(
         self, frames: Sequence[np.ndarray], masks: Sequence[np.ndarray], span: range, instruction: Instruction
     ) -> Iterator[np.ndarray]:
@@ -67,6 +71,20 @@ class BuiltInEditor:
             change = self._change(instruction, frames[span.start].shape[:2])
             for index in span:
                 yield change(frames[index], masks[index])
+
+    def notes(self, instruction: Instruction) -> tuple[str, ...]:
+        """What can't be had here as it was asked for, in sentences.
+
+        Raises:
+            UserError: no font has the words or the emoji, or the picture that the effect needs can't be read.
+        """
+        effect = instruction.effect
+        if effect.picture:
+            decode_image(Path(effect.picture))
+        if effect.name == "label":
+            marks.font_for(effect.text, marks.SMALLEST, self._text_fonts)
+        note = marks.emoji_note(effect.text, self._font) if effect.name == "sticker" and not effect.picture else None
+        return () if note is None else (note,)
 
     def _change(
         self, instruction: Instruction, size: tuple[int, int]
@@ -113,10 +131,9 @@ class BuiltInEditor:
             return float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1)
 
         size = max(14, min(frames[span.start].shape[:2]) // 18)
-        fonts = marks.TEXT_FONTS if self._font is None else (self._font,)
         stamp = font = None
         if effect.name == "label":
-            font = marks.font_for(effect.text, size, fonts)
+            font = marks.font_within(effect.text, size, frames[span.start].shape[1], self._text_fonts)
         else:
             stamp = (
                 marks.picture_stamp(effect.picture) if effect.picture else marks.emoji_stamp(effect.text, self._font)

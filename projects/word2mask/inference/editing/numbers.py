@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-__all__ = ["CHINESE", "ENGLISH", "ORDINAL", "chinese_number", "english_number", "ordinal_number"]
+import re
+
+__all__ = [
+    "CHINESE",
+    "ENGLISH",
+    "ORDINAL",
+    "PERCENT",
+    "chinese_number",
+    "english_number",
+    "ordinal_number",
+    "percent_of",
+]
 
 _SMALL = (
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
@@ -22,6 +33,8 @@ ENGLISH = (
 )
 ORDINAL = r"(?:\d+(?:st|nd|rd|th)|(?:" + "|".join(sorted(_ORDINALS, key=len, reverse=True)) + r")\b)"
 CHINESE = r"(?:\d+(?:\.\d+)?|[零〇一二两三四五六七八九十百]+(?:点[零〇一二三四五六七八九]+)?)"
+#: A share of a hundred.
+PERCENT = rf"(?:\d+(?:\.\d+)?\s*(?:%|per\s?cent\b)|{ENGLISH}\s+per\s?cent\b|百分之{CHINESE})"
 
 
 def english_number(text: str) -> float:
@@ -70,3 +83,13 @@ def chinese_number(text: str) -> float:
                 digit = _DIGITS[character]
         total += digit or 0
     return float(f"{total}.{''.join(str(_DIGITS[character]) for character in part) or 0}")
+
+
+def percent_of(text: str) -> float:
+    """``"30%"``, ``"30 percent"``, ``"thirty percent"`` or ``"百分之三十"`` as a share.
+
+    >>> percent_of("30 %"), percent_of("百分之三十")
+    (0.3, 0.3)
+    """
+    number = re.sub(r"\s*(?:%|per\s?cent)$|^百分之", "", text.strip(), flags=re.IGNORECASE)
+    return (english_number(number) if number.isascii() else chinese_number(number)) / 100

@@ -11,10 +11,12 @@ from dataclasses import replace
 from difflib import get_close_matches
 
 from word2mask.errors import UserError
+from word2mask.inference.editing.chinese import LEADING_VERBS as CHINESE_VERBS
 from word2mask.inference.editing.chinese import RULES as CHINESE_RULES
+from word2mask.inference.editing.english import LEADING_VERBS as ENGLISH_VERBS
 from word2mask.inference.editing.english import RULES as ENGLISH_RULES
 from word2mask.inference.editing.instruction import EFFECTS, Instruction
-from word2mask.inference.editing.numbers import CHINESE, chinese_number
+from word2mask.inference.editing.numbers import PERCENT, percent_of
 from word2mask.inference.editing.rules import Quoted, Rule, holding
 from word2mask.inference.editing.spans import find_span
 from word2mask.inference.editing.words import UNCLEAR
@@ -30,9 +32,25 @@ _WITH_STRENGTH = frozenset({"blur", "pixelate", "brighten", "darken", "ink_wash"
 _SLIGHT, _STRONG = 0.3, 0.9
 
 _POLITE = re.compile(
-    r"^(?:(?:please|can you|could you|would you|i want to|i'd like to|let's"
-    r"|请|请你|麻烦你?|帮我|我想|我要|你能|能不能)\s*,?\s*)+"
-    r"|(?:\s*,?\s*please)?[\s.!?。!?]*$",
+    r"^(?:(?:(?:please|kindly|can you|could you|would you|will you|i want (?:you )?to|i(?:'d| would) like (?:you )?to"
+    r"|i need you to|let's|help me(?: to)?|go ahead and|now|then|also|next|and|ok(?:ay)?|so|again"
+    r"|(?:only|just)(?!\s+(?:keep|leave|show)\b))\b"
+    r"|请你?|麻烦你?|帮忙|帮我|我想要?|我要|我希望|你?能不能|你?能否|你能|可不可以|可以|然后|再(?!见)|[只仅](?=[把将给对让在]))\s*,?\s*)+"
+    r"|(?:\s*,?\s*(?:please|thanks|thank you|for me))?"
+    r"(?:[,\s]*(?:好吗|好不好|可以吗|行吗|谢谢|多谢|吧|吗|呢))?[\s.!?。]*$",
+    re.IGNORECASE,
+)
+#: That a mark goes along with its thing is so anyway.
+_GOING_ALONG = re.compile(
+    r"\s*,?\s*(?:(?:and|that|which|so\s+that)\s+)?(?:(?:let|make|have)\s+it\s+|it\s+(?:should\s+)?)?"
+    r"(?:follows?|following|tracks?|moves?\s+with|moving\s+with|goes\s+along\s+with|stays?\s+on)\s+(?:it|him|her|them)$"
+    r"|[,,]?(?:并且?|然后)?[让使]它(?:一直)?(?:跟着|跟随)(?:它|他|她)?(?:一起)?(?:移动|走|动)?$|[,,]?并?(?:一直)?(?:跟着|跟随)[它他她](?:移动|走|动)?$",
+    re.IGNORECASE,
+)
+_SPACES = re.compile(r"(?<=[\u4e00-\u9fff])\s+|\s+(?=[\u4e00-\u9fff])")
+_TWO_EDITS = re.compile(
+    rf"(?:\s+and(?:\s+then)?|\s*[,;]\s*(?:and\s+)?(?:then)?|\s+then)\s+{ENGLISH_VERBS}\s+(?=\S)"
+    rf"|[,;。、]\s*(?:并且?|再|然后|接着|同时)*[把将给对让]|(?:并且|然后|接着|同时|再){CHINESE_VERBS}",
     re.IGNORECASE,
 )
 _PLACE = re.compile(
@@ -41,7 +59,7 @@ _PLACE = re.compile(
     re.IGNORECASE,
 )
 _PRONOUNS = frozenset("it them that this these those her him 它 它们 他 她 他们 她们 这个 那个 这些 那些 其".split())
-_PERCENT = re.compile(rf"\s*\bby\s+(\d+)\s*(?:%|percent)|\s*百分之({CHINESE})|\s*(\d+)%", re.IGNORECASE)
+_PERCENT = re.compile(rf"\s*(?:\bby\s+)?({PERCENT})", re.IGNORECASE)
 _ADVERB = re.compile(
     r"^(?P<a>slightly|a (?:bit|little)|somewhat|strongly|heavily|greatly)\s+"
     r"|\s+(?P<b>slightly|a (?:bit|little)|somewhat|strongly|heavily|greatly|a lot|very much)$"
@@ -64,7 +82,8 @@ def read_instruction(text: str) -> Instruction:
     Raises:
         UserError: it is empty, a part of it isn't understood, or it can be understood in two ways.
     """
-    sentence, quoted = holding(unicodedata.normalize("NFKC", text).strip())
+    plain = re.sub(r"(?<=\w)’(?=\w)", "'", unicodedata.normalize("NFKC", text).strip())
+    sentence, quoted = holding(plain)
     if not sentence:
         raise UserError(f"the instruction is empty; say what to change and how, like {EXAMPLES}")
     sentence = _POLITE.sub("", sentence).strip()
@@ -74,11 +93,20 @@ def read_instruction(text: str) -> Instruction:
     sentence = re.sub(r"(\b(?:the|my|a|an)\s+(?:[\w-]+\s+)*[\w-]+)'s\s+background\b", r"the background of \1", sentence)
     # A time at the beginning hides the politeness behind it.
     sentence = _POLITE.sub("", sentence).strip(" ,")
+    if (second := _TWO_EDITS.search(_GOING_ALONG.sub("", sentence))) is not None:
+        first = quoted.back(sentence[: second.start()])
+        raise UserError(
+            f'"{text.strip()}" asks for two edits, the second one behind "{first}"; give one at a time, the next '
+            "for the file that the first wrote"
+        )
     readings: list[Instruction] = []
-    for rule in (*ENGLISH_RULES, *CHINESE_RULES):
-        reading = _read(rule, sentence, quoted)
-        if reading is not None and reading not in readings:
-            readings.append(reading)
+    for wording in _wordings(sentence):
+        for rule in (*ENGLISH_RULES, *CHINESE_RULES):
+            reading = _read(rule, wording, quoted)
+            if reading is not None and reading not in readings:
+                readings.append(reading)
+        if readings:
+            break
     if len(readings) > 1:
         said = "; or ".join(_described(reading) for reading in readings)
         raise UserError(f'"{text.strip()}" can be understood in two ways: {said}. Say it in other words')
@@ -92,6 +120,16 @@ def read_instruction(text: str) -> Instruction:
     return replace(reading, when=when)
 
 
+def _wordings(sentence: str) -> tuple[str, ...]:
+    """The sentence in the wordings in which it may be understood, the first one that is counts.
+
+    Without "and make it follow it", which goes without saying, but not in "make it follow it"; and without spaces
+    around Chinese.
+    """
+    wordings = (_GOING_ALONG.sub("", sentence), sentence)
+    return tuple(dict.fromkeys([*wordings, *(_SPACES.sub("", wording) for wording in wordings)]))
+
+
 def _read(rule: Rule, sentence: str, quoted: Quoted) -> Instruction | None:
     """What one rule makes of a sentence."""
     match = rule.pattern.fullmatch(sentence)
@@ -101,7 +139,7 @@ def _read(rule: Rule, sentence: str, quoted: Quoted) -> Instruction | None:
     if effect is None:
         return None
     what = _PLACE.sub("", quoted.back(match.groupdict().get("what") or "")).strip(" ,")
-    what = re.sub(r"^都|都$", "", what)
+    what = re.sub(r"^(?:都|(?:only|just)\s+)|都$", "", what)
     if what.lower() in _PRONOUNS:
         what = ""
     return Instruction(effect, what, is_inverted=rule.is_inverted)
@@ -111,7 +149,7 @@ def _strength(sentence: str) -> tuple[float | None, str]:
     """How much, taken out of a sentence."""
     percent = _PERCENT.search(sentence)
     if percent is not None:
-        value = chinese_number(next(group for group in percent.groups() if group)) / 100
+        value = percent_of(percent[1])
         if not 0 < value <= 1:
             raise UserError(f'"{percent[0].strip()}": expected more than 0 and at most 100 %')
         return value, sentence[: percent.start()] + sentence[percent.end() :]
@@ -142,16 +180,16 @@ def _reason(text: str, sentence: str) -> str:
         sentence,
         re.IGNORECASE,
     )
-    names = ", ".join(EFFECTS)
+    known = ", ".join(EFFECTS)
     if wanted is not None:
         look = (wanted["look"] or wanted["z"]).strip()
         return (
-            f'"{text}": unknown effect "{look}"{_meant(look)}; the effects are {names}, and colours. '
+            f'"{text}": unknown effect "{look}"{_meant(look)}; the effects are {known}, and colours. '
             f"Examples: {EXAMPLES}"
         )
     first = sentence.split()[0] if sentence else ""
     return (
-        f'"{text}" isn\'t understood: no effect was found in it{_meant(first)}; the effects are {names}. '
+        f'"{text}" isn\'t understood: no effect was found in it{_meant(first)}; the effects are {known}. '
         f"Examples: {EXAMPLES}"
     )
 

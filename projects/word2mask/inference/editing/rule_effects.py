@@ -6,14 +6,16 @@ import re
 
 from word2mask.inference.editing.instruction import TONES, Effect
 from word2mask.inference.editing.rules import EMOJI, Quoted
-from word2mask.inference.editing.words import COLOR, Z_COLOR, color_of, look_of, verb_of
+from word2mask.inference.editing.words import COLOR, Z_COLOR, color_of, look_of, may_wear, named_emoji, verb_of
 
 __all__ = [
+    "alone",
     "background",
     "colored",
     "label",
     "look",
     "outline",
+    "split_verb",
     "sticker",
     "tone",
     "tone_look",
@@ -23,12 +25,21 @@ __all__ = [
 
 #: What isn't a thing but a part of another sentence form: it was cut in the wrong place.
 _CUT_WRONG = re.compile(
-    r"(?:the\s+)?background\b.*|.*'s\s+background"
-    r"|(?:everything|all|anything)\s+(?:but|except|besides|around|apart|other|outside)\b.*"
-    r"|.*\s(?:into|to|in|as|like|and)|.*\swith\s+an?\s+\w+\s+(?:line|outline)"
-    r"|(?:an?|the)\s+(?:\w+\s+)?(?:outline|spotlight)\b.*"
-    r"|.*背景|.*(?:以外|之外).*|除.*外.*|.*(?:变成?|变为|变得|改成|改为|换成|转成|做成|画成|弄成|调成|处理成)"
-    rf"|.*(?:加上?|画上?|描|用)(?:一?[个条圈])?{Z_COLOR}的?",
+    r"(?:the\s+|its\s+)?(?:background|backdrop|surroundings|bg)\b.*|.*'s\s+(?:background|colou?r)"
+    r"|(?:the\s+|all\s+)?colou?rs?\s+(?:of|from|out)\b.*|.*\s(?:in\s+colou?r|colou?red)"
+    r"|(?:everything|everyone|all|anything|the\s+rest)\s+"
+    r"(?:but|except|besides|around|behind|apart|other|outside|else)\b.*"
+    r"|the\s+rest(?:\s+of\s+the\s+(?:picture|image|photo|video|clip|scene|frame))?"
+    r"|(?:only|just)\s+(?:the\s+)?(?:colou?rs?|background)\b.*"
+    r"|.*\s(?:into|to|in|as|like|and|with|by|look|looks|appear|appears|seem|seems|be|become|become\s+\w+)"
+    r"|.*\swith\s+an?\s+\w+\s+(?:line|outline)"
+    r"|.*\s(?:with|by|using)\s+(?:an?\s+|the\s+|its\s+)?(?:[\w#]+\s+)?"
+    r"(?:label|name\s?tag|tag|caption|text|sign|note|title|words?)\b.*"
+    r"|(?:an?|the)\s+(?:\w+\s+)?(?:outline|spotlight|light)\b.*"
+    r"|.*背景|.*(?:以外|之外).*|除.*外.*|.*的?(?:颜色|色彩)"
+    r"|.*(?:变成?|变为|变得|改成|改为|换成|替换成|替换为|转成|做成|画成|弄成|弄得|调成|设成|设为)"
+    r"|.*(?:看起来|看上去|显得|呈现).*|(?:其他|其它|其余|别的|剩下)的?.*|.*的?(?:边缘|轮廓线?|外框|边框)"
+    rf"|.*(?:加上?|画上?|描上?|添加|用)(?:一?[个条圈层道])?(?:{Z_COLOR}的?)?",
     re.IGNORECASE,
 )
 
@@ -40,9 +51,33 @@ def _is_plain(match: re.Match[str]) -> bool:
 def verb(match: re.Match[str], quoted: Quoted) -> Effect | None:
     """A verb that says all."""
     name = verb_of(match["verb"]) if _is_plain(match) else None
-    if name == "outline" and re.search(rf"\sin\s+{COLOR}\s+in\s+{COLOR}$", match.groupdict().get("what") or "", re.I):
-        return None  # The last colour is the outline's.
+    what = match.groupdict().get("what") or ""
+    is_split = verb_of(f"{match['verb']} {what.rpartition(' ')[2]}") is not None  # "blur the dog out"
+    if is_split or (name == "outline" and _line_color(match)):
+        return None
     return None if name is None else Effect(name)
+
+
+def split_verb(match: re.Match[str], quoted: Quoted) -> Effect | None:
+    """A verb whose particle stands behind the thing: "blur the dog out"."""
+    name = verb_of(f"{match['verb']} {match['particle']}") if _is_plain(match) else None
+    return None if name is None else Effect(name)
+
+
+def alone(match: re.Match[str], quoted: Quoted) -> Effect | None:
+    """Nothing but the thing."""
+    return Effect("cutout") if _is_plain(match) else None
+
+
+def _line_color(match: re.Match[str]) -> bool:
+    """Whether the thing's words end in a colour that is the line's: the second one, or of what wears no clothes."""
+    what = match.groupdict().get("what") or ""
+    if re.fullmatch(rf".+\swith\s+{COLOR}", what, re.IGNORECASE):
+        return True
+    found = re.fullmatch(rf"(.+?)\sin\s+{COLOR}", what, re.IGNORECASE)
+    if found is None:
+        return False
+    return re.search(rf"\sin\s+{COLOR}$", found[1], re.IGNORECASE) is not None or not may_wear(found[1])
 
 
 def tone(match: re.Match[str], quoted: Quoted) -> Effect | None:
@@ -70,13 +105,14 @@ def tone_of_background(match: re.Match[str], quoted: Quoted) -> Effect | None:
 
 def background(match: re.Match[str], quoted: Quoted) -> Effect | None:
     """A colour or picture behind the thing."""
-    color, picture = match["color"], match["picture"]
+    groups = match.groupdict()
+    color, picture = groups.get("color"), groups.get("picture")
     if not _is_plain(match):
         return None
     if color:
         rgb = color_of(color)
         return None if rgb is None else Effect("background", color=rgb)
-    return Effect("background", picture=quoted.back(picture)) if quoted.is_picture(picture) else None
+    return Effect("background", picture=quoted.back(picture)) if picture and quoted.is_picture(picture) else None
 
 
 def colored(match: re.Match[str], quoted: Quoted) -> Effect | None:
@@ -87,14 +123,18 @@ def colored(match: re.Match[str], quoted: Quoted) -> Effect | None:
 
 def outline(match: re.Match[str], quoted: Quoted) -> Effect | None:
     """A line, and its colour where it is said."""
-    color = match.groupdict().get("color") or match.groupdict().get("other")
+    color = match.groupdict().get("color")
+    if not _is_plain(match) or (not color and _line_color(match)):
+        return None
     return Effect("outline", color=color_of(color)) if color else Effect("outline")
 
 
 def label(match: re.Match[str], quoted: Quoted) -> Effect | None:
-    """Words that go along."""
-    text = quoted.back(match["text"]).strip()
-    return None if not text or quoted.is_picture(match["text"]) else Effect("label", text=text)
+    """Words that go along, and the colour of their plate where it is said."""
+    text, color = quoted.back(match["text"]).strip(), match.groupdict().get("color")
+    if not text or not _is_plain(match) or quoted.is_picture(match["text"]) or re.fullmatch(EMOJI, text):
+        return None
+    return Effect("label", text=text, color=color_of(color) if color else None)
 
 
 def sticker(match: re.Match[str], quoted: Quoted) -> Effect | None:
@@ -104,4 +144,5 @@ def sticker(match: re.Match[str], quoted: Quoted) -> Effect | None:
     text = quoted.back(match["sticker"])
     if quoted.is_picture(text):
         return Effect("sticker", picture=text)
-    return Effect("sticker", text=text) if re.fullmatch(EMOJI, text) else None
+    emoji = text if re.fullmatch(EMOJI, text) else named_emoji(text)
+    return None if emoji is None else Effect("sticker", text=emoji)

@@ -15,7 +15,7 @@ __all__ = ["EMOJI", "HELD", "Quoted", "Rule", "holding", "rule"]
 _FIRST = 0xE000
 HELD = r"[\ue000-\uf8ff]"
 _QUOTES = re.compile(
-    r'"([^"]*)"|“([^”]*)”|「([^」]*)」|(?<!\w)\'([^\']+)\'(?!\w)|'
+    r'"([^"]*)"|“([^”]*)”|「([^」]*)」|『([^』]*)』|《([^》]*)》|‘([^’]*)’|(?<!\w)\'([^\']+)\'(?!\w)|'
     rf"((?:[A-Za-z]:)?[\w./\\~-]+(?:{'|'.join(re.escape(suffix) for suffix in IMAGE_SUFFIXES)})\b)",
     re.ASCII | re.IGNORECASE,
 )

@@ -8,12 +8,17 @@ from PIL import ImageColor
 
 from word2mask.inference.editing.instruction import Effect
 
-__all__ = ["COLOR", "LOOK", "UNCLEAR", "VERBS", "Z_COLOR", "Z_LOOK", "Z_VERBS", "color_of", "look_of", "verb_of"]
+__all__ = [
+    *("COLOR", "EMOJI_NAMES", "LOOK", "NAMED_EMOJI", "UNCLEAR", "VERBS", "Z_COLOR", "Z_LOOK", "Z_VERBS"),
+    *("color_of", "look_of", "may_wear", "named_emoji", "verb_of"),
+]
 
 _TONES = "light|dark|deep|medium|pale|hot|sky|navy|forest|lime|royal|steel|sea|olive|dim|midnight|indian|rosy|sandy"
 _NAMES = "|".join(sorted(ImageColor.colormap, key=len, reverse=True))
+#: Words before a colour that leave it as it is.
+_VIVID = r"(?:bright|vivid|pure|solid|deep|plain)"
 #: A colour in English: a name of CSS, with or without a space inside ("light blue"), or #rrggbb.
-COLOR = rf"(?:#[0-9a-f]{{6}}\b|#[0-9a-f]{{3}}\b|(?:(?:{_TONES})\s?)?(?:{_NAMES})\b)"
+COLOR = rf"(?:#[0-9a-f]{{6}}\b|#[0-9a-f]{{3}}\b|(?:{_VIVID}\s+)?(?:(?:{_TONES})\s?)?(?:{_NAMES})\b)"
 
 _Z_COLORS = {
     "红": (220, 20, 30),
@@ -62,30 +67,37 @@ _LOOKS: list[tuple[str, str, str]] = [
     (r"pixel(?:ated|ized|led|s|\s?art)?|mosaic", r"马赛克|像素|像素化", "pixelate"),
     (r"gr[ae]y-?\s?scale|black[- ]and[- ]white|b&w|monochrome|colou?rless", r"黑白|灰度|单色", "grayscale"),
     (r"brighter|lighter|bright", r"更?亮|明亮|亮一点|亮一些", "brighten"),
-    (r"darker", r"更?暗|昏暗|暗一点|暗一些", "darken"),
+    (r"darker|dark|dimmer|dim", r"更?暗|昏暗|暗一点|暗一些", "darken"),
     (r"transparent background", r"透明背景", "cutout"),
-    (r"invisible", r"透明|隐形|消失", "remove"),
+    (
+        r"invisible|transparent|disappear|vanish|go\s+away|gone|removed|erased|deleted",
+        r"透明|隐形|消失|不见|看不见",
+        "remove",
+    ),
 ]
-_STYLE = r"(?:\s*(?:style|painting|drawing|effect|look|picture|squares?))*"
-_Z_STYLE = r"(?:的|画风|风格|画|风|样式|效果|样子|颜色)*"
+_STYLE = (
+    r"(?:\s*(?:style|painting|drawing|effect|look|picture|squares?|filter|version|treatment|mosaic|appearance|tones?))*"
+)
+_OF_COLOR = r"(?:\s+(?:in\s+)?(?:colou?r|tint|shade|tone|paint))?"
+_Z_STYLE = r"(?:的|画风|风格|画|风|样式|效果|样子|颜色|滤镜|处理|感)*"
 _ENGLISH_LOOKS = "|".join(english for english, _, _ in _LOOKS)
 _CHINESE_LOOKS = "|".join(chinese for _, chinese, _ in _LOOKS)
 #: A look or colour.
-LOOK = rf"(?:(?:an?\s+|the\s+)?(?:(?:{_ENGLISH_LOOKS}){_STYLE}|{COLOR}))"
+LOOK = rf"(?:(?:an?\s+|the\s+)?(?:(?:{_ENGLISH_LOOKS}){_STYLE}|{COLOR}{_OF_COLOR}))"
 Z_LOOK = rf"(?:(?:{_CHINESE_LOOKS}|{Z_COLOR}){_Z_STYLE})"
 
 #: What is done to something: pattern of the verb → effect.
 VERBS = {
     r"blur(?:\s+out)?|defocus": "blur",
     r"pixel(?:ate|ize|ise)|mosaic": "pixelate",
-    r"grayscale|greyscale|desaturate|decolou?ri[sz]e": "grayscale",
+    r"grayscale|greyscale|desaturate|decolou?ri[sz]e|gr[ae]y\s+out": "grayscale",
     r"brighten(?:\s+up)?|lighten|light\s+up": "brighten",
     r"darken|dim": "darken",
-    r"spotlight|(?:put|shine|throw)\s+(?:a|the)\s+spotlight\s+on(?:to)?": "spotlight",
-    r"remove|erase|delete|get\s+rid\s+of|wipe\s+out|inpaint": "remove",
+    r"spotlight|(?:put|shine|throw|cast|point|aim)\s+(?:a|the)\s+(?:spot\s?)?light\s+(?:on(?:to)?|at)": "spotlight",
+    r"remove|erase|delete|get\s+rid\s+of|wipe\s+out|inpaint|(?:take|edit|rub|paint)\s+out|take\s+away": "remove",
     r"cut\s*-?out|extract|isolate": "cutout",
     r"ink[- ]?wash": "ink_wash",
-    r"outline": "outline",
+    r"outline|(?:draw|show|trace)\s+(?:the|an?)\s+(?:outline|contours?|border|edges?)\s+of": "outline",
 }
 Z_VERBS = {
     r"模糊化?|虚化": "blur",
@@ -94,11 +106,32 @@ Z_VERBS = {
     r"[变调提加]亮|增亮": "brighten",
     r"[变调压加]暗": "darken",
     r"打上?(?:聚光灯|追光)|加上?(?:聚光灯|追光)|聚光": "spotlight",
-    r"去掉|去除|删除|删掉|移除|移掉|抹掉|擦除|擦掉|消除|消失|抠掉": "remove",
+    r"去掉|去除|删除|删掉|删了|移除|移掉|移走|抹掉|抹去|擦除|擦掉|擦去|消除|清除|消失|抠掉|拿走|拿掉|p掉": "remove",
     r"抠出来?|抠图|抠下来|提取出来|提取": "cutout",
     r"水墨化": "ink_wash",
     r"描边|勾边|勾勒(?:出来)?|加上?(?:描边|轮廓线?)": "outline",
 }
+#: Emoji by name, English and Chinese.
+EMOJI_NAMES = {
+    r"smiley(?:\s+face)?|smiling\s+face|happy\s+face|笑脸": "😀",
+    r"heart|爱心|红心": "❤",
+    r"star|星星": "⭐",
+    r"thumbs[- ]?up|大拇指|点赞": "👍",
+    r"sunglasses|墨镜": "😎",
+    r"laughing(?:\s+face)?|大笑": "😂",
+    r"crying(?:\s+face)?|哭脸": "😢",
+    r"angry(?:\s+face)?|生气": "😠",
+    r"fire|flame|火焰": "🔥",
+    r"skull|骷髅": "💀",
+    r"crown|皇冠": "👑",
+    r"cat(?:\s+face)?|猫脸": "🐱",
+    r"dog(?:\s+face)?|狗头": "🐶",
+}
+#: An emoji that is named: a star is a thing too, and an emoji where it is called so.
+NAMED_EMOJI = (
+    r"(?:(?:smiley(?:\s+face)?|(?:smiling|happy)\s+face)|"
+    rf"(?:{'|'.join(EMOJI_NAMES)})(?:\s+(?:emoji|sticker)|的?(?:表情|贴纸|图案))|笑脸|爱心|红心|大拇指)"
+)
 #: Words that could mean several effects, and which.
 UNCLEAR = {
     r"highlight|emphasi[sz]e|突出|高亮|强调": ("spotlight", "brighten", "outline"),
@@ -121,10 +154,11 @@ def color_of(words: str) -> tuple[int, int, int] | None:
         if shade[1]:
             return (red + 255) // 2, (green + 255) // 2, (blue + 255) // 2
         return red, green, blue
-    name = words.replace(" ", "")
-    if name.startswith("#") or name in ImageColor.colormap:
-        red, green, blue = ImageColor.getrgb(name)[:3]
-        return red, green, blue
+    for said in (words, re.sub(rf"^{_VIVID}\s+", "", words)):
+        name = said.replace(" ", "")
+        if name.startswith("#") or name in ImageColor.colormap:
+            red, green, blue = ImageColor.getrgb(name)[:3]
+            return red, green, blue
     return None
 
 
@@ -134,8 +168,41 @@ def look_of(words: str) -> Effect | None:
     for english, chinese, name in _LOOKS:
         if re.fullmatch(rf"(?:{english}){_STYLE}|(?:{chinese}){_Z_STYLE}", words, re.IGNORECASE):
             return Effect(name)
-    color = color_of(words) or color_of(re.sub(_Z_STYLE + "$", "", words))
+    color = color_of(re.sub(_OF_COLOR + "$", "", words)) or color_of(re.sub(_Z_STYLE + "$", "", words))
     return None if color is None else Effect("recolor", color=color)
+
+
+def named_emoji(words: str) -> str | None:
+    """The emoji of a name ("heart emoji", 笑脸), or ``None``."""
+    bare = re.sub(r"\s+(?:emoji|sticker)$|的?(?:表情|贴纸|图案)$", "", words.strip())
+    for names, emoji in EMOJI_NAMES.items():
+        if re.fullmatch(names, bare, re.IGNORECASE):
+            return emoji
+    return None
+
+
+#: Who wears clothes: in "the woman in red" the colour is hers, in "outline the star in green" it is the line's.
+_PEOPLE = frozenset(
+    "man men woman women girl girls boy boys person persons people lady ladies guy guys kid kids child children baby "
+    "human someone somebody everyone one ones he she they him her them team crowd couple bride groom gentleman student "
+    "clown nurse judge chef athlete dude fellow friend mother father mom dad sister brother aunt uncle king "
+    "queen".split()
+)
+_PERSON_ENDING = re.compile(r".{2,}(?:er|or|ist|man|men|ess|ian|ant|ent|ee)s?")
+_HEAD_ENDS = re.compile(
+    r"\s+(?:on|in|at|of|with|near|by|behind|beside|next|to|from|under|over|above|below|between|who|that|which|wearing"
+    r"|holding|standing|sitting|walking|running)\s.*"
+)
+
+
+def may_wear(thing: str) -> bool:
+    """Whether a colour behind ``thing`` could be that of somebody's clothes; in doubt it could.
+
+    >>> may_wear("the woman on the left"), may_wear("the larger star"), may_wear("the dancer")
+    (True, False, True)
+    """
+    words = _HEAD_ENDS.sub("", thing.strip().lower()).split()
+    return bool(words) and (words[-1] in _PEOPLE or _PERSON_ENDING.fullmatch(words[-1]) is not None)
 
 
 def verb_of(words: str) -> str | None:
