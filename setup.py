@@ -44,8 +44,15 @@ setup(
         "apps": ["gradio==6.31.0", *SERVER],
         # Answer.to_supervision. FiftyOne and Label Studio's SDK bring pins that don't go with ours.
         "formats": ["supervision==0.31.2"],
-        # Annotation of videos (docs/annotate.md): the client, the answers' schemas, and the engine for clusters.
-        "annotate": ["aiohttp==3.14.5", "jsonschema==4.26.0", "orjson==3.13.0", "ray[data]==2.60.0"],
+        # Annotation of videos (docs/annotate.md): the client, the answers' schemas, what holds a local model to them,
+        # and the engine for clusters.
+        "annotate": [
+            "aiohttp==3.14.5",
+            "jsonschema==4.26.0",
+            "llguidance==1.9.1",
+            "orjson==3.13.0",
+            "ray[data]==2.60.0",
+        ],
         # Language models in GGUF files (tools/fetch_pretrained.py smollm2-135m).
         "gguf": ["gguf==0.19.0"],
         # For log.tensorboard and log.wandb.
@@ -81,6 +88,7 @@ setup(
             # For the tests of annotation.
             "aiohttp==3.14.5",
             "jsonschema==4.26.0",
+            "llguidance==1.9.1",
             "orjson==3.13.0",
             # For the tests of what is logged.
             "tensorboard==2.21.0",

@@ -38,7 +38,7 @@ def test_every_import_is_a_requirement(repository: Path) -> None:
     """What the product imports from outside is in requirements.txt, or in an extra and imported where it is needed."""
     distributions = {"cv2": "opencv-python", "PIL": "pillow"}
     optional = {"bitsandbytes", "deepspeed", "gradio", "lmms_eval", "pycocoevalcap", "tensorboard"}
-    optional |= {"aiohttp", "jsonschema", "orjson", "ray"}  # extra annotate
+    optional |= {"aiohttp", "jsonschema", "llguidance", "orjson", "ray"}  # extra annotate
     optional |= {"fastapi", "prometheus_client", "uvicorn"}  # extra apps
     optional |= {"pydantic", "starlette"}  # come with FastAPI
     optional |= {"supervision"}  # extra formats

@@ -2,13 +2,16 @@
 
     python tools/annotate_refsav.py CONFIG.toml
     python tools/annotate_refsav.py --videos DIR --layout sav --out DIR --vision-url URL --vision-model NAME …
+    python tools/annotate_refsav.py --out DIR --plan 1000000
 
 The configuration's keys are the flags with underscores, with tables [vision], [text] and [limits] (docs/annotate.md); a
-flag on the command line comes before it. Without a text model, the vision model compares the captions as well.
+flag on the command line comes before it. Without a text model, the vision model compares the captions as well. --plan
+annotates nothing: it says what so many videos take, from what the run in --out took.
 
     OUT/store/      every answer, by the hash of what it depends on; a run that was stopped goes on from here
     OUT/masklets/   masks in SA-V's layout, for layouts that aren't SA-V's
     OUT/dataset/    ref_sav_*.json, records_*.jsonl, manifest, usage and statistics; appears when it is whole
+    OUT/effort.json what the last run that asked services anything took of this machine (engine local)
 
 Exit code 2 and one sentence when something has to be put right.
 """
@@ -19,6 +22,7 @@ import argparse
 import json
 import logging
 import sys
+import time
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -79,6 +83,16 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--verify-iou", type=float, help="from which an object counts as found")
     add("--device", help="of segmenter and verifying model: cpu, cuda …")
     add("--decisions", help="JSONL of a review (review_refsav.py); what was dropped there is left out")
+    add("--plan", type=int, metavar="VIDEOS", help="say what so many videos take, by what the run in --out took")
+    add("--objects-per-video", type=float, help="for the plan; as many as in the run without")
+    add(
+        "--tokens-per-second",
+        type=float,
+        nargs="+",
+        metavar=("VISION", "TEXT"),
+        help="for the plan: prompt and answer tokens of one GPU, with the model that sees and with that for text",
+    )
+    add("--gpus", type=int, help="for the plan's days (8)")
     add("--no-filter", dest="filter", action="store_false", default=None, help="keep what leaks or repeats")
     return parser.parse_args(arguments)
 
@@ -120,6 +134,32 @@ def merged(arguments: argparse.Namespace) -> tuple[Any, dict[str, Any]]:
     return Settings(limits=Limits(**limits), **built, **content), run
 
 
+def plan(arguments: argparse.Namespace) -> str:
+    """What many videos take, as Markdown.
+
+    Raises:
+        UserError: there is no run to go by, or no sense in the numbers.
+    """
+    from word2mask.annotate.plan import TOKENS_PER_SECOND, Assumptions, as_markdown, read_run
+    from word2mask.annotate.settings import load_settings
+
+    run = {key: RUN_KEYS[key] for key in ("out", "videos_per_shard")}
+    if arguments.config is not None:
+        run |= {key: value for key, value in load_settings(arguments.config, tuple(RUN_KEYS)).items() if key in run}
+    run |= {key: value for key in run if (value := getattr(arguments, key)) is not None}
+    if not run["out"]:
+        raise UserError("no out; give --out, the folder of a run over a few videos, for a plan")
+    vision, *text = arguments.tokens_per_second or [TOKENS_PER_SECOND]
+    given = Assumptions(
+        arguments.plan,
+        arguments.objects_per_video,
+        {"vision": vision, "text": text[0] if text else vision},
+        8 if arguments.gpus is None else arguments.gpus,
+        run["videos_per_shard"],
+    )
+    return as_markdown(read_run(Path(run["out"])), given)
+
+
 def find_videos(run: dict[str, Any]) -> list[Any]:
     """References to everything that is to be annotated."""
     from word2mask.annotate.inputs.mask_folders import find_mask_folders
@@ -153,15 +193,18 @@ def annotate(settings: Any, run: dict[str, Any]) -> dict[str, Any]:
 
     from word2mask.annotate.engines.local import Progress, run_local
     from word2mask.annotate.output import write_dataset
+    from word2mask.annotate.plan import write_effort
     from word2mask.annotate.quality.decisions import apply_decisions, read_decisions
     from word2mask.annotate.quality.filters import filter_records
     from word2mask.annotate.store import Store
 
     references, media, out = find_videos(run), Path(run["videos"]), Path(run["out"])
-    store = Store(out / "store")
+    store, last = Store(out / "store"), Progress()
     with tqdm(total=len(references), desc="annotate", unit="video", disable=None) as bar:
 
         def watch(progress: Progress) -> None:
+            nonlocal last
+            last = progress
             bar.update(progress.videos - bar.n)
             counts = {status: progress.objects[status] for status in ("kept", "dropped", "failed")}
             tokens = progress.prompt_tokens + progress.completion_tokens
@@ -175,7 +218,12 @@ def annotate(settings: Any, run: dict[str, Any]) -> dict[str, Any]:
                 references, media, settings, store, watch, workers=run["workers"], address=run["ray_address"]
             )
         else:
+            cpu, start = time.process_time(), time.perf_counter()
             records = run_local(references, media, settings, store, watch)
+            tokens = last.prompt_tokens + last.completion_tokens
+            # A model in this process would count as the client's own work.
+            if not any(endpoint.url.startswith("local:") for endpoint in (settings.vision, settings.text)):
+                write_effort(out, last.asked, time.process_time() - cpu, time.perf_counter() - start, tokens)
     if run["verify_with"]:
         records = verified(records, media, store, run)
     if run["filter"]:
@@ -203,8 +251,12 @@ def verified(records: list[Any], media: Path, store: Any, run: dict[str, Any]) -
 def main() -> int:
     """Run, and turn errors that the user can put right into one sentence."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
+    arguments = parse_arguments()
     try:
-        settings, run = merged(parse_arguments())
+        if arguments.plan is not None:
+            sys.stdout.write(plan(arguments))
+            return 0
+        settings, run = merged(arguments)
         manifest = annotate(settings, run)
     except UserError as error:
         sys.stderr.write(f"{error}\n")

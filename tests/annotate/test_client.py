@@ -85,7 +85,7 @@ def test_what_is_refused_is_not_asked_again(
         return web.Response(status=status, text="too long")
 
     with pytest.raises(error, match=message):
-        complete(serve_once(refuse), key_variable="W2M_KEY")
+        complete(serve_once(refuse), key_variable="W2M_KEY", structure="none")
     assert [request.headers["Authorization"] for request in seen] == ["Bearer secret"]
 
 
@@ -107,6 +107,45 @@ def test_what_is_sent(monkeypatch: pytest.MonkeyPatch, serve_once: Callable) -> 
     assert third == {"model": "m", "messages": [{"role": "user", "content": "q0"}], "max_tokens": 9}
     assert second == third | {"response_format": {"type": "json_object"}}
     assert first["response_format"]["json_schema"]["schema"] == SCHEMAS["scene"]
+
+
+@pytest.mark.parametrize(("status", "known", "tries"), [(400, {"json_object"}, 2), (422, set(), 3)])
+def test_a_service_that_knows_no_schema_is_asked_in_a_weaker_way(
+    serve_once: Callable, caplog: pytest.LogCaptureFixture, status: int, known: set[str], tries: int
+) -> None:
+    asked: list[str | None] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        kind = (await request.json()).get("response_format", {}).get("type")
+        asked.append(kind)
+        if kind is not None and kind not in known:
+            return web.Response(status=status, text="response_format: unknown")
+        return web.json_response({"choices": [{"message": {"content": "{}"}}]})
+
+    found = complete(serve_once(answer), replace(QUICK, concurrency=1), 5)
+    assert [answer.text for answer in found] == ["{}"] * 5
+    expected = ["json_schema", "json_object", None][:tries]
+    # Found out by the first question; all questions were waiting for their turn by then.
+    assert sorted(map(str, set(asked))) == sorted(map(str, expected))
+    assert asked[-1] == expected[-1] and asked.count(expected[-1]) == 5
+    (warning,) = [record.message for record in caplog.records]
+    assert "refuses structure = 'schema' (HTTP" in warning and "response_format: unknown" in warning
+
+
+def test_a_form_that_was_taken_stays(serve_once: Callable) -> None:
+    """A question that is refused for its own sake isn't asked in other forms."""
+    asked: list[tuple[str, str]] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        body = await request.json()
+        asked.append((body["messages"][0]["content"], body["response_format"]["type"]))
+        if body["messages"][0]["content"] == "q1":
+            return web.Response(status=400, text="too long")
+        return web.json_response({"choices": [{"message": {"content": "{}"}}]})
+
+    with pytest.raises(Refused, match="HTTP 400: too long"):
+        complete(serve_once(answer), replace(QUICK, concurrency=1), 2)
+    assert asked == [("q0", "json_schema"), ("q1", "json_schema")]
 
 
 def test_pictures_come_first() -> None:

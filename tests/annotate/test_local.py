@@ -210,10 +210,10 @@ def test_refusals_in_a_row_stop_the_run(
     from aiohttp import web
 
     async def answer(request: web.Request) -> web.Response:
-        return web.Response(status=400, text="no json_schema here")
+        return web.Response(status=400, text="no pictures here")
 
     references = make_sav(tmp_path / "sav", 12)
-    with pytest.raises(UserError, match=r"2\d requests refused one after another.*set structure to object or none"):
+    with pytest.raises(UserError, match=r"2\d requests refused one after another.*HTTP 400: no pictures here; put"):
         run_local(references, tmp_path / "sav", settings_for(serve_once(answer)), Store(tmp_path / "store"))
 
 

@@ -95,8 +95,21 @@ def test_a_run(tool: ModuleType, tmp_path: Path, service: str, monkeypatch: pyte
     manifest = json.loads((tmp_path / "run/dataset/manifest.json").read_text())
     assert told == {key: manifest[key] for key in told}
     assert told["videos"] == 2 and sum(told["objects"].values()) == 4
+    monkeypatch.setattr(sys, "argv", ["annotate_refsav.py", "--out", str(tmp_path / "run"), "--plan", "1000"])
+    assert tool.main() == 0
+    plan = capsys.readouterr().out
+    assert "| | 1,000 videos of 2.00 objects |" in plan and "core hours |" in plan
+    assert "(tokens a second of one: vision 3,195, text 3,195)" in plan
+    more = ["--tokens-per-second", "9000", "500", "--gpus", "16", "--objects-per-video", "3.5"]
+    monkeypatch.setattr(sys, "argv", [*sys.argv, *more])
+    assert tool.main() == 0
+    plan = capsys.readouterr().out
+    assert "videos of 3.50 objects" in plan and "16 GPUs" in plan and "vision 9,000, text 500" in plan
     names = {path.name for path in (tmp_path / "run/dataset").iterdir()}
     assert names == {"manifest.json", "ref_sav_00000.json", "records_00000.jsonl", "statistics.json", "usage.json"}
+    monkeypatch.setattr(sys, "argv", ["annotate_refsav.py", "--plan", "1000"])
+    assert tool.main() == 2
+    assert "no out; give --out" in capsys.readouterr().err
     monkeypatch.setattr(sys, "argv", ["annotate_refsav.py", *flags, "--layout", "bare"])
     assert tool.main() == 2
     assert "give --segmenter" in capsys.readouterr().err

@@ -72,7 +72,7 @@ class Asker:
                 "stage": name,
                 "prompts": [self.prompts[name].version, self.prompts["repair"].version],
                 "schema": SCHEMAS[name],
-                "model": self.models[ROLES[name]].name,
+                "model": [self.models[ROLES[name]].name, self.models[ROLES[name]].structure],
                 "generation": self.generation,
                 "pictures": [picture.key for picture in pictures],
                 "values": dict(values),
@@ -85,6 +85,7 @@ class Asker:
         """The key and what is kept of an answer: ``{answer, error, usage, repaired, texts}``.
 
         ``answer`` is ``None`` where it couldn't be read even when asked for again; ``texts`` is what the model wrote.
+        ``usage`` counts prompt and answer tokens, and the bytes of pictures that were sent, of both questions.
 
         Args:
             name: of the prompt.
@@ -113,13 +114,14 @@ class Asker:
 
     async def _converse(self, name: str, pictures: Sequence[str], values: Mapping[str, str]) -> dict[str, Any]:
         messages = [user_message(self.prompts[name].fill(**values), pictures)]
-        usage = {"prompt_tokens": 0, "completion_tokens": 0}
+        usage = {"prompt_tokens": 0, "completion_tokens": 0, "picture_bytes": 0}
         error = ""
         texts: list[str] = []
         for is_repair in (False, True):
             completion = await self._complete(name, messages)
             usage["prompt_tokens"] += completion.prompt_tokens
             usage["completion_tokens"] += completion.completion_tokens
+            usage["picture_bytes"] += sum(map(len, pictures))
             texts.append(completion.text)
             try:
                 answer = read_answer(name, completion.text)
@@ -140,7 +142,7 @@ class Asker:
             if self._refusals >= REFUSALS_IN_A_ROW:
                 raise UserError(
                     f"{self.models[ROLES[name]].name}: {self._refusals} requests refused one after another, the last "
-                    f"with {refusal}; if the service knows no JSON schema, set structure to object or none"
+                    f"with {refusal}; put right what it says, and run again"
                 ) from refusal
             raise StageFailed(f"refused at {name}", str(refusal), is_final=False) from refusal
         self._refusals = 0
@@ -156,7 +158,7 @@ class Ask:
         asker: of the run.
         load: makes the pictures of the object's video.
         calls: key of each answer, by the prompt's name.
-        usage: of each answer, likewise.
+        usage: of each answer, likewise: tokens, pictures and their bytes, and whether it was asked for again.
     """
 
     asker: Asker
@@ -173,7 +175,7 @@ class Ask:
         """
         key, kept = await self.asker.ask(name, pictures, values, self.load)
         self.calls[name] = key
-        self.usage[name] = {**kept["usage"], "repaired": int(kept["repaired"])}
+        self.usage[name] = {**kept["usage"], "pictures": len(pictures), "repaired": int(kept["repaired"])}
         if kept["answer"] is None:
             raise StageFailed(f"unreadable answer to {name}", kept["error"], is_final=True)
         return kept["answer"]

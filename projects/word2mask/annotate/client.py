@@ -23,7 +23,7 @@ import aiohttp
 import orjson
 
 from word2mask.annotate.limits import RateLimit, TokenBudget
-from word2mask.annotate.settings import Endpoint, Limits
+from word2mask.annotate.settings import STRUCTURES, Endpoint, Limits
 from word2mask.errors import UserError
 
 __all__ = ["ChatClient", "ChatModel", "Completion", "Refused", "ServiceDown", "user_message"]
@@ -36,8 +36,21 @@ PASSING = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
 FATAL = {401: "the key is wrong or missing", 403: "the key may not use it", 404: "no such URL or model"}
 
 
+#: HTTP states by which services say that they don't know a field of a request.
+UNKNOWN_FIELD = frozenset({400, 422, 501})
+
+
 class Refused(Exception):
-    """The service won't answer this request, however often it is asked."""
+    """The service won't answer this request, however often it is asked.
+
+    Args:
+        message: the service's own words.
+        status: of HTTP.
+    """
+
+    def __init__(self, message: str, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 class ServiceDown(UserError):
@@ -65,6 +78,10 @@ class ChatModel(Protocol):
     @property
     def name(self) -> str:
         """The model's name, which is part of every key."""
+
+    @property
+    def structure(self) -> str:
+        """How its answers are held to their form, as :class:`Endpoint` names it; part of every key, too."""
 
     async def complete(
         self, messages: Sequence[dict[str, Any]], generation: dict[str, Any], schema: dict[str, Any] | None
@@ -110,6 +127,8 @@ class ChatClient:
         self.endpoint = endpoint
         self.limits = limits
         self._slots, self._rate, self._budget = slots, rate, budget
+        #: How answers' form is asked for, and whether the service has taken that once.
+        self._structure, self._is_taken = endpoint.structure, False
         self._url = f"{endpoint.url.rstrip('/')}/chat/completions"
         key = os.environ.get(endpoint.key_variable, "")
         self._http = aiohttp.ClientSession(
@@ -122,6 +141,10 @@ class ChatClient:
     def name(self) -> str:
         return self.endpoint.model
 
+    @property
+    def structure(self) -> str:
+        return self.endpoint.structure
+
     async def close(self) -> None:
         await self._http.close()
 
@@ -129,11 +152,33 @@ class ChatClient:
         self, messages: Sequence[dict[str, Any]], generation: dict[str, Any], schema: dict[str, Any] | None
     ) -> Completion:
         body = {"model": self.endpoint.model, "messages": list(messages), **generation}
-        if schema is not None and self.endpoint.structure == "schema":
-            form = {"name": "answer", "schema": schema, "strict": True}
-            body["response_format"] = {"type": "json_schema", "json_schema": form}
-        elif schema is not None and self.endpoint.structure == "object":
-            body["response_format"] = {"type": "json_object"}
+        if schema is None:
+            return await self._send(body)
+        refusal: Refused | None = None
+        for structure in STRUCTURES[STRUCTURES.index(self._structure) :]:
+            try:
+                found = await self._send(body | _response_format(structure, schema))
+            except Refused as error:
+                # It may be the request's own fault: then no form of it is answered, and the first refusal counts.
+                refusal = refusal or error
+                if self._is_taken or error.status not in UNKNOWN_FIELD:
+                    break
+                continue
+            if not self._is_taken:
+                self._is_taken, self._structure = True, structure
+                if structure != self.endpoint.structure:
+                    logger.warning(
+                        "%s refuses structure = %r (%s); asked with %r instead",
+                        self._url,
+                        self.endpoint.structure,
+                        refusal,
+                        structure,
+                    )
+            return found
+        assert refusal is not None
+        raise refusal
+
+    async def _send(self, body: dict[str, Any]) -> Completion:
         # Written once for all attempts: eight pictures are a megabyte.
         encoded = orjson.dumps(body)
         trouble = ""
@@ -170,7 +215,8 @@ class ChatClient:
             if response.status in PASSING:
                 return None, f"HTTP {response.status}", _retry_after(response.headers.get("Retry-After"))
             if response.status >= 400:
-                raise Refused(f"HTTP {response.status}: {(await response.text(errors='replace'))[:300]}")
+                text = (await response.text(errors="replace"))[:300]
+                raise Refused(f"HTTP {response.status}: {text}", response.status)
             try:
                 content = json.loads(await response.read())
                 choice = content["choices"][0]
@@ -190,6 +236,14 @@ class ChatClient:
         bound = min(self.limits.backoff * 2**attempt, self.limits.longest_backoff)
         drawn = random.uniform(0, bound)
         return drawn if wait is None else min(wait, self.limits.longest_backoff) + drawn * 0.1
+
+
+def _response_format(structure: str, schema: dict[str, Any]) -> dict[str, Any]:
+    """The field that asks for an answer of this form, if any."""
+    if structure == "schema":
+        form = {"name": "answer", "schema": schema, "strict": True}
+        return {"response_format": {"type": "json_schema", "json_schema": form}}
+    return {"response_format": {"type": "json_object"}} if structure == "object" else {}
 
 
 def _retry_after(value: str | None) -> float | None:

@@ -1,7 +1,8 @@
 """A model in this process, through transformers, for machines without a service: one conversation after another.
 
 Answers the same messages as :class:`~word2mask.annotate.client.ChatClient` does; pictures only where the model has an
-image processor. JSON isn't enforced, as no decoder is constrained: the schema is shown in the question's words alone.
+image processor. Under ``structure = "schema"`` answers are held to their schema while they are written
+(:mod:`word2mask.annotate.answer_grammar`).
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,12 +20,15 @@ import numpy as np
 import torch
 from PIL import Image
 
+from word2mask.annotate.answer_grammar import AnswerGrammar
 from word2mask.annotate.client import Completion, Refused
 from word2mask.annotate.limits import TokenBudget
 from word2mask.annotate.settings import Endpoint
 from word2mask.errors import UserError
 
 __all__ = ["LocalModel"]
+
+logger = logging.getLogger(__name__)
 
 
 class LocalModel:
@@ -60,6 +65,10 @@ class LocalModel:
         tokenizer = getattr(self._processor, "tokenizer", self._processor)
         if not tokenizer.chat_template and not getattr(self._processor, "chat_template", None):
             raise UserError(f"{folder}: no chat template; take a model that was tuned for chat")
+        ends = self._model.generation_config.eos_token_id
+        ends = tokenizer.eos_token_id if ends is None else ends
+        self._ends = [] if ends is None else ends if isinstance(ends, list) else [ends]
+        self._grammar = self._prepare(tokenizer, folder) if endpoint.structure == "schema" else None
         self._budget = budget
         self._turn = asyncio.Lock()
         # The path says nothing of the weights: another model in the same folder is another name.
@@ -72,12 +81,32 @@ class LocalModel:
     def name(self) -> str:
         return self._name
 
+    @property
+    def structure(self) -> str:
+        return "none" if self._grammar is None else "schema"
+
+    def _prepare(self, tokenizer: Any, folder: Path) -> AnswerGrammar | None:
+        """What holds answers to their schemas; nothing, and a warning, where that can't be done."""
+        try:
+            return AnswerGrammar(tokenizer, self._ends)
+        except ImportError:
+            reason = "llguidance isn't installed; pip install -e '.[annotate]'"
+        except ValueError as error:
+            reason = str(error)
+        logger.warning(
+            "%s: answers aren't held to their schema (%s): one that doesn't follow it is asked for once more, and then "
+            "recorded as failed",
+            folder,
+            reason,
+        )
+        return None
+
     async def complete(
         self, messages: Sequence[dict[str, Any]], generation: dict[str, Any], schema: dict[str, Any] | None
     ) -> Completion:
         async with self._turn:
             self._budget.check()
-            found = await asyncio.to_thread(self._generate, list(messages), generation)
+            found = await asyncio.to_thread(self._generate, list(messages), generation, schema)
         self._budget.add(found.prompt_tokens, found.completion_tokens)
         return found
 
@@ -85,7 +114,9 @@ class LocalModel:
         """Nothing is open."""
 
     @torch.no_grad()
-    def _generate(self, messages: list[dict[str, Any]], generation: dict[str, Any]) -> Completion:
+    def _generate(
+        self, messages: list[dict[str, Any]], generation: dict[str, Any], schema: dict[str, Any] | None
+    ) -> Completion:
         inputs = self._processor.apply_chat_template(
             [self._message(message) for message in messages],
             add_generation_prompt=True,
@@ -95,8 +126,16 @@ class LocalModel:
         ).to(self._model.device)
         torch.manual_seed(generation["seed"])
         drawing = {"do_sample": True, "temperature": generation["temperature"]} if generation["temperature"] else {}
+        held = {}
+        if schema is not None and self._grammar is not None:
+            held = {"logits_processor": [self._grammar.open(schema, generation["max_tokens"])]}
         output = self._model.generate(
-            **inputs, max_new_tokens=generation["max_tokens"], **(drawing or {"do_sample": False})
+            **inputs,
+            max_new_tokens=generation["max_tokens"],
+            num_beams=1,
+            eos_token_id=self._ends or None,
+            **(drawing or {"do_sample": False}),
+            **held,
         )
         start = inputs["input_ids"].shape[1]
         text = self._processor.decode(output[0, start:], skip_special_tokens=True)

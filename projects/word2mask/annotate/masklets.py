@@ -12,8 +12,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from word2mask.data.annotations import load_json
-from word2mask.data.sources.ref_sav import STEP
+from word2mask.data.sources.ref_sav import load_masklet
 from word2mask.errors import UserError
 from word2mask.ops.masks import pack_rle
 
@@ -49,7 +48,9 @@ class Masklets:
             runs = _read_together([rle for objects in packed for rle in objects], size)
             assert runs is not None
             rles = packed
-        self.rles = [[{"size": list(size), "counts": _as_bytes(rle["counts"])} for rle in objects] for objects in rles]
+        self.rles: list[list[Rle]] = [
+            [{"size": list(size), "counts": _as_bytes(rle["counts"])} for rle in objects] for objects in rles
+        ]
         found = iter(runs)
         self._runs = [[next(found) for _ in objects] for objects in rles]
         self.areas = np.array([[int(run[1::2].sum()) for run in objects] for objects in self._runs], dtype=np.int64)
@@ -91,21 +92,19 @@ class Masklets:
         return np.repeat(values, np.diff(ends, prepend=x0 * height)).reshape(x1 - x0, height), x0
 
 
-def load_masklets(path: Path, num_frames: int, size: tuple[int, int]) -> Masklets:
+def load_masklets(path: Path, num_frames: int, size: tuple[int, int], video: str) -> Masklets:
     """Every object on every annotated frame, checked.
 
     Args:
         path: SA-V's file.
         num_frames: annotated frames of the video.
         size: ``(H, W)`` of the video.
+        video: its name, for messages.
 
     Raises:
         UserError: the file is damaged or belongs to another video.
     """
-    frames = load_json(path, dict).get("masklet")
-    if not isinstance(frames, list) or len(frames) != num_frames:
-        length = f"{len(frames)} frames" if isinstance(frames, list) else type(frames).__name__
-        raise UserError(f"{path}: expected masks ('masklet') of {num_frames} frames, every {STEP}th, got {length}")
+    frames = load_masklet(path, num_frames, video)
     if len({len(objects) for objects in frames if isinstance(objects, list)}) > 1:
         raise UserError(f"{path}: frames with different numbers of objects; get the file again from its source")
     try:

@@ -3,7 +3,7 @@
     dataset/ref_sav_00000.json     {video: {video_path, anno_path, objects: {number: {formated, short_caps}}}}
     dataset/records_00000.jsonl    a line an object: what came of it, why, and from which prompts and models
     dataset/manifest.json          hash and counts of every shard, counts by status and reason, prompts, models
-    dataset/usage.json             calls and tokens by stage; not part of the manifest, as faults cost tokens
+    dataset/usage.json             calls, tokens and pictures by stage; not part of the manifest, as faults cost tokens
     dataset/statistics.json        lengths, vocabulary, and what was dropped for which reason
 
 The same records give the same bytes: nothing here knows the time, the machine or the order in which answers came.
@@ -117,7 +117,7 @@ def _reasons(objects: Sequence[ObjectRecord]) -> dict[str, dict[str, int]]:
 
 
 def _usage(objects: Sequence[ObjectRecord]) -> dict[str, dict[str, int]]:
-    """Calls, repairs and tokens by stage."""
+    """Calls, repairs, tokens, and pictures with their bytes, by the prompt's name."""
     total: dict[str, Counter[str]] = {}
     for found in objects:
         for name, usage in found.usage.items():

@@ -120,7 +120,7 @@ def video_key(reference: VideoReference, media_folder: Path, settings: Settings,
             "files": files,
             "views": [settings.views, DRAWING],
             "prompts": {name: prompt.version for name, prompt in asker.prompts.items()},
-            "models": {role: model.name for role, model in asker.models.items()},
+            "models": {role: [model.name, model.structure] for role, model in asker.models.items()},
             "generation": asker.generation,
         }
     )

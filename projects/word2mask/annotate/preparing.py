@@ -37,7 +37,7 @@ def open_annotated(video_path: Path, annotation_path: Path) -> tuple[VideoFile, 
         UserError: they don't, or one can't be read.
     """
     video = VideoFile(video_path)
-    return video, load_masklets(annotation_path, -(-len(video) // STEP), video.size)
+    return video, load_masklets(annotation_path, -(-len(video) // STEP), video.size, video.name)
 
 
 @dataclass
@@ -126,9 +126,9 @@ def prepare(reference: VideoReference, media_folder: Path, settings: Settings) -
             shown = [content, STEP * frame, masklets.rles[frame][number]["counts"].decode("ascii")]
             return Picture(number, view, frame, hash_of([*shown, view, views.DRAWING, sides[view]]))
 
-        largest_views = (picture(view, place) for view in ("masked", "crop", "highlighted"))
+        masked, crop, highlighted = (picture(view, place) for view in ("masked", "crop", "highlighted"))
         outlined = tuple(picture("outlined", frame) for frame in chosen)
-        objects.append(ObjectViews(number, area, place, *largest_views, outlined))
+        objects.append(ObjectViews(number, area, place, masked, crop, highlighted, outlined))
     return Prepared(objects, sides, video, masklets)
 
 

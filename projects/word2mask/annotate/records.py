@@ -85,7 +85,8 @@ class ObjectRecord:
         long: the expression of the three levels together.
         short: noun phrases for it.
         calls: the store's key of every answer that this rests on, by the prompt's name.
-        usage: by the prompt's name: ``{"prompt_tokens", "completion_tokens", "repaired"}``.
+        usage: by the prompt's name: ``prompt_tokens``, ``completion_tokens``, ``pictures``, ``picture_bytes``,
+            ``repaired``.
     """
 
     number: int

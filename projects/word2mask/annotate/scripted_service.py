@@ -3,31 +3,44 @@
     python -m word2mask.annotate.scripted_service --port 8000 --delay 0.05
 
 An answer depends on nothing but the question, so that every run over the same videos gets the same. It says nothing
-about what is in the pictures.
+about what is in the pictures. Its length is that of real ones: the three texts of an expression have 84 words together,
+Ref-SAV's mean (arXiv:2501.04001, §3.3). Tokens are counted as four letters each, and of pictures as Qwen3-VL does.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import base64
 import hashlib
+import io
 import json
 import logging
 import random
+import re
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
 from aiohttp import web
+from PIL import Image, UnidentifiedImageError
 
-__all__ = ["Script", "application"]
+__all__ = ["Script", "application", "count_tokens"]
 
 logger = logging.getLogger(__name__)
 
 _COLOURS = ("red", "blue", "green", "white", "black", "brown", "grey", "orange")
 _THINGS = ("dog", "car", "cup", "kite", "horse", "bicycle", "hat", "boat")
+_PARTS = ("top", "base", "edge", "handle", "tail", "wheel", "strap", "corner")
+_LOOKS = ("narrow", "round", "worn", "shiny", "heavy", "striped", "torn", "new")
+_STUFFS = ("wood", "steel", "wool", "leather", "paper", "glass", "rubber", "stone")
 _PLACES = ("left", "right", "front", "back")
 _MOVES = ("turns", "stops", "runs", "waits", "rises", "falls", "circles", "leaves")
+
+#: Pixels of a picture's side that are one token's (Qwen3-VL: patches of 16, merged two by two).
+TOKEN_SIDE = 32
+#: Base64 of a JPEG file's head, as much as its size is looked for in.
+HEAD = 8192
 FAULTS = ("busy", "broken", "cut", "garbage", "invalid", "slow")
 
 
@@ -90,14 +103,17 @@ class Script:
             start = asyncio.get_running_loop().time()
             await asyncio.sleep(self.slow_delay if fault == "slow" else self.delay)
             self.busy_seconds += asyncio.get_running_loop().time() - start
+        try:
+            prompt = sum(count_tokens(message["content"]) for message in body["messages"])
+        except UnidentifiedImageError:
+            return web.Response(status=400, text="a picture that can't be read")
         text, question = script_answer(body)
         if fault == "invalid" and len(body["messages"]) == 1:
             text = f"Sure! {text[:-3]}"
         else:
             self.answered[question] += 1
         self.counts["answers"] += 1
-        prompt = sum(len(str(message["content"])) for message in body["messages"]) // 4
-        usage = {"prompt_tokens": min(prompt, 4000), "completion_tokens": len(text) // 4}
+        usage = {"prompt_tokens": prompt, "completion_tokens": len(text) // 4}
         content = {"choices": [{"message": {"role": "assistant", "content": text}}], "usage": usage}
         return web.Response(text=json.dumps(content), content_type="application/json")
 
@@ -114,21 +130,71 @@ def script_answer(body: dict[str, Any]) -> tuple[str, str]:
     choose = random.Random(question)
     schema = body.get("response_format", {}).get("json_schema", {}).get("schema", {})
     wanted = set(schema.get("properties", {}))
-    colour, thing = choose.choice(_COLOURS), choose.choice(_THINGS)
     answer: dict[str, Any]
     if "caption" in wanted:
-        answer = {"recognisable": choose.random() >= 0.03, "caption": f"A {colour} {thing}."}
+        answer = {"recognisable": choose.random() >= 0.03, "caption": _fill(_CAPTION, choose)}
     elif "verdict" in wanted:
         verdict = "inconsistent" if choose.random() < 0.1 else "consistent"
         reason = "They name different things." if verdict == "inconsistent" else ""
-        short = f"the {colour} {thing}"
-        answer = {"verdict": verdict, "reason": reason, "description": f"The object is {short[4:]}.", "short": short}
+        short = _fill("the {colour} {thing} with the {look} {part}", choose)
+        answer = {"verdict": verdict, "reason": reason, "description": _fill(_OBJECT, choose), "short": short}
     elif "short" in wanted:
-        move = f"{choose.choice(_MOVES)} and {choose.choice(_MOVES)}"
-        answer = {"description": f"It {move} in the video.", "short": f"the thing that {move}"}
+        answer = {"description": _fill(_MOTION, choose), "short": _fill("the thing that {move} and {move}", choose)}
     else:
-        answer = {"description": f"It is in the {choose.choice(_PLACES)}, near the {choose.choice(_THINGS)}."}
+        answer = {"description": _fill(_SCENE, choose)}
     return json.dumps(answer), question
+
+
+_CAPTION = (
+    "A {colour} {thing} with a {colour} {part} and a {look} {part}. It is made of {stuff}, and its {part} is {colour}. "
+    "A {look} stripe runs along its {part}, which sets it apart from others of its kind."
+)
+_OBJECT = (
+    "The object is a {colour} {thing} with a {colour} {part} and a {look} {part} of {stuff}, whose {part} is {colour}; "
+    "a {look} stripe runs along its {part}."
+)
+_SCENE = (
+    "It stands in the {place}, near a {colour} {thing}, with a {look} {thing} behind it and a {colour} {thing} before "
+    "it, and alone of its kind is {look}."
+)
+_MOTION = (
+    "At first it {move} towards the {place}, then it {move} beside a {colour} {thing} and {move} for a while, before "
+    "at last it {move} at the {place} once more."
+)
+
+
+def _fill(sentence: str, choose: random.Random) -> str:
+    """A sentence with words drawn for its places."""
+    words = {
+        "colour": _COLOURS,
+        "thing": _THINGS,
+        "part": _PARTS,
+        "look": _LOOKS,
+        "stuff": _STUFFS,
+        "place": _PLACES,
+        "move": _MOVES,
+    }
+    return re.sub(r"\{(\w+)\}", lambda place: choose.choice(words[place[1]]), sentence)
+
+
+def count_tokens(content: str | list[dict[str, Any]]) -> int:
+    """Tokens of a message's content: of words about four letters each, of a picture one for 32 × 32 pixels.
+
+    Raises:
+        UnidentifiedImageError: a picture that isn't one.
+    """
+    if isinstance(content, str):
+        return len(content) // 4
+    count = 0
+    for part in content:
+        if part["type"] == "text":
+            count += len(part["text"]) // 4
+            continue
+        head = part["image_url"]["url"].partition(",")[2][:HEAD]
+        with Image.open(io.BytesIO(base64.b64decode(head))) as picture:
+            width, height = picture.size
+        count += max(1, round(width / TOKEN_SIDE)) * max(1, round(height / TOKEN_SIDE))
+    return count
 
 
 def application(script: Script) -> web.Application:
@@ -152,7 +218,8 @@ def main() -> None:
     arguments = parser.parse_args()
     faults = {name: getattr(arguments, name) for name in FAULTS}
     script = Script(arguments.delay, faults, capacity=arguments.capacity, seed=arguments.seed)
-    web.run_app(application(script), host=arguments.host, port=arguments.port, print=None, access_log=None)
+    options: dict[str, Any] = {"print": None, "access_log": None, "shutdown_timeout": 1.0}
+    web.run_app(application(script), host=arguments.host, port=arguments.port, **options)
 
 
 if __name__ == "__main__":

@@ -9,9 +9,11 @@ from typing import Any, Literal, get_args, get_type_hints
 
 from word2mask.errors import UserError
 
-__all__ = ["Endpoint", "Limits", "Settings", "load_settings"]
+__all__ = ["STRUCTURES", "Endpoint", "Limits", "Settings", "load_settings"]
 
 Structure = Literal["schema", "object", "none"]
+#: The strictest first.
+STRUCTURES: tuple[Structure, ...] = get_args(Structure)
 
 
 @dataclass(frozen=True)
@@ -23,8 +25,9 @@ class Endpoint:
             ``local:FOLDER`` for a model that transformers loads into this process.
         model: its name there.
         key_variable: environment variable that holds the key; none is sent where it isn't set.
-        structure: how the answer's form is asked for: ``"schema"`` (vLLM, SGLang, llama.cpp, OpenAI), ``"object"`` for
-            services that know JSON mode only, ``"none"`` for others.
+        structure: how the answer's form is asked for: ``"schema"`` (vLLM, SGLang, llama.cpp, OpenAI, ``local:``),
+            ``"object"`` for services that know JSON mode only, ``"none"`` for others. A service that refuses one is
+            asked in the next, weaker way.
     """
 
     url: str
@@ -37,8 +40,8 @@ class Endpoint:
             raise UserError(f"{self.url!r}: expected the URL of a chat service (http…/v1), or local:FOLDER")
         if not self.model and not self.url.startswith("local:"):
             raise UserError(f"{self.url}: no model named; give the name that this service serves it under")
-        if self.structure not in get_args(Structure):
-            raise UserError(f"structure is {self.structure!r}; expected {', '.join(get_args(Structure))}")
+        if self.structure not in STRUCTURES:
+            raise UserError(f"structure is {self.structure!r}; expected {', '.join(STRUCTURES)}")
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from word2mask.annotate.records import VideoReference
 from word2mask.data.annotations import load_json, require_folder
 from word2mask.data.media import VideoFile
 from word2mask.data.sources.ref_sav import STEP
+from word2mask.data.sources.referring_videos import load_described
 from word2mask.errors import UserError
 from word2mask.ops.masks import segmentation_to_mask
 
@@ -100,9 +101,7 @@ def _read_labels(file: Path) -> np.ndarray:
 def _mevis(root: Path, videos: list[tuple[str, Path]]) -> Iterator[tuple[str, Path, dict[int, list[Any]]]]:
     """Videos with the objects that their expressions name."""
     masks = load_json(root / "mask_dict.json", dict)
-    described = load_json(root / "meta_expressions.json", dict).get("videos")
-    if not isinstance(described, dict):
-        raise UserError(f"{root / 'meta_expressions.json'}: no object 'videos'")
+    described = load_described(root / "meta_expressions.json")
     for name, place in videos:
         if name not in described:
             raise UserError(f"{root / 'meta_expressions.json'}: no video {name}, of which there are frames")

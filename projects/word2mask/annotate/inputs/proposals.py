@@ -112,7 +112,7 @@ def propose_objects(video: SAVVideo, segmenter: SAM2Segmenter, rules: ProposalRu
     tracks = np.zeros((0, num_frames, height, width), dtype=bool)
     for anchor in (np.arange(rules.anchors) * num_frames // rules.anchors).tolist():
         proposed = _propose(segmenter.encode_frames(pixels(anchor)), segmenter, rules)
-        seen = torch.from_numpy(_shrunk(tracks[:, anchor], proposed.shape[-2:])).to(device)
+        seen = torch.from_numpy(_shrunk(tracks[:, anchor], (proposed.shape[-2], proposed.shape[-1]))).to(device)
         proposed = proposed[_overlaps(proposed, seen).amax(1) < rules.same] if len(seen) else proposed
         proposed = proposed[: rules.most - len(tracks)]
         if not len(proposed):

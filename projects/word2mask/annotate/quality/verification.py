@@ -132,7 +132,8 @@ class _Measured:
         if self._opened is None:
             reference = self._record.reference
             video = SAVVideo(self._media_folder / reference.video_path)
-            masklets = load_masklets(self._media_folder / reference.annotation_path, len(video), video.size)
+            path = self._media_folder / reference.annotation_path
+            masklets = load_masklets(path, len(video), video.size, video.name)
             chosen = uniform_frames(len(video), self._frames).tolist()
             self._opened = video.media(chosen), chosen, masklets
         return self._opened

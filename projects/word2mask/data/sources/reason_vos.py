@@ -19,12 +19,12 @@ from typing import Any
 import numpy as np
 
 from word2mask.data import files
-from word2mask.data.annotations import load_json, require_folder
+from word2mask.data.annotations import require_folder
 from word2mask.data.fixtures import moving_boxes, write_frames, write_indices
 from word2mask.data.media import VideoFile
 from word2mask.data.sources.indexed_videos import read_indices
 from word2mask.data.sources.interface import record
-from word2mask.data.sources.referring_videos import Annotations, ReferringVideos
+from word2mask.data.sources.referring_videos import Annotations, ReferringVideos, load_described
 from word2mask.errors import UserError
 
 
@@ -57,11 +57,8 @@ class ReasonVOS(ReferringVideos):
         folder = require_folder(Path(folder), "ReasonVOS, with meta_expressions.json")
         name = name or folder.resolve().name
         file = folder / "meta_expressions.json"
-        videos = load_json(file, dict).get("videos")
-        if not isinstance(videos, dict):
-            raise UserError(f"{file}: not a file of expressions for videos: no object 'videos'")
         read: dict[str, dict] = {}
-        for video_id, video in videos.items():
+        for video_id, video in load_described(file).items():
             with record(name, video_id, file):
                 kind = "sentence" if video["is_sent"] else "phrase"
                 expressions = {

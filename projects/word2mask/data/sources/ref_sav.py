@@ -132,13 +132,7 @@ class RefSAV(ReferringVideos):
         self, video_id: str, expression_ids: Sequence[str], frames: np.ndarray, file: VideoFile
     ) -> Annotations:
         path = self._place(video_id, "anno_path")
-        masklet = load_json(path, dict).get("masklet")
-        if not isinstance(masklet, list) or len(masklet) != len(file):
-            length = f"{len(masklet)} frames" if isinstance(masklet, list) else type(masklet).__name__
-            raise UserError(
-                f"{path}: expected the masks ('masklet') of {len(file)} frames, every {STEP}th of {file.name}, "
-                f"got {length}"
-            )
+        masklet = load_masklet(path, len(file), file.name)
         masks: list[np.ndarray | None] = []
         for expression_id in expression_ids:
             number = int(self._videos[video_id]["expressions"][expression_id]["object"])
@@ -261,6 +255,26 @@ class _EveryFourth:
 
     def read(self, indices: list[int]) -> np.ndarray:
         return self._reader.read([STEP * index for index in indices])
+
+
+def load_masklet(path: Path, num_frames: int, video: str) -> list[list[Any]]:
+    """The masks of a file of SA-V, ``[T][N]`` run lengths; nothing of them is read yet.
+
+    Args:
+        path: the file.
+        num_frames: annotated frames T of the video.
+        video: its name, for the message.
+
+    Raises:
+        UserError: it isn't there, isn't such a file, or belongs to another video.
+    """
+    masklet = load_json(path, dict).get("masklet")
+    if not isinstance(masklet, list) or len(masklet) != num_frames:
+        length = f"{len(masklet)} frames" if isinstance(masklet, list) else type(masklet).__name__
+        raise UserError(
+            f"{path}: expected the masks ('masklet') of {num_frames} frames, every {STEP}th of {video}, got {length}"
+        )
+    return masklet
 
 
 def _descriptions(number: str, found: dict) -> list[tuple[str, dict]]:

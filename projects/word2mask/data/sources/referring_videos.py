@@ -231,13 +231,23 @@ def load_videos(name: str, file: Path) -> dict[str, dict]:
     Raises:
         UserError: when it isn't there, isn't that, or a video with expressions has no frames.
     """
-    videos = load_json(file, dict).get("videos")
-    if not isinstance(videos, dict):
-        raise UserError(f"{file}: not a file of expressions for videos: no object 'videos'")
+    videos = load_described(file)
     for video_id, video in videos.items():
         with record(name, video_id, file):
             if video["expressions"] and not video["frames"]:
                 raise UserError(f"a video with no frames in {file}")
+    return videos
+
+
+def load_described(file: Path) -> dict[str, dict]:
+    """The videos of a file of expressions, ``{videos: {video: {…}}}``.
+
+    Raises:
+        UserError: when it isn't there, or isn't that.
+    """
+    videos = load_json(file, dict).get("videos")
+    if not isinstance(videos, dict):
+        raise UserError(f"{file}: not a file of expressions for videos: no object 'videos'")
     return videos
 
 
