@@ -1,10 +1,10 @@
-"""Turns a checkpoint of a SAM 2 pretraining into a folder that other configs start from, and measures it.
+"""Turns a checkpoint of a pretraining of SAM 2 or SAM into a folder that other configs start from, and measures it.
 
     python tools/export_pretrained.py CONFIG CHECKPOINT FOLDER [--scenes 200] [--videos 40] [--dtype float16]
 
 Writes ``config.json``, ``model.safetensors`` and ``training.json`` (config, seed, commit, steps, scores). Scores are
 taken from the written folder, on scenes of the split ``val``, at the original resolution; J is the DAVIS measure,
-averaged over frames, then objects, for objects followed from their true mask on frame 0.
+averaged over frames, then objects, for objects followed from their true mask on frame 0. SAM follows nothing.
 """
 
 from __future__ import annotations
@@ -33,6 +33,8 @@ from word2mask.engine.checkpoint import load_trained  # noqa: E402
 from word2mask.engine.config import check_settings, load_config  # noqa: E402
 from word2mask.errors import UserError  # noqa: E402
 from word2mask.metrics.jf import region_similarity  # noqa: E402
+from word2mask.segmenters.interface import Segmenter  # noqa: E402
+from word2mask.segmenters.sam import SAMSegmenter  # noqa: E402
 from word2mask.segmenters.sam2 import SAM2Segmenter  # noqa: E402
 from word2mask.segmenters.tracker import Tracker  # noqa: E402
 
@@ -45,7 +47,7 @@ logger = logging.getLogger("export_pretrained")
 
 def parse_arguments() -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(description="Exports and measures a pretrained SAM 2.")
+    parser = argparse.ArgumentParser(description="Exports and measures a pretrained SAM 2 or SAM.")
     parser.add_argument("config", type=Path, help="the config that was trained")
     parser.add_argument("checkpoint", type=Path, help="an iter_N.pth of its run")
     parser.add_argument("folder", type=Path, help="where to write")
@@ -56,14 +58,15 @@ def parse_arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def resize_masks(mask_logits: torch.Tensor, scene: Scene) -> np.ndarray:
+def resize_masks(segmenter: Segmenter, mask_logits: torch.Tensor, scene: Scene) -> np.ndarray:
     """Mask logits ``[N,h,w]`` as bool masks ``[N,H,W]`` of the scene's size."""
     size = (scene.height, scene.width)
-    return (F.interpolate(mask_logits[:, None].float(), size=size, mode="bilinear") > 0)[:, 0].numpy()
+    logits = segmenter.without_padding(mask_logits, size)
+    return (F.interpolate(logits[:, None].float(), size=size, mode="bilinear") > 0)[:, 0].numpy()
 
 
 @torch.no_grad()
-def measure_pictures(segmenter: SAM2Segmenter, num_scenes: int) -> dict[str, float]:
+def measure_pictures(segmenter: Segmenter, num_scenes: int) -> dict[str, float]:
     """Mean IoU per object by kind of prompt, and how often the object score is right on objects and on nothing."""
     ious: dict[str, list[float]] = {"click": [], "middle": [], "box": []}
     right: dict[str, list[bool]] = {"present": [], "absent": []}
@@ -73,7 +76,8 @@ def measure_pictures(segmenter: SAM2Segmenter, num_scenes: int) -> dict[str, flo
         frames, masks = render(scene)
         masks = masks[:, 0]
         features = segmenter.encode_frames(segmenter.processor.prepare_frames(frames))
-        scale = np.array([segmenter.side / scene.width, segmenter.side / scene.height], dtype=np.float32)
+        filled = segmenter.processor.content_size(scene.height, scene.width)
+        scale = np.array([filled[1] / scene.width, filled[0] / scene.height], dtype=np.float32)
         clicks, middles, boxes = [], [], []
         for mask in masks:
             rows, columns = np.nonzero(mask)
@@ -88,11 +92,11 @@ def measure_pictures(segmenter: SAM2Segmenter, num_scenes: int) -> dict[str, flo
         for name, points in (("click", clicks), ("middle", middles)):
             points = torch.from_numpy(np.stack(points)).float()[:, None]
             decoded = segmenter.decode_points(features, frame_index, points, ones)
-            ious[name] += region_similarity(resize_masks(decoded.mask_logits, scene), masks).tolist()
+            ious[name] += region_similarity(resize_masks(segmenter, decoded.mask_logits, scene), masks).tolist()
             if name == "click":
                 right["present"] += (decoded.object_logits > 0).tolist()
         decoded = segmenter.decode_points(features, frame_index, boxes=torch.from_numpy(np.stack(boxes)).float())
-        ious["box"] += region_similarity(resize_masks(decoded.mask_logits, scene), masks).tolist()
+        ious["box"] += region_similarity(resize_masks(segmenter, decoded.mask_logits, scene), masks).tolist()
         nothing = draw_empty_click(rng, masks)
         if nothing is not None:
             point = torch.from_numpy(nothing * scale - 0.5).float()[None, None]
@@ -115,7 +119,7 @@ def measure_videos(segmenter: SAM2Segmenter, num_videos: int) -> dict[str, float
             given = {t: torch.from_numpy(masks[:, t].copy()) for t in keys}
             predicted = np.zeros_like(masks)
             for t, mask_logits, _ in tracker.track(lambda t, p=pixels: p[t : t + 1], given, scene.num_frames):
-                predicted[:, t] = resize_masks(mask_logits, scene)
+                predicted[:, t] = resize_masks(segmenter, mask_logits, scene)
             rest = [t for t in range(scene.num_frames) if t not in keys]
             for ours, truth in zip(predicted, masks, strict=True):
                 scores[name].append(float(region_similarity(ours[rest], truth[rest]).mean()))
@@ -136,12 +140,16 @@ def run(arguments: argparse.Namespace) -> None:
     settings = check_settings(load_config(arguments.config), arguments.config.name)
     model = build(settings.model, path="config.model")
     segmenter = getattr(model, "segmenter", None)
-    if not isinstance(segmenter, SAM2Segmenter):
-        raise UserError(f"{arguments.config} trains no SAM2Segmenter (its model has none under 'segmenter')")
+    if not isinstance(segmenter, SAM2Segmenter | SAMSegmenter):
+        raise UserError(f"{arguments.config} trains no SAM 2 and no SAM (its model has none under 'segmenter')")
     meta = load_trained(model, arguments.checkpoint)
     segmenter.save_pretrained(arguments.folder, dtype=getattr(torch, arguments.dtype))
-    exported = SAM2Segmenter.from_pretrained(arguments.folder)
-    scores = measure_pictures(exported, arguments.scenes) | measure_videos(exported, arguments.videos)
+    exported = type(segmenter).from_pretrained(arguments.folder)
+    scores = measure_pictures(exported, arguments.scenes)
+    measured_on = {"split": "val", "seed": SCENE_SEED, "pictures": arguments.scenes}
+    if isinstance(exported, SAM2Segmenter):
+        scores |= measure_videos(exported, arguments.videos)
+        measured_on["videos"] = arguments.videos
     config = arguments.config.resolve()
     record: dict[str, Any] = {
         "config": str(config.relative_to(REPOSITORY) if config.is_relative_to(REPOSITORY) else config.name),
@@ -149,7 +157,7 @@ def run(arguments: argparse.Namespace) -> None:
         "commit": commit(),
         "steps": meta["iter"],
         "parameters": sum(parameter.numel() for parameter in exported.parameters()),
-        "measured_on": {"split": "val", "seed": SCENE_SEED, "pictures": arguments.scenes, "videos": arguments.videos},
+        "measured_on": measured_on,
         "scores": {name: round(value, 4) for name, value in scores.items()},
     }
     if arguments.note:

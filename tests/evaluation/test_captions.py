@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from word2mask.evaluation.gcg import GCG
-from word2mask.evaluation.region_caption import RegionCaption
+from word2mask.evaluation.region_caption import RegionCaption, published_words
 from word2mask.evaluation.runner import evaluate
 from word2mask.metrics.captions import missing_for_captions
 from word2mask.types import Result, Segment
@@ -91,3 +91,54 @@ def test_region_captions(tmp_path, monkeypatch):
     assert [request.regions.shape for request in says.asked] == [(1, 48, 64)] * 3
     assert [int(request.regions.sum()) for request in says.asked] == [256, 400, 1024]
     assert benchmark.sample_score(found.records[1].scores) == pytest.approx(100 * 2 / 3)
+
+
+#: What ``region_cap_refcocog_eval.py`` of magic-research/Sa2VA (d01bf3f) makes of answers; its lines were run on them.
+PUBLISHED_WORDS = {
+    "The region marked by region1 shows a red dish.<|im_end|>": "a red dh.",
+    "Region1: 'this is <p> the fish </p> [SEG]'": "th the fh",
+    "<s> is  shows:\nboth\n lines": "both lines",
+    "The region marked as region1 is the man's hat'": "the man's hat",
+    "": "",
+}
+
+
+def test_published_words_of_region_captions():
+    assert {answer: published_words(answer) for answer in PUBLISHED_WORDS} == PUBLISHED_WORDS
+
+
+def test_region_captions_as_published(tmp_path, monkeypatch):
+    """A sentence is a sample and its own reference, asked in Sa2VA's words; "is" and "shows" are cut out."""
+    monkeypatch.setattr("word2mask.evaluation.captions.missing_for_captions", lambda: "no Java")
+    strict = RegionCaption.fixture(tmp_path / "data")
+    benchmark = RegionCaption.build(**{**strict.origin, "protocol": "sa2va"})
+    assert benchmark.label == "region_caption:val@sa2va"
+    says = Says(
+        ("Region1 shows a red box", []), ("Region1 shows a red box", []), ("This is blue", []), ("green box", [])
+    )
+    found = evaluate(benchmark, says, tmp_path / "records", {})
+    assert [record.id for record in found.records] == ["data[1/0]", "data[1/1]", "data[2/0]", "data[3/0]"]
+    assert [record.scores["references"] for record in found.records] == [
+        *(["the red box"], ["red thing on the left"], ["blue box"], ["green box"])
+    ]
+    assert [record.scores["answer"] for record in found.records] == ["a red box", "a red box", "Th blue", "green box"]
+    # Words without articles: red box / red box; red box / red thing on left; th blue / blue box; green box / green box.
+    assert found.metrics == {"words": pytest.approx(100 * (1 + 2 / 6 + 2 / 4 + 1) / 4)}
+    question = "Please give me a short description of the region in the picture marked by region1."
+    assert {request.turns[0].text for request in says.asked} == {question}
+    assert [int(request.regions.sum()) for request in says.asked] == [256, 256, 400, 1024]
+    assert "references=one, cleaning=published" in benchmark.protocol
+    own = RegionCaption.build(**{**strict.origin, "switches": {"references": "one"}})
+    assert len(own) == 4 and own.score(Result("It is.", "It is.", [], (48, 64), 1), own.sample(0))["answer"] == "It is."
+
+
+@needs_java
+def test_cleaned_region_captions_are_what_is_scored(tmp_path):
+    strict = RegionCaption.fixture(tmp_path / "data")
+    references = ["the red box", "red thing on the left", "blue box", "green box"]
+    says = Says(*((f"Region1 shows {words}", []) for words in references))
+    published = RegionCaption.build(**{**strict.origin, "protocol": "sa2va"})
+    found = evaluate(published, says, tmp_path / "published", {})
+    assert found.metrics["meteor"] == pytest.approx(100)
+    kept = RegionCaption.build(**{**strict.origin, "protocol": "sa2va", "switches": {"cleaning": "none"}})
+    assert evaluate(kept, Says(*says.answers), tmp_path / "kept", {}).metrics["meteor"] < 90

@@ -186,6 +186,29 @@ def test_ranks_share_the_samples_and_agree_on_the_score(tmp_path, num_ranks):
     assert later.asked == []
 
 
+def test_machines_with_a_disk_each_share_resume_and_start_over(tmp_path):
+    """Nothing but the exchange connects the processes: each has a folder that the others don't see."""
+    alone = run(tmp_path / "alone", Answerer())
+
+    def together(**options):
+        answerers, exchange = [Answerer() for _ in range(2)], _Exchange(2)
+        with ThreadPoolExecutor(2) as pool:
+            futures = [
+                pool.submit(
+                    run, tmp_path / str(rank), answerers[rank], ranks=Ranks(rank, 2, exchange.of(rank)), **options
+                )
+                for rank in range(2)
+            ]
+            scores = [future.result(timeout=60) for future in futures]
+        assert [score.records for score in scores] == [alone.records] * 2
+        assert [score.metrics for score in scores] == [alone.metrics] * 2
+        return [sum(map(len, answerer.asked)) for answerer in answerers]
+
+    assert together() == [12, 8]
+    assert together() == [0, 0]
+    assert together(fresh=True) == [12, 8]
+
+
 class Neighbours(Referring):
     """Each sample's score also needs its neighbour's answer."""
 

@@ -10,9 +10,11 @@ import torch
 from PIL import Image
 
 from word2mask.data.shapes_world.writers import Sizes, write_shapes_world
-from word2mask.engine.checkpoint import read_checkpoint
+from word2mask.engine.build import build
+from word2mask.engine.checkpoint import load_trained, read_checkpoint
 from word2mask.engine.config import check_settings, load_config
 from word2mask.engine.runner import train
+from word2mask.engine.validation import BenchmarkCheck
 from word2mask.errors import UserError
 from word2mask.inference.render import GAP, SIDE
 
@@ -76,6 +78,36 @@ def test_two_processes_equal_one(whole, root, run_train):
     for one, other in zip(first, second, strict=True):
         named = {name: value for name, value in one.items() if "/" in name}
         assert named == pytest.approx({name: other[name] for name in other if "/" in name}, rel=1e-4)
+
+
+def test_two_processes_keep_the_best_of_a_benchmark(root, run_train, monkeypatch):
+    """Every text is scored once, by either; what is said of the best is what one process finds in ``best.pth``."""
+    options = ("--cfg-options", "data.batch_size=2")
+    best_config = CONFIG.with_name("shapes_best.py")
+    done = run_train("--root", root, "--work-dir", root / "best", *options, processes=2, config=best_config)
+    assert done.returncode == 0, done.stderr
+    record = json.loads((root / "best" / "best.json").read_text())
+    lines = [json.loads(line) for line in (root / "best" / "history.jsonl").read_text().splitlines()]
+    found = {line["iter"]: line["val_giou"] for line in lines if "val_giou" in line}
+    assert sorted(found) == [2, 4]
+    assert (record["by"], record["numbers"]["giou"]) == ("giou", max(found.values()))
+    assert found[record["iter"]] == record["numbers"]["giou"]
+    parts = [root / f"validation/iter_{record['iter']}/records.rank{rank}.jsonl" for rank in range(2)]
+    positions = [[json.loads(line)["position"] for line in part.read_text().splitlines()] for part in parts]
+    assert all(positions) and sorted(positions[0] + positions[1]) == list(range(sum(map(len, positions))))
+
+    monkeypatch.chdir(root)
+    settings = check_settings(load_config(best_config))
+    model = build(settings.model, path="config.model")
+    assert load_trained(model, root / "best" / "best.pth")["iter"] == record["iter"]
+    check = BenchmarkCheck(build(settings.validation["run"]["benchmark"], path="benchmark"), root / "alone")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with torch.no_grad():
+            assert check(model.eval(), record["iter"]) == record["numbers"]
+    finally:
+        torch.set_num_threads(threads)
 
 
 def test_features_from_disk_train_the_same(whole, root, monkeypatch):

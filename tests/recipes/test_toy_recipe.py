@@ -1,5 +1,6 @@
 """A whole training run: pinned losses, resume, kill, signals, two processes."""
 
+import json
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from word2mask.errors import UserError
 
 TESTS = Path(__file__).parents[1]
 TOY_CONFIG = TESTS / "recipes" / "configs" / "toy.py"
+BEST_CONFIG = TOY_CONFIG.with_name("toy_best.py")
 
 #: Made by ``tools/train.py tests/recipes/configs/toy.py`` (torch 2.13.0, CPU, one thread).
 PINNED = [12.16054, 3.33678, 7.21236, 2.43355, 6.99487, 7.56616, 14.99821, 4.18166, 4.08634, 1.43026, 6.39804, 5.92438]
@@ -24,6 +26,10 @@ PINNED = [12.16054, 3.33678, 7.21236, 2.43355, 6.99487, 7.56616, 14.99821, 4.181
 
 def settings(*overrides):
     return check_settings(load_config(TOY_CONFIG, overrides))
+
+
+def best_settings(*overrides):
+    return check_settings(load_config(BEST_CONFIG, overrides))
 
 
 def same_weights(first, second):
@@ -165,6 +171,63 @@ def test_validation_is_called_logged_and_leaves_training_alone(whole, tmp_path):
         '{"iter": 12, "val_iteration": 14.0}',
     ]
     assert same_weights(whole / "iter_12.pth", tmp_path / "run" / "iter_12.pth")
+
+
+def best(folder):
+    """What ``best.json`` says, and the iteration of ``best.pth``."""
+    return json.loads((folder / "best.json").read_text()), read_checkpoint(folder / "best.pth")["meta"]["iter"]
+
+
+def test_a_resumed_run_remembers_its_best(tmp_path, run_train):
+    """Killed after its best, 4, which isn't kept otherwise; none after it is as good, though better than nothing."""
+    killed = run_train("--work-dir", "run", "--cfg-options", "model.kill_at=7", config=BEST_CONFIG)
+    assert killed.returncode == -signal.SIGKILL
+    assert best(tmp_path / "run") == ({"iter": 4, "by": "score", "numbers": {"score": 3.0}}, 4)
+    resumed = run_train("--work-dir", "run", "--resume", config=BEST_CONFIG)
+    assert resumed.returncode == 0, resumed.stderr
+    assert best(tmp_path / "run") == ({"iter": 4, "by": "score", "numbers": {"score": 3.0}}, 4)
+    assert sorted(path.name for path in (tmp_path / "run").glob("*.pth")) == ["best.pth", "iter_12.pth"]
+    train(best_settings(), tmp_path / "whole")
+    assert same_weights(tmp_path / "whole" / "best.pth", tmp_path / "run" / "best.pth")
+    assert same_weights(tmp_path / "whole" / "iter_12.pth", tmp_path / "run" / "iter_12.pth")
+
+
+def test_a_resumed_run_finds_a_better_one(tmp_path):
+    first, second = best_settings("schedule.max_iters=6"), best_settings("validation.run.scores=[1,3,2,2.5,4,2]")
+    train(first, tmp_path / "run")
+    train(second, tmp_path / "run", resume="latest")
+    assert best(tmp_path / "run") == ({"iter": 10, "by": "score", "numbers": {"score": 4}}, 10)
+
+
+def test_a_run_resumed_from_before_its_best_has_yet_to_reach_it(tmp_path):
+    train(best_settings("checkpoint.keep=0", "checkpoint.interval=2", "schedule.max_iters=6"), tmp_path / "run")
+    again = best_settings("validation.run.scores=[1,1.5,2,1,1,1]")
+    train(again, tmp_path / "run", resume=str(tmp_path / "run" / "iter_2.pth"))
+    assert best(tmp_path / "run") == ({"iter": 6, "by": "score", "numbers": {"score": 2}}, 6)
+
+
+def test_what_is_not_a_number_is_never_best(tmp_path):
+    scores = [float("nan"), 1.0, float("nan"), 0.5, 0.5, float("nan")]
+    config = best_settings()
+    run = {**config.validation["run"], "scores": scores}
+    train(replace(config, validation={**config.validation, "run": run}), tmp_path / "run")
+    assert best(tmp_path / "run") == ({"iter": 4, "by": "score", "numbers": {"score": 1.0}}, 4)
+
+
+def test_two_processes_keep_the_best_of_the_first(tmp_path, run_train):
+    """The other process would have kept 2: they must save together, and go on together after a resume."""
+    options = ["--cfg-options", "data.batch_size=2", "model.dropout=0.0"]
+    killed = run_train("--work-dir", "two", *options, "model.kill_at=7", config=BEST_CONFIG, processes=2)
+    assert killed.returncode != 0
+    assert best(tmp_path / "two") == ({"iter": 4, "by": "score", "numbers": {"score": 3.0}}, 4)
+    resumed = run_train("--work-dir", "two", "--resume", *options, config=BEST_CONFIG, processes=2)
+    assert resumed.returncode == 0, resumed.stderr
+    assert best(tmp_path / "two") == ({"iter": 4, "by": "score", "numbers": {"score": 3.0}}, 4)
+    assert read_checkpoint(tmp_path / "two" / "best.pth")["meta"]["world_size"] == 2
+    train(best_settings("model.dropout=0.0"), tmp_path / "one")
+    first, second = (read_checkpoint(tmp_path / name / "best.pth")["state_dict"] for name in ("one", "two"))
+    for name in first:
+        torch.testing.assert_close(first[name], second[name], rtol=1e-5, atol=1e-5)
 
 
 def test_loss_that_is_not_finite_stops(tmp_path):

@@ -128,6 +128,29 @@ def test_architectures():
         sam_config("vit_g")
     with pytest.raises(UserError, match="multiple of 16, got 100"):
         sam_config("vit_b", side=100)
+    with pytest.raises(UserError, match="multiple of 8, got 100"):
+        sam_config("shapes", side=100)
+
+
+@torch.no_grad()
+def test_smaller_patches_give_finer_masks(tmp_path):
+    """The embedded dataset's SAM has patches of 8: masks of half its side, one a prompt; fp16 on disk is read again."""
+    small = SAMSegmenter.from_architecture("shapes", side=80, position_scale=0.5, seed=0).eval()
+    assert (small.side, small.mask_side, small.prompt_dim, small.has_candidates) == (80, 40, 128, False)
+    features, frames = small.encode_frames(torch.rand(2, 3, 80, 80)), torch.tensor([1, 0, 1])
+    assert features.levels[0].shape == (2, 128, 10, 10)
+    decoded = small.decode(features, frames, torch.randn(3, 1, 128))
+    assert decoded.mask_logits.shape == (3, 40, 40)
+    assert small.without_padding(decoded.mask_logits, (100, 125)).shape == (3, 100, 125)
+    corrected = small.decode_points(
+        features, frames, torch.rand(3, 1, 2), torch.ones(3, 1).long(), mask_logits=decoded[0:3].mask_logits
+    )
+    assert corrected.mask_logits.shape == (3, 40, 40)
+    small.save_pretrained(tmp_path, dtype=torch.float16)
+    again = SAMSegmenter.from_pretrained(tmp_path)
+    assert (tmp_path / "model.safetensors").stat().st_size < 5e6
+    for name, value in small.model.state_dict().items():
+        assert torch.equal(again.model.state_dict()[name], value.half().float())
 
 
 @pytest.mark.parametrize(

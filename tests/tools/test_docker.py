@@ -5,10 +5,15 @@ from __future__ import annotations
 import ast
 import json
 import re
+import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
+
+from word2mask.apps.server.__main__ import parse_arguments
 
 
 @pytest.fixture
@@ -32,6 +37,44 @@ def test_the_dockerfile_has_its_stages_in_order(docker: Path) -> None:
         assert base in known or base.startswith("python:")
         known.add(name)
     assert {"cpu", "gpu"} <= known
+
+
+def instructions(docker: Path) -> list[str]:
+    """The Dockerfile's instructions, each on one line, without comments."""
+    lines = [line for line in (docker / "Dockerfile").read_text().splitlines() if not line.startswith("#")]
+    return [line for line in re.sub(r"\\\n\s*", "", "\n".join(lines)).splitlines() if line]
+
+
+def test_each_image_starts_a_server_that_its_own_check_finds(repository: Path, docker: Path) -> None:
+    lines = instructions(docker)
+    commands = [json.loads(line.removeprefix("CMD ")) for line in lines if line.startswith("CMD ")]
+    checks = [json.loads(line.partition("CMD ")[2]) for line in lines if line.startswith("HEALTHCHECK ")]
+    devices = [re.search(r"WORD2MASK_DEVICE=(\w+)", line)[1] for line in lines if "ENV WORD2MASK_DEVICE" in line]  # type: ignore[index]
+    assert len(commands) == len(checks) == 2 and devices == ["cpu", "cuda"]
+    for command, check, device in zip(commands, checks, devices, strict=True):
+        assert command[:2] == ["sh", "-c"]
+        words = command[2].replace("${WORD2MASK_DEVICE}", device).split()
+        assert words[:3] == ["exec", "python", "tools/serve.py"] and (repository / words[2]).is_file()
+        options = parse_arguments(words[3:])
+        assert options.model == "/model" and options.host == "0.0.0.0" and options.device == device
+        assert f"EXPOSE {options.port}" in lines and check[:2] == ["python", "-c"]
+        ast.parse(check[2])
+        asked = re.findall(r"urlopen\('([^']+)'", check[2])
+        assert asked == [f"http://127.0.0.1:{options.port}/healthz"]
+    # Nobody is root, and whoever asks knows that from the image alone.
+    assert [line for line in lines if line.startswith("USER ")] == ["USER 10001"] * 2
+
+
+def test_the_pins_that_the_dockerfile_looks_for_are_there(repository: Path, docker: Path) -> None:
+    """It takes torch's own line for the CPU build, and builds with the setuptools that is pinned."""
+    (step,) = [line for line in instructions(docker) if "--index-url" in line]
+    script = re.search(r"\$\((sed -n '[^']+' requirements.txt)\)", step)
+    assert script is not None
+    found = subprocess.run(["bash", "-c", script[1]], cwd=repository, capture_output=True, text=True, check=True)
+    pinned = dict(re.findall(r"^([\w-]+)==([\d.]+)", (repository / "requirements.txt").read_text(), re.MULTILINE))
+    assert found.stdout == f"torch=={pinned['torch']}\n"
+    (wanted,) = tomllib.loads((repository / "pyproject.toml").read_text())["build-system"]["requires"]
+    assert Requirement(wanted).name == "setuptools" and Requirement(wanted).specifier.contains(pinned["setuptools"])
 
 
 def test_compose_has_a_profile_a_target(docker: Path) -> None:

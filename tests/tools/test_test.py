@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import socket
 import subprocess
 import sys
 import zipfile
@@ -88,6 +89,12 @@ def metrics(folder: Path) -> dict[str, dict[str, float]]:
     return {one["label"]: one["metrics"] for one in results["benchmarks"]}
 
 
+def sorted_records(file: Path) -> list[tuple[int, str]]:
+    """Position and text of every record."""
+    lines = file.read_text().splitlines()
+    return sorted((json.loads(line)["position"], line) for line in lines)
+
+
 def test_a_config_takes_its_newest_checkpoint_and_its_own_list(program, root, tmp_path):
     code, out, err = program("toy.py", "--root", root, "--out", tmp_path)
     assert code == 0, err
@@ -136,6 +143,46 @@ def test_two_processes_give_the_numbers_of_one(program, repository, root, tmp_pa
     assert run.returncode == 0, run.stderr
     assert len(list((tmp_path / "two/refcoco_val").glob("records.rank*.jsonl"))) == 2
     assert metrics(tmp_path / "one") == metrics(tmp_path / "two")
+
+
+@pytest.mark.parametrize("is_shared", [True, False], ids=["one disk", "a disk each"])
+def test_two_machines_give_the_numbers_of_one(program, repository, root, tmp_path, is_shared):
+    """As on two machines, both of them this one: every sample once, and the same results bit for bit."""
+    arguments = ["--data-root", "shapes", "--benchmarks", "refcoco:val", "--limit", "7", "--batch-size", "2"]
+    assert program("exported", *arguments, "--out", tmp_path / "one")[0] == 0
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    environment = {**os.environ, "PYTHON": sys.executable, "OMP_NUM_THREADS": "1"}
+    environment |= {"NNODES": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    outs = [tmp_path / "shared"] * 2 if is_shared else [tmp_path / "first", tmp_path / "second"]
+    machines = [
+        subprocess.Popen(
+            ["bash", repository / "tools/dist.sh", "test", "exported", "1", *arguments, "--out", out],
+            cwd=root,
+            env={**environment, "NODE_RANK": str(rank)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank, out in enumerate(outs)
+    ]
+    try:
+        ends = [machine.communicate(timeout=300) for machine in machines]
+    finally:
+        for machine in machines:
+            machine.kill()
+    assert [machine.returncode for machine in machines] == [0, 0], ends
+    parts = [sorted_records(out / f"refcoco_val/records.rank{rank}.jsonl") for rank, out in enumerate(outs)]
+    whole = sorted_records(tmp_path / "one/refcoco_val/records.rank0.jsonl")
+    assert [len(part) for part in parts] == [4, 3]
+    assert sorted(parts[0] + parts[1]) == whole
+    alone, together = (json.loads((out / "results.json").read_text()) for out in (tmp_path / "one", outs[0]))
+    assert (alone["num_ranks"], together["num_ranks"]) == (1, 2)
+    for results in (alone, together):
+        results["benchmarks"][0].pop("seconds")
+    assert together["benchmarks"] == alone["benchmarks"]
+    assert is_shared or not (outs[1] / "results.json").exists()
 
 
 def test_protocols_stand_side_by_side(program, root, tmp_path):

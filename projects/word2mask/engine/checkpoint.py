@@ -207,8 +207,13 @@ def find_checkpoint(folder: str | Path) -> Path | None:
         named = folder / pointer.read_text(encoding="utf-8").strip()
         if _NAME.fullmatch(named.name) and named.is_file():
             return named
-    found = [path for path in folder.glob("iter_*.pth") if _NAME.fullmatch(path.name)]
-    return max(found, key=lambda path: int(_NAME.fullmatch(path.name).group(1)), default=None)
+    return next(reversed(saved_checkpoints(folder).values()), None)
+
+
+def saved_checkpoints(folder: str | Path) -> dict[int, Path]:
+    """N → ``iter_N.pth`` of a work directory, oldest first."""
+    found = ((_NAME.fullmatch(path.name), path) for path in Path(folder).glob("iter_*.pth"))
+    return dict(sorted((int(match.group(1)), path) for match, path in found if match))
 
 
 def remove_leftovers(folder: Path) -> None:

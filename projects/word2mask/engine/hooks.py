@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import json
+import math
 import resource
 import time
 from collections.abc import Callable, Iterator
@@ -15,7 +16,7 @@ import torch
 from mmengine.hooks import Hook
 
 from word2mask.data.dataset import MixtureDataset
-from word2mask.engine.checkpoint import BEST, BEST_RECORD, keep_as, write_whole
+from word2mask.engine.checkpoint import BEST, BEST_RECORD, keep_as, saved_checkpoints, write_whole
 from word2mask.engine.display import Display
 from word2mask.engine.distributed import barrier, gather_objects, rank_and_size
 from word2mask.engine.optimizer import autocast
@@ -213,6 +214,11 @@ class SaveCheckpoint(Hook):
         self.keep = keep
         self.saved: list[Path] = []
 
+    def before_train(self, runner: Any) -> None:
+        """A resumed run counts what it has saved before."""
+        if runner.iter:
+            self.saved = [path for number, path in saved_checkpoints(runner.folder).items() if number <= runner.iter]
+
     def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         """Save when it is time."""
         iteration = runner.iter + 1
@@ -282,10 +288,16 @@ class Validate(Hook):
             )
         record = runner.folder / BEST_RECORD
         if self.reached is None and self.log.start and record.is_file():
-            self.reached = json.loads(record.read_text(encoding="utf-8"))["numbers"][self.best]
-        if self.reached is not None and numbers[self.best] <= self.reached:
+            kept = json.loads(record.read_text(encoding="utf-8"))
+            # A run that was resumed from before its best has yet to reach it.
+            if kept["iter"] <= self.log.start:
+                self.reached = kept["numbers"][self.best]
+        value = numbers[self.best]
+        is_better = not math.isnan(value) and (self.reached is None or value > self.reached)
+        # All save or none: the first process decides, whose folder has the record.
+        if not gather_objects(is_better)[0]:
             return
-        self.reached = numbers[self.best]
+        self.reached = value
         path = runner.save_now(iteration)
         if rank_and_size()[0] == 0:
             keep_as(path, runner.folder / BEST)

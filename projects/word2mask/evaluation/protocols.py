@@ -52,6 +52,14 @@ SWITCHES: Mapping[str, Mapping[str, str]] = {
         "every": "every pair of masks may count",
         "until_failure": "no pair counts after the first whose phrases differ",
     },
+    "references": {
+        "all": "an object is a sample, and all of its sentences are references",
+        "one": "a sentence is a sample, and its only reference",
+    },
+    "cleaning": {
+        "none": "answers are scored as they are",
+        "published": 'words such as "is" and "shows" are cut out of answers, wherever they stand',
+    },
     "objects": {
         "apart": "each expression by itself",
         "together": "the objects of a video in one picture of labels for each annotator (DAVIS's own protocol)",
@@ -207,10 +215,12 @@ def lisa(values: Mapping[str, str], words: Wording) -> Protocol:
     return Protocol("lisa", {"wording": "lisa", **values}, words, source="dvlab-research/LISA 6f95195")
 
 
-def sa2va(values: Mapping[str, str], words: Wording, is_video: bool = False) -> Protocol:
+def sa2va(
+    values: Mapping[str, str], words: Wording, is_video: bool = False, source: str = "bytedance/Sa2VA 9832e1a"
+) -> Protocol:
     """Sa2VA's evaluation with a benchmark's values; of videos with its own way to read them."""
     session = SA2VA_SESSION if is_video else {}
-    return Protocol("sa2va", {"wording": "sa2va", **values}, words, session, "bytedance/Sa2VA 9832e1a")
+    return Protocol("sa2va", {"wording": "sa2va", **values}, words, session, source)
 
 
 def unipixel(values: Mapping[str, str], words: Wording) -> Protocol:

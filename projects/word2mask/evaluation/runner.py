@@ -109,7 +109,8 @@ def evaluate(
     if batch_size < 1:
         raise UserError(f"the batch size must be 1 or more, got {batch_size}")
     store = RecordFolder(folder, ranks.rank)
-    if fresh and ranks.rank == 0:
+    if fresh:
+        # Every process, for machines may each have a disk of their own.
         store.clear()
     ranks.gather(None)
     store.open({**identity, "benchmark": benchmark.label, "protocol": benchmark.protocol, "origin": benchmark.origin})

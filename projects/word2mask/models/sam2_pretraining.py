@@ -2,125 +2,33 @@
 
 The recipe is the SAM 2 paper's (arXiv:2408.00714, §D.2) in small: prompts are drawn, a second prompt corrects the first
 answer, clips are tracked through the memory, and the IoU and the presence of the object are learned beside the mask.
-What is ours: clicks may be vague and their embeddings noisy, because a language model's single token will later take
-the click's place.
 """
 
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
-from torch import nn
 
-from word2mask.data.shapes_world.promptable import BOX_LABELS, PromptableBatch
-from word2mask.losses.masks import dice_loss, mask_cross_entropy
+from word2mask.data.shapes_world.promptable import PromptableBatch
+from word2mask.models.promptable_pretraining import PromptablePretraining
 from word2mask.segmenters.interface import Decoded, FrameFeatures
 from word2mask.segmenters.sam2 import MemoryFrame, SAM2Segmenter
 
 __all__ = ["SAM2Pretraining"]
 
 
-class SAM2Pretraining(nn.Module):
-    """A segmenter with the losses of promptable segmentation.
+class SAM2Pretraining(PromptablePretraining):
+    """:class:`PromptablePretraining` of a segmenter that also follows objects through clips.
 
-    Args:
-        segmenter: what is trained, all of it.
-        prompt_noise: largest standard deviation of the noise on a click's embedding, whose entries are about 1.
-        cross_entropy_weight, dice_weight, iou_weight, object_weight: of the four losses.
+    Its segmenter is a :class:`word2mask.segmenters.sam2.SAM2Segmenter`.
     """
 
-    def __init__(
-        self,
-        segmenter: SAM2Segmenter,
-        prompt_noise: float = 0.3,
-        cross_entropy_weight: float = 10.0,
-        dice_weight: float = 1.0,
-        iou_weight: float = 0.5,
-        object_weight: float = 0.5,
-    ) -> None:
-        super().__init__()
-        self.segmenter = segmenter
-        self.prompt_noise = prompt_noise
-        self.weights = {
-            "loss_mask": cross_entropy_weight,
-            "loss_dice": dice_weight,
-            "loss_iou": iou_weight,
-            "loss_object": object_weight,
-        }
+    segmenter: SAM2Segmenter
 
-    def forward(self, batch: PromptableBatch) -> dict[str, torch.Tensor]:
-        """Weighted losses ``loss_mask``, ``loss_dice``, ``loss_iou``, ``loss_object`` and, for the log, ``iou``."""
-        features = self.segmenter.encode_frames(batch.pixels)
+    def _rounds(self, features: FrameFeatures, batch: PromptableBatch) -> list[dict[str, torch.Tensor]]:
+        """Losses of one answer after another, or of one frame after another."""
         if batch.frame_index.shape[1] == 1:
-            rounds = self._segment(features, batch)
-        else:
-            rounds = self._track(features, batch)
-        names = rounds[0].keys()
-        return {name: torch.stack([losses[name] for losses in rounds]).mean() for name in names}
-
-    # ---------------------------------------------------------------- pictures
-
-    def _segment(self, features: FrameFeatures, batch: PromptableBatch) -> list[dict[str, torch.Tensor]]:
-        """One click on every object and some on nothing; then a box, several points, or a correction."""
-        num_objects = len(batch.clicks)
-        targets = batch.targets[:, 0]
-        nothing = targets.new_zeros(len(batch.empty_clicks), *targets.shape[1:])
-        frames = torch.cat([batch.frame_index[:, 0], batch.empty_frames])
-        first = self._click(features, frames, torch.cat([batch.clicks, batch.empty_clicks]))
-        rounds = [self._losses(first, torch.cat([targets, nothing]))]
-        chosen = torch.randperm(num_objects, device=frames.device)[: (num_objects + 1) // 2]
-        second = self._second_prompt(features, frames[chosen], batch, chosen, first[chosen], targets[chosen])
-        rounds.append(self._losses(second, targets[chosen]))
-        return rounds
-
-    def _click(self, features: FrameFeatures, frames: torch.Tensor, clicks: torch.Tensor) -> Decoded:
-        """Masks from one click each, its embedding disturbed while training.
-
-        Half of the time an empty point stands beside it, as beside a language token.
-        """
-        num_points = 1 + int(self.training and torch.rand(()).item() < 0.5)
-        labels = torch.full((len(clicks), num_points), -1, dtype=torch.long, device=clicks.device)
-        labels[:, 0] = 1
-        points = clicks.unsqueeze(1).expand(-1, num_points, -1)
-        sparse = self.segmenter.embed_points(len(clicks), points, labels)
-        if self.training and self.prompt_noise > 0:
-            strength = self.prompt_noise * torch.rand(len(clicks), 1, device=clicks.device)
-            noise = strength * torch.randn_like(sparse[:, 0])
-            sparse = torch.cat([(sparse[:, 0] + noise).unsqueeze(1), sparse[:, 1:]], dim=1)
-        return self.segmenter.decode_embeddings(features, frames, sparse)
-
-    def _second_prompt(
-        self,
-        features: FrameFeatures,
-        frames: torch.Tensor,
-        batch: PromptableBatch,
-        chosen: torch.Tensor,
-        first: Decoded,
-        targets: torch.Tensor,
-    ) -> Decoded:
-        """Masks from a box (40 %), three points (20 %), or the first mask and a click where it is wrong (40 %)."""
-        draw = torch.rand(()).item()
-        if draw < 0.4:
-            corners = torch.tensor(BOX_LABELS, device=frames.device).expand(len(chosen), 2)
-            return self.segmenter.decode_points(features, frames, batch.boxes[chosen].view(-1, 2, 2), corners)
-        if draw < 0.6:
-            return self.segmenter.decode_points(features, frames, batch.points[chosen], batch.point_labels[chosen])
-        logits = first.mask_logits.detach()
-        point, label = self._correction(logits, targets)
-        points = torch.stack([batch.clicks[chosen], point], dim=1)
-        labels = torch.stack([torch.ones_like(label), label], dim=1)
-        return self.segmenter.decode_points(features, frames, points, labels, mask_logits=logits)
-
-    def _correction(self, logits: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """A point ``[P,2]`` where mask and target differ (anywhere on the target if nowhere) and its label ``[P]``."""
-        side = targets.shape[-1]
-        predicted = F.interpolate(logits.unsqueeze(1), size=(side, side), mode="bilinear").squeeze(1) > 0
-        wanted = targets > 0.5
-        weight = (predicted != wanted).flatten(1).float() + 1e-4 * wanted.flatten(1) + 1e-8
-        cell = torch.multinomial(weight, 1).squeeze(1)
-        label = wanted.flatten(1).gather(1, cell.unsqueeze(1)).squeeze(1).long()
-        point = torch.stack([cell % side, cell // side], dim=1).float() + 0.5
-        return point * (self.segmenter.side / side) - 0.5, label
+            return self._segment(features, batch)
+        return self._track(features, batch)
 
     # ---------------------------------------------------------------- clips
 
@@ -178,28 +86,3 @@ class SAM2Pretraining(nn.Module):
         sparse = self.segmenter.embed_points(len(frames))
         decoded = self.segmenter.decode_embeddings(features, frames, sparse, conditioned=conditioned)
         return decoded, self.segmenter.remember_decoded(features, frames, decoded)
-
-    # ---------------------------------------------------------------- losses
-
-    def _losses(self, decoded: Decoded, targets: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Losses of P masks against ``[P,S/2,S/2]`` shares; an empty target teaches absence and an empty mask."""
-        logits = F.interpolate(
-            decoded.mask_logits.unsqueeze(1), size=targets.shape[-2:], mode="bilinear", align_corners=False
-        ).squeeze(1)
-        wanted = targets > 0.5
-        present = wanted.flatten(1).any(dim=1)
-        with torch.no_grad():
-            predicted = logits > 0
-            intersection = (predicted & wanted).flatten(1).sum(1)
-            union = (predicted | wanted).flatten(1).sum(1)
-            iou = intersection / union.clamp_min(1)
-        weight = present.to(logits.dtype)
-        count = weight.sum().clamp_min(1)
-        losses = {
-            "loss_mask": mask_cross_entropy(logits, targets).mean(),
-            "loss_dice": (dice_loss(logits, targets) * weight).sum() / count,
-            "loss_iou": ((decoded.iou - iou).abs() * weight).sum() / count,
-            "loss_object": F.binary_cross_entropy_with_logits(decoded.object_logits, weight),
-        }
-        weighted = {name: self.weights[name] * loss for name, loss in losses.items()}
-        return weighted | {"iou": (iou * weight).sum() / count}

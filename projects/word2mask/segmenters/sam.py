@@ -84,13 +84,15 @@ class SAMSegmenter(Segmenter):
         return cls(model)
 
     @classmethod
-    def from_architecture(cls, architecture: str, side: int = 1024, seed: int | None = None) -> SAMSegmenter:
+    def from_architecture(
+        cls, architecture: str, side: int = 1024, position_scale: float = 1.0, seed: int | None = None
+    ) -> SAMSegmenter:
         """Random weights of a named architecture (see :func:`word2mask.segmenters.sam_files.sam_config`)."""
         if seed is None:
-            return cls.from_config(sam_config(architecture, side))
+            return cls.from_config(sam_config(architecture, side), position_scale)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            return cls.from_config(sam_config(architecture, side))
+            return cls.from_config(sam_config(architecture, side), position_scale)
 
     @classmethod
     def tiny(cls) -> SAMSegmenter:
@@ -113,9 +115,21 @@ class SAMSegmenter(Segmenter):
         config, state = read_sam(folder)
         return cls(built_from_state(SamModel, config, state, dtype, str(folder))).eval()
 
-    def save_pretrained(self, folder: str | Path) -> None:
-        """Writes ``config.json`` and ``model.safetensors``."""
-        self.model.save_pretrained(folder)
+    def save_pretrained(self, folder: str | Path, dtype: torch.dtype | None = None) -> None:
+        """Writes ``config.json`` and ``model.safetensors``.
+
+        Args:
+            folder: made if need be.
+            dtype: of the floating-point weights on disk; ``None`` keeps the model's own.
+        """
+        if dtype is None:
+            self.model.save_pretrained(folder)
+            return
+        state = {
+            name: value.to(dtype).contiguous() if value.is_floating_point() else value
+            for name, value in self.model.state_dict().items()
+        }
+        self.model.save_pretrained(folder, state_dict=state)
 
     # ---------------------------------------------------------------- frames
 

@@ -15,36 +15,52 @@ from word2mask.segmenters.tensor_files import READERS, State, read_model_type, r
 
 __all__ = ["read_sam", "released_sam", "sam_config"]
 
-#: Meta's sizes (segment_anything/build_sam.py at dca509f), and one for tests.
+#: Meta's sizes (segment_anything/build_sam.py at dca509f), ours for pictures of about 128 pixels, and one for tests.
 _BACKBONES: dict[str, dict[str, Any]] = {
     "vit_b": dict(width=768, layers=12, heads=12, everywhere=[2, 5, 8, 11]),
     "vit_l": dict(width=1024, layers=24, heads=16, everywhere=[5, 11, 17, 23]),
     "vit_h": dict(width=1280, layers=32, heads=16, everywhere=[7, 15, 23, 31]),
+    "shapes": dict(width=144, layers=6, heads=4, everywhere=[2, 5], window=10, patch=8),
     "test": dict(width=32, layers=2, heads=2, everywhere=[1], window=3),
 }
 _RELEASED = ("vit_b", "vit_l", "vit_h")
 #: Everything but the backbone; Meta's sizes share transformers' defaults.
-_TEST_HEADS: dict[str, Any] = dict(
-    hidden_size=64, mlp_dim=64, num_attention_heads=4, attention_downsample_rate=2, iou_head_hidden_dim=32
-)
+_HEADS: dict[str, dict[str, Any]] = {
+    "shapes": dict(
+        hidden_size=128,
+        mlp_dim=512,
+        num_attention_heads=4,
+        attention_downsample_rate=1,
+        iou_head_hidden_dim=128,
+        num_multimask_outputs=0,
+    ),
+    "test": dict(
+        hidden_size=64, mlp_dim=64, num_attention_heads=4, attention_downsample_rate=2, iou_head_hidden_dim=32
+    ),
+}
+#: Of Meta's sizes, and of what doesn't say otherwise.
+_PATCH = 16
 
 
 def sam_config(architecture: str, side: int = 1024) -> SamConfig:
     """The configuration of a named SAM.
 
     Args:
-        architecture: ``vit_b``, ``vit_l``, ``vit_h`` (Meta's) or ``test`` (random weights for tests).
-        side: S, a multiple of 16.
+        architecture: ``vit_b``, ``vit_l``, ``vit_h`` (Meta's), ``shapes`` (2.3 M parameters for the embedded dataset,
+            one mask per prompt, patches of 8 pixels, so that its masks are S/2 wide and not S/4) or ``test`` (random
+            weights for tests).
+        side: S, a multiple of the patch: 16, or 8 of ``shapes``.
 
     Raises:
         UserError: an unknown name, or an impossible side.
     """
     if architecture not in _BACKBONES:
         raise UserError(f"no SAM architecture called {architecture!r}; there are {', '.join(_BACKBONES)}")
-    if side <= 0 or side % 16:
-        raise UserError(f"SAM's side must be a multiple of 16, got {side}")
     backbone = _BACKBONES[architecture]
-    heads = _TEST_HEADS if architecture == "test" else {}
+    patch = backbone.get("patch", _PATCH)
+    if side <= 0 or side % patch:
+        raise UserError(f"SAM's side must be a multiple of {patch}, got {side}")
+    heads = _HEADS.get(architecture, {})
     prompt_dim = heads.get("hidden_size", 256)
     return SamConfig(
         vision_config=dict(
@@ -54,10 +70,11 @@ def sam_config(architecture: str, side: int = 1024) -> SamConfig:
             global_attn_indexes=backbone["everywhere"],
             window_size=backbone.get("window", 14),
             image_size=side,
+            patch_size=patch,
             output_channels=prompt_dim,
             num_pos_feats=prompt_dim // 2,
         ),
-        prompt_encoder_config=dict(hidden_size=prompt_dim, image_size=side),
+        prompt_encoder_config=dict(hidden_size=prompt_dim, image_size=side, patch_size=patch),
         # As in Meta's code (TwoWayTransformer has torch's default); transformers' own default is 1e-6 here.
         mask_decoder_config=dict(heads, layer_norm_eps=1e-5),
         # Two copies of the frequencies, as the state has them.

@@ -14,8 +14,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from fastapi.testclient import TestClient
 from PIL import Image
 from server_requests import asked, data_url, png
+
+from word2mask.apps.server.application import application
 
 CHAT = "/v1/chat/completions"
 
@@ -120,7 +123,7 @@ def test_a_video_of_many_frames(serve, temporary) -> None:
     content = long_video(temporary, 10_000)
     answer = serve().post("/v1/segment", files={"file": ("a.avi", content)}, data={"text": "the cat"})
     assert answer.status_code == 400
-    assert "10000 frames, at most 2000 are taken" in answer.json()["error"]["message"]
+    assert "more than 2000 frames, which is the most" in answer.json()["error"]["message"]
     assert not files_of(temporary)
 
 
@@ -151,6 +154,30 @@ def test_files_are_gone_after_the_answer(serve, temporary) -> None:
     assert client.post("/v1/segment", files={"file": ("a.png", png())}, data={"text": "a", "b": "c"}).status_code == 400
     assert client.post("/v1/segment", files={"file": ("a.png", png())}, data={"prompts": "no"}).status_code == 400
     assert client.post(CHAT, json=asked("forbidden", png())).status_code == 400
+    assert not files_of(temporary)
+
+
+def test_nothing_stays_when_the_server_ends(pretender, temporary) -> None:
+    with TestClient(application(pretender, "small")) as client:
+        number = client.post("/v1/files", files={"file": ("a.png", png())}).json()["id"]
+        (stored,) = files_of(temporary)
+        assert stored.stem == number
+    assert list(temporary.iterdir()) == []
+
+
+def test_a_form_has_numbers_as_texts(serve, pretender, temporary) -> None:
+    client = serve()
+
+    def send(**fields: str):
+        return client.post("/v1/segment", files={"file": ("a.png", png())}, data={"text": "a", **fields})
+
+    assert send(max_new_tokens="7", prompts='[{"points": [[3, 4, 1]]}]').status_code == 200
+    assert pretender.requests[-1].max_new_tokens == 7 and pretender.requests[-1].prompts[0].points == ((3, 4, 1),)
+    for wrong in ("many", "7.5", "", "0", "99999"):
+        answer = send(max_new_tokens=wrong)
+        assert answer.status_code == 400 and answer.json()["error"]["param"] in ("max_new_tokens", "max_tokens"), wrong
+    answer = send(prompts='[{"points": [[3, 4, true]]}]')
+    assert answer.status_code == 400 and answer.json()["error"]["param"] == "prompts.0.points.0.2"
     assert not files_of(temporary)
 
 

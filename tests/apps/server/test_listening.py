@@ -5,10 +5,14 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
+from collections.abc import Iterator
+from typing import Any
 
 import httpx
 import pytest
+import uvicorn
 from server_requests import asked, png
+from uvicorn.server import ServerState
 
 from word2mask.apps.server import listening
 from word2mask.apps.server.__main__ import main
@@ -69,3 +73,98 @@ def test_an_address_that_is_taken(pretender) -> None:
         number = taken.getsockname()[1]
         with pytest.raises(UserError, match=f"port {number}"):
             asyncio.run(listening.listen(application(pretender, "small"), "127.0.0.1", number, Limits()))
+
+
+class Clock:
+    """An event loop whose time only moves when it is told."""
+
+    def __init__(self) -> None:
+        self.loop = asyncio.new_event_loop()
+        self.now = self.loop.time()
+        self.loop.time = lambda: self.now
+
+    def pass_by(self, seconds: float = 0.0) -> None:
+        """Time goes by, and what is due is done."""
+        self.now += seconds
+        for _ in range(20):
+            self.loop.run_until_complete(asyncio.sleep(0))
+
+
+class Wire(asyncio.Transport):
+    """A client's end that only notes what it gets."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sent, self.is_open = b"", True
+
+    def write(self, data: bytes) -> None:
+        self.sent += data
+
+    def close(self) -> None:
+        self.is_open = False
+
+    def is_closing(self) -> bool:
+        return not self.is_open
+
+    def pause_reading(self) -> None:
+        """All is here already."""
+
+    def resume_reading(self) -> None:
+        """All is here already."""
+
+
+GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+
+
+@pytest.fixture
+def slowly() -> Iterator[tuple[Clock, Wire, listening.PromptConnection, asyncio.Event]]:
+    """A connection to an application that answers once it may; 15 s are given for a head."""
+    clock, wire, may_answer = Clock(), Wire(), asyncio.Event()
+
+    async def answer(scope: Any, receive: Any, send: Any) -> None:
+        await may_answer.wait()
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body"})
+
+    config = uvicorn.Config(answer, lifespan="off", log_config=None, timeout_keep_alive=listening.HEAD_SECONDS)
+    connection = listening.PromptConnection(config, ServerState(), {}, _loop=clock.loop)
+    connection.connection_made(wire)
+    yield clock, wire, connection, may_answer
+    connection.connection_lost(None)
+    clock.pass_by(listening.HEAD_SECONDS)
+    clock.loop.close()
+
+
+def test_who_was_just_answered_can_go_on(slowly) -> None:
+    clock, wire, connection, may_answer = slowly
+    clock.pass_by(1)
+    connection.data_received(GET)
+    # An answer that takes long, and whose end falls just before 15 s are round again.
+    clock.pass_by(28.9)
+    assert wire.is_open and wire.sent == b""
+    may_answer.set()
+    clock.pass_by()
+    assert wire.sent.count(b"204 No Content") == 1
+    for _ in range(14):
+        clock.pass_by(1)
+        assert wire.is_open
+    connection.data_received(GET)
+    clock.pass_by()
+    assert wire.sent.count(b"204 No Content") == 2
+    clock.pass_by(14.9)
+    assert wire.is_open
+    clock.pass_by(0.2)
+    assert not wire.is_open
+
+
+def test_a_head_in_parts_has_no_more_time(slowly) -> None:
+    clock, wire, connection, may_answer = slowly
+    may_answer.set()
+    connection.data_received(GET)
+    clock.pass_by()
+    for place in range(14):
+        connection.data_received(GET[place : place + 1])
+        clock.pass_by(1)
+    assert wire.is_open
+    clock.pass_by(1.1)
+    assert not wire.is_open and wire.sent.count(b"204 No Content") == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,7 @@ class KnownSession:
         self.requests: list[Request] = []
         self.hold: threading.Event | None = None
         self.error: BaseException | None = None
+        self.model = SimpleNamespace(segmenter=SimpleNamespace(tracks=True))
 
     def answer(self, frames: int, size: tuple[int, int]) -> Answer:
         left = np.zeros((frames, *size), bool)

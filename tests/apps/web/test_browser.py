@@ -19,6 +19,8 @@ playwright = pytest.importorskip("playwright.sync_api", reason="playwright isn't
 
 from word2mask.apps.web.limits import Limits  # noqa: E402
 from word2mask.apps.web.page import build_page, launch  # noqa: E402
+from word2mask.apps.web.visits import Visits  # noqa: E402
+from word2mask.data.media import VideoFile  # noqa: E402
 from word2mask.inference.render import save_video  # noqa: E402
 
 CHROMIUM = next(
@@ -108,6 +110,12 @@ def test_a_visit(page: Any, picture: Path, known_session: Any, tmp_path: Path) -
     assert page.locator(".w2m-q").inner_text() == "<img src=x onerror=alert(1)>"
     assert page.locator(".w2m-phrase").first.inner_text() == "The left half"
     assert page.locator(".w2m-object").all_inner_texts()[1].split("\n")[-1] == "not found"
+    assert page.locator(".w2m-object").all_inner_texts()[0].split("\n")[-1] == "90 % sure"
+    colours = page.evaluate(
+        "['.w2m-phrase', '.w2m-object'].map(of => [...document.querySelectorAll(of)]"
+        ".map(e => getComputedStyle(e).borderBottomColor))"
+    )
+    assert colours[0] == colours[1] and len(set(colours[0])) == 2, "phrases have the colours of their objects"
     masked = page.locator(".w2m-canvas img").get_attribute("src")
     assert masked != before, "the mask is drawn"
     page.locator(".w2m-object").first.click()
@@ -118,6 +126,10 @@ def test_a_visit(page: Any, picture: Path, known_session: Any, tmp_path: Path) -
 
     page.mouse.click(*at(page, 0.25, 0.5))
     page.wait_for_selector(".w2m-canvas g.on")
+    page.locator("#w2m-tool label", has_text="Off it").click()
+    page.wait_for_selector(".w2m-canvas[data-tool=off]")
+    page.mouse.click(*at(page, 0.75, 0.5))
+    page.wait_for_selector(".w2m-canvas g.off")
     page.locator("#w2m-tool label", has_text="Box").click()
     page.wait_for_selector(".w2m-canvas[data-tool=box]")
     page.locator("#w2m-next").click()
@@ -130,7 +142,8 @@ def test_a_visit(page: Any, picture: Path, known_session: Any, tmp_path: Path) -
     page.wait_for_selector(".w2m-canvas text >> nth=2")
     ask(page, "What are region1 and region2?", 2)
     click, box, brush = known_session.requests[-1].prompts
-    assert click.points[0][:2] == pytest.approx((75, 100), abs=2)
+    assert click.points[0] == pytest.approx((75, 100, 1), abs=2) and click.points[0][2] == 1
+    assert click.points[1] == pytest.approx((225, 100, 0), abs=2) and click.points[1][2] == 0
     assert box.box == pytest.approx((150, 40, 225, 120), abs=2)
     assert brush.mask[30, 60] and not brush.mask[150, 200]
     assert [turn.role for turn in known_session.requests[-1].turns] == ["user", "assistant", "user"]
@@ -216,6 +229,29 @@ def test_a_telephone_dark_and_the_keyboard(page: Any, known_session: Any) -> Non
     assert unnamed == []
 
 
+def test_who_presses_before_the_page_has_opened_is_told(
+    known_session: Any, picture: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = threading.Event()
+    begin = Visits.begin
+    monkeypatch.setattr(Visits, "begin", lambda self, key: opened.wait(60) and begin(self, key))
+    built = build_page(known_session, "known", Limits())
+    address = launch(built, "127.0.0.1", 0)
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=OPTIONS)
+        page = browser.new_page()
+        page.set_default_timeout(60_000)
+        page.goto(address, wait_until="domcontentloaded")
+        page.locator(".w2m-example").first.click()
+        page.get_by_text("this page isn't connected").wait_for()
+        opened.set()
+        wait_until(lambda: len(built.visits) == 1, "the page has begun a visit")
+        page.locator(".w2m-example").first.click()
+        page.wait_for_selector(".w2m-canvas img")
+        browser.close()
+    built.close()
+
+
 def test_a_camera_and_chinese(page: Any, known_session: Any) -> None:
     page.get_by_role("tab", name="Camera").click()
     page.locator("#w2m-photo").get_by_text("Click to Access Webcam").click()
@@ -273,6 +309,8 @@ def test_a_video_cut_out_has_alpha(page: Any, video: Path) -> None:
         frames = [frame.to_ndarray(format="rgba") for packet in packets for frame in decoder.decode(packet)]
     assert len(frames) == 8 and frames[0].shape == (60, 90, 4)
     assert frames[3][:, :40, 3].min() > 250 and frames[3][:, 50:, 3].max() < 5
+    drawn = VideoFile(saved(page, "With the masks drawn in", "_overlay.mp4")).read([3])[0].astype(int)
+    assert np.ptp(drawn[30, 20]) > 20 and np.ptp(drawn[30, 70]) < 12, "coloured where the mask is, grey where it isn't"
 
 
 def test_stopped_and_asked_again_at_once(page: Any, picture: Path, known_session: Any) -> None:
@@ -287,3 +325,21 @@ def test_stopped_and_asked_again_at_once(page: Any, picture: Path, known_session
     known_session.hold = None
     ask(page, "fourth", 1)
     assert page.locator(".w2m-q").all_inner_texts() == ["fourth"]
+
+
+def test_visitors_see_their_own(page: Any, picture: Path, known_session: Any) -> None:
+    upload(page, picture)
+    page.wait_for_selector(".w2m-canvas img")
+    ask(page, "first visitor's", 1)
+    other = page.context.browser.new_context().new_page()
+    other.set_default_timeout(60_000)
+    other.goto(page.url, wait_until="domcontentloaded")
+    other.locator(".w2m-example").nth(1).click()
+    other.wait_for_selector(".w2m-canvas img")
+    assert other.locator(".w2m-q").count() == 0 and "first visitor" not in other.content()
+    ask(other, "second visitor's", 1)
+    ask(page, "and now?", 2)
+    said = [turn.text for turn in known_session.requests[-1].turns if turn.role == "user"]
+    assert said == ["first visitor's", "and now?"]
+    assert page.locator(".w2m-q").all_inner_texts() == said
+    assert other.locator(".w2m-q").all_inner_texts() == ["second visitor's"]

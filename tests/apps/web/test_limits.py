@@ -57,7 +57,10 @@ def refused(path: Path, limits: Limits | None = None) -> str:
 
 def test_what_is_refused(tmp_path: Path) -> None:
     assert "200 pixels" in refused(picture(tmp_path / "a.png", (30, 200)), Limits(megapixels=0.001))
-    assert "7 frames, this page takes 5" in refused(video(tmp_path / "b.mp4", 7), Limits(frames=5))
+    assert "more than 5 frames, which is what this page takes" in refused(
+        video(tmp_path / "b.mp4", 7), Limits(frames=5)
+    )
+    assert "a video, and this page looks at pictures only" in refused(video(tmp_path / "b.mp4", 2), Limits(frames=1))
     assert "48 × 32 pixels" in refused(video(tmp_path / "c.mp4", 2), Limits(frame_megapixels=0.001))
     big = tmp_path / "d.png"
     big.write_bytes(b"\0" * 1_100_000)
@@ -68,7 +71,25 @@ def test_what_is_refused(tmp_path: Path) -> None:
     (tmp_path / "f.png").write_bytes(page.read_bytes())
     assert "not a picture that can be read" in refused(tmp_path / "f.png")
     (tmp_path / "g.mp4").write_bytes(video(tmp_path / "h.mp4", 4).read_bytes()[:300])
-    refused(tmp_path / "g.mp4")
+    assert "a damaged video, or none" in refused(tmp_path / "g.mp4")
+
+
+def test_a_name_that_lies_about_what_is_in_it(tmp_path: Path) -> None:
+    """Nothing is opened that would have its reader open something else."""
+    films = video(tmp_path / "film.mp4", 2)
+    stills = picture(tmp_path / "still.png")
+    cases = {
+        "playlist.mp4": b"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n" + str(films).encode() + b"\n#EXT-X-ENDLIST\n",
+        "list.mkv": b"ffconcat version 1.0\nfile film.mp4\n",
+        "postscript.png": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\nshowpage\n",
+        "vectors.jpg": b"<svg xmlns='http://www.w3.org/2000/svg'><image href='file:///etc/passwd'/></svg>",
+        "film.png": films.read_bytes(),
+        "still.mp4": stills.read_bytes(),
+    }
+    for name, content in cases.items():
+        (tmp_path / name).write_bytes(content)
+        kind = "picture" if name.endswith(("png", "jpg")) else "video"
+        assert f"not a {kind} that can be read, by its first bytes" in refused(tmp_path / name), name
 
 
 def test_a_small_file_that_would_unpack_to_a_huge_picture(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from word2mask.apps.web.events import Events  # noqa: E402
 from word2mask.apps.web.limits import Limits  # noqa: E402
 from word2mask.apps.web.making import Making  # noqa: E402
 from word2mask.apps.web.page import build_page, launch  # noqa: E402
-from word2mask.apps.web.showing import NEW, WHOLE  # noqa: E402
+from word2mask.apps.web.showing import NEW, WHOLE, for_visitors  # noqa: E402
 from word2mask.apps.web.visit import Visit  # noqa: E402
 from word2mask.errors import UserError  # noqa: E402
 from word2mask.types import Media  # noqa: E402
@@ -49,6 +49,13 @@ def data(**fields: Any) -> gr.EventData:
 def asked(events: Events, visit: Visit, question: str) -> list[tuple[Any, ...]]:
     *_, text, ticket = events.begin(visit, question)
     return list(events.ask(visit, text, ticket))
+
+
+def test_without_a_visit_there_is_a_sentence(events: Events, visit: Visit) -> None:
+    for handler, sent in ((events.frame, (2,)), (events.ask, ("where?", 1))):
+        with pytest.raises(gr.Error, match="isn't connected: it is still opening, or was left"):
+            list(for_visitors(handler)(None, *sent))
+    assert "Frame 3 of 4" in for_visitors(events.frame)(visit, 2)[0]
 
 
 def test_a_question_is_shown_at_once_and_its_answer_in_colours(events: Events, visit: Visit) -> None:

@@ -49,6 +49,18 @@ def test_two_objects_of_one_phrase_and_one_without_words() -> None:
     assert words(answer_html(Exchange("", answer))) == "two stars12.3"
 
 
+def test_masks_without_a_word_are_called_what_was_asked_for() -> None:
+    answer = result(".", segment("the heart", None), segment("", None, found=False))
+    html = answer_html(Exchange("Please segment the heart.", answer))
+    assert words(html) == "the heart1, object2"
+    assert re.search(rf'w2m-phrase" style="--c:{colour_of(0)};', html) and 'w2m-phrase missing"' in html
+    assert words(answer_html(Exchange("", result("♥", segment("♥", (0, 1)))))) == "♥1"
+    assert (
+        words(answer_html(Exchange("", result("?")))) == "?"
+        and words(answer_html(Exchange("", result("")))) == "no words"
+    )
+
+
 def test_what_is_not_found_is_said() -> None:
     visit = visit_with(Exchange("the star", result("A star.", segment("A star", (0, 6), found=False))))
     assert "not found: A star" in words(talk_html(visit))

@@ -6,11 +6,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
-from fastapi.responses import JSONResponse, PlainTextResponse, Response
+from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from word2mask import __version__
-from word2mask.apps.server import chat, media_routes, problems
+from word2mask.apps.server import chat, description, media_routes, problems
 from word2mask.apps.server.answers import ModelAnswer, ModelsAnswer
 from word2mask.apps.server.answers import problems as described_problems
 from word2mask.apps.server.gate import Gate
@@ -47,10 +47,17 @@ def application(session: Session, name: str, limits: Limits | None = None, key: 
         summary="Language that points at pixels",
         description="OpenAI's chat format with masks, segmentation, and jobs for videos. Masks are COCO run lengths.",
         lifespan=lifespan,
+        # FastAPI's own pages load programs from elsewhere.
+        docs_url=None,
+        redoc_url=None,
     )
     problems.install(app)
     app.include_router(chat.router(service))
     app.include_router(media_routes.router(service, Jobs(service)))
+
+    @app.get("/docs", include_in_schema=False)
+    async def docs() -> Response:
+        return HTMLResponse(description.page(app.openapi()), headers={"Content-Security-Policy": description.POLICY})
 
     model = {"id": name, "object": "model", "created": service.started, "owned_by": "word2mask"}
 

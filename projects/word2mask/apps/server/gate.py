@@ -27,7 +27,7 @@ Application = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None
 logger = logging.getLogger("word2mask.server")
 
 #: What is open without a key: whether it lives, and how to talk to it.
-OPEN = {"/healthz", "/docs", "/redoc", "/openapi.json"}
+OPEN = {"/healthz", "/docs", "/openapi.json"}
 #: What a multipart body says besides its file.
 MULTIPART_MARGIN = 2**20
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import socket
 from typing import Any
@@ -24,23 +25,41 @@ CONNECTIONS_EACH = 4
 
 
 class PromptConnection(H11Protocol):
-    """A connection that is closed when a request's head doesn't come in time; uvicorn itself waits for ever."""
+    """A connection that is closed when a request's head doesn't come in time; uvicorn itself waits for ever.
+
+    The time runs from the connection's start, and anew from the end of each answer, however long that took: who has
+    just been answered can go on.
+    """
+
+    _clock: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:
         """Starts the clock."""
         super().connection_made(transport)
-        self._watch()
+        self._start_clock()
 
-    def _watch(self) -> None:
-        self.loop.call_later(HEAD_SECONDS, self._look, self.cycle)
+    def on_response_complete(self) -> None:
+        """Starts it anew."""
+        self._start_clock()
+        super().on_response_complete()
 
-    def _look(self, seen: Any) -> None:
-        if self.transport.is_closing():
-            return
-        if self.cycle is seen and (seen is None or seen.response_complete):
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Stops it; it would hold what was received."""
+        self._stop_clock()
+        super().connection_lost(exc)
+
+    def _start_clock(self) -> None:
+        self._stop_clock()
+        self._clock = self.loop.call_later(HEAD_SECONDS, self._look)
+
+    def _stop_clock(self) -> None:
+        if self._clock is not None:
+            self._clock.cancel()
+
+    def _look(self) -> None:
+        """Closes the connection, unless a request is being answered."""
+        if self.cycle is None or self.cycle.response_complete:
             self.transport.close()
-        else:
-            self._watch()
 
 
 async def listen(gate: Gate, host: str, port: int, limits: Limits) -> None:

@@ -8,6 +8,7 @@ import re
 import threading
 from typing import NoReturn
 
+from word2mask.apps.sent_media import Extent, is_picture, video_extent
 from word2mask.apps.server.limits import Limits
 from word2mask.apps.server.problems import Problem
 from word2mask.apps.server.uploads import Store, Upload
@@ -20,7 +21,6 @@ __all__ = ["Budget", "Material", "bytes_of_data_url", "open_material"]
 
 #: Header of the only addresses that are taken.
 DATA_URL = re.compile(r"data:[\w.+/-]*(?:;[\w.+=-]+)*;base64,")
-PICTURES = {".png", ".jpg", ".bmp", ".tif", ".webp"}
 
 
 class Budget:
@@ -110,16 +110,10 @@ def open_material(upload: Upload, store: Store, limits: Limits, budget: Budget) 
         Problem: it can't be read, or is over a limit; a private file is deleted then.
     """
     try:
-        suffix = upload.path.suffix
-        if suffix == ".gif":
-            _checked_size(upload, limits)
-            is_video = _frames_of_gif(upload) > 1
-        else:
-            is_video = suffix not in PICTURES
-        if is_video:
-            video = _SentVideo(upload.path)
-            _check_video(video, limits)
-            return Material(video, store, upload, budget, 0)
+        extent = None if is_picture(upload.path.suffix) else video_extent(upload.path, limits.frames)
+        if extent is not None and (extent.num_frames > 1 or upload.path.suffix != ".gif"):
+            _check_video(upload, extent, limits)
+            return Material(_SentVideo(upload.path), store, upload, budget, 0)
         height, width = _checked_size(upload, limits)
         taken = height * width * 3
         budget.take(taken)
@@ -168,24 +162,17 @@ def _checked_size(upload: Upload, limits: Limits) -> tuple[int, int]:
     return height, width
 
 
-def _frames_of_gif(upload: Upload) -> int:
-    from PIL import Image
-
-    with Image.open(upload.path, formats=("GIF",)) as image:
-        return getattr(image, "n_frames", 1)
-
-
-def _check_video(video: VideoFile, limits: Limits) -> None:
-    height, width = video.size
-    count = len(video)
+def _check_video(upload: Upload, extent: Extent, limits: Limits) -> None:
+    """Before anything is decoded."""
+    count, height, width = extent.num_frames, extent.height, extent.width
     if height * width > limits.pixels:
         raise UserError(
-            f"{video.path}: frames of {width} × {height} pixels, at most {limits.pixels} are taken; scale it down"
+            f"{upload.path}: frames of {width} × {height} pixels, at most {limits.pixels} are taken; scale it down"
         )
     if count > limits.frames:
-        raise UserError(f"{video.path}: {count} frames, at most {limits.frames} are taken; send a part of it")
+        raise UserError(f"{upload.path}: more than {limits.frames} frames, which is the most; send a part of it")
     if count * height * width > limits.video_pixels:
         raise UserError(
-            f"{video.path}: {count} frames of {width} × {height} are {count * height * width} pixels, at most "
+            f"{upload.path}: {count} frames of {width} × {height} are {count * height * width} pixels, at most "
             f"{limits.video_pixels} are taken; scale it down or send a part of it"
         )

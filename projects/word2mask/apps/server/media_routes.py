@@ -125,7 +125,12 @@ async def _question(service: Service, request: HTTPRequest, kind: type[Sent]) ->
             _check_fields(form, {"file", *SegmentRequest.model_fields})
             content = {name: value for name, value in form.items() if name != "file"}
             if "prompts" in content:
-                content["prompts"] = _checked(TypeAdapter(list[PromptPart]).validate_json, content["prompts"])
+                regions = TypeAdapter(list[PromptPart]).validate_json
+                content["prompts"] = _checked(regions, content["prompts"], "prompts")
+            if "max_new_tokens" in content:
+                # A form has texts only.
+                whole = TypeAdapter(int).validate_strings
+                content["max_new_tokens"] = _checked(whole, content["max_new_tokens"], "max_new_tokens")
             stored = None
             if "file" in form:
                 if "media" in content or "file_id" in content:
@@ -142,13 +147,13 @@ async def _question(service: Service, request: HTTPRequest, kind: type[Sent]) ->
     return await run_in_threadpool(service.reader.segment, _checked(kind.model_validate_json, await request.body()))
 
 
-def _checked(validate: Any, content: Any) -> Any:
+def _checked(validate: Any, content: Any, *within: str) -> Any:
     """What pydantic makes of it, or a problem that names the place and never quotes what was sent."""
     try:
         return validate(content)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
-        place = ".".join(str(part) for part in first["loc"]) or None
+        place = ".".join(str(part) for part in (*within, *first["loc"])) or None
         raise Problem(400, f"{place or 'the body'}: {first['msg']}", "invalid_request", place) from None
 
 

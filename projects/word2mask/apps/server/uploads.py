@@ -15,10 +15,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from word2mask.apps.sent_media import suffix_of
 from word2mask.apps.server.limits import Limits
 from word2mask.apps.server.problems import Problem
 
-__all__ = ["Store", "Upload", "suffix_of"]
+__all__ = ["Store", "Upload"]
 
 #: What a shown name is cut to.
 LONGEST_NAME = 200
@@ -75,7 +76,7 @@ class Store:
         try:
             with path.open("xb") as file:
                 for part in parts:
-                    suffix = suffix or (suffix_of(part) if part else None)
+                    suffix = suffix or (_suffix(part) if part else None)
                     self._take(len(part))
                     size += len(part)
                     if size > self._limits.file_bytes:
@@ -146,34 +147,13 @@ class Store:
             self._bytes += count
 
 
-def suffix_of(start: bytes) -> str:
-    """The suffix that a file's first bytes stand for; the name it was sent under could say anything.
-
-    Playlists, vector graphics and other files that make their reader open something else are not among them.
-
-    Raises:
-        Problem: nothing that can be read here.
-    """
-    signatures = {
-        b"\x89PNG\r\n\x1a\n": ".png",
-        b"\xff\xd8\xff": ".jpg",
-        b"GIF87a": ".gif",
-        b"GIF89a": ".gif",
-        b"BM": ".bmp",
-        b"II*\x00": ".tif",
-        b"MM\x00*": ".tif",
-        b"\x1aE\xdf\xa3": ".webm",
-    }
-    for signature, suffix in signatures.items():
-        if start.startswith(signature):
-            return suffix
-    inner = start[8:12]
-    if start.startswith(b"RIFF") and inner in (b"WEBP", b"AVI "):
-        return ".webp" if inner == b"WEBP" else ".avi"
-    if start[4:8] in (b"ftyp", b"moov", b"mdat", b"wide"):
-        return ".mp4"
-    raise Problem(
-        400,
-        "not a picture or video that can be read; send PNG, JPEG, WebP, GIF, BMP, TIFF, MP4, MOV, WebM, MKV or AVI",
-        "bad_media",
-    )
+def _suffix(start: bytes) -> str:
+    """The suffix that a file's first bytes stand for; the name it was sent under could say anything."""
+    suffix = suffix_of(start)
+    if suffix is None:
+        raise Problem(
+            400,
+            "not a picture or video that can be read; send PNG, JPEG, WebP, GIF, BMP, TIFF, MP4, MOV, WebM, MKV or AVI",
+            "bad_media",
+        )
+    return suffix

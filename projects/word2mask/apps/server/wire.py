@@ -11,7 +11,11 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 __all__ = ["ChatRequest", "Message", "PromptPart", "SegmentRequest", "VideoRequest"]
 
-Number = Annotated[float, Field(allow_inf_nan=False)]
+
+# Strict: neither ``true`` nor "7" is a number, and neither 1 nor "yes" is ``true``.
+Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+Whole = Annotated[int, Field(strict=True)]
+Flag = Annotated[bool, Field(strict=True)]
 
 #: A red circle on white, 32 x 32, that the description's examples ask about.
 PICTURE = (
@@ -39,6 +43,13 @@ SEGMENTS = [
     {"media": PICTURE, "text": QUESTION},
     {"media": PICTURE, "prompts": [{"box": [8, 8, 24, 24]}, {"points": [[16, 16, 1], [2, 2, 0]]}]},
 ]
+
+
+def _not_a_truth(sent: object) -> object:
+    """For pydantic, ``true`` is 1."""
+    if isinstance(sent, bool):
+        raise ValueError("true or false where a number is expected")
+    return sent
 
 
 def _not_a_number(sent: object) -> object:
@@ -119,16 +130,16 @@ class Message(Strict):
 class RunLengths(Strict):
     """A mask as COCO's compressed run lengths."""
 
-    size: tuple[int, int]
+    size: tuple[Whole, Whole]
     counts: str
 
 
 class PromptPart(Strict):
     """A region that is shown: "region1", "region2" … in the text, in order. Pixels of the picture."""
 
-    frame: int = Field(0, ge=0, le=10**9, description="of a video, from 0")
+    frame: Whole = Field(0, ge=0, le=10**9, description="of a video, from 0")
     box: tuple[Number, Number, Number, Number] | None = Field(None, description="x1, y1, x2, y2")
-    points: list[tuple[Number, Number, Literal[0, 1]]] = Field(
+    points: list[tuple[Number, Number, Annotated[Literal[0, 1], BeforeValidator(_not_a_truth)]]] = Field(
         [], max_length=100, description="x, y, 1 on it or 0 off it"
     )
     mask: RunLengths | None = None
@@ -143,8 +154,8 @@ class Extension(Strict):
 class StreamOptions(Strict):
     """Taken for compatibility."""
 
-    include_usage: bool | None = None
-    include_obfuscation: bool | None = None
+    include_usage: Flag | None = None
+    include_obfuscation: Flag | None = None
 
 
 class ChatRequest(Strict):
@@ -154,15 +165,15 @@ class ChatRequest(Strict):
 
     model: str | None = Field(None, description="the name that /v1/models gives, or nothing")
     messages: list[Message] = Field(min_length=1)
-    stream: bool | None = False
+    stream: Flag | None = False
     stream_options: StreamOptions | None = None
-    max_tokens: int | None = Field(None, ge=1)
-    max_completion_tokens: int | None = Field(None, ge=1)
+    max_tokens: Whole | None = Field(None, ge=1)
+    max_completion_tokens: Whole | None = Field(None, ge=1)
     temperature: Number | None = Field(None, ge=0, le=2, description="nothing or 0 takes the likeliest token each time")
     top_p: Number | None = Field(None, gt=0, le=1)
-    top_k: int | None = Field(None, ge=0, le=10**6)
-    seed: int | None = Field(None, ge=0, lt=2**63)
-    n: Literal[1] | None = None
+    top_k: Whole | None = Field(None, ge=0, le=10**6)
+    seed: Whole | None = Field(None, ge=0, lt=2**63)
+    n: Annotated[Literal[1], BeforeValidator(_not_a_truth)] | None = None
     frequency_penalty: Annotated[Number, Field(ge=0, le=0)] | None = None
     presence_penalty: Annotated[Number, Field(ge=0, le=0)] | None = None
     user: str | None = None
@@ -180,7 +191,7 @@ class SegmentRequest(Strict):
     media: str | None = Field(None, description="the picture or video as a data URL")
     file_id: str | None = Field(None, description="or the id of an upload")
     prompts: list[PromptPart] = []
-    max_new_tokens: int | None = Field(None, ge=1)
+    max_new_tokens: Whole | None = Field(None, ge=1)
 
 
 class VideoRequest(SegmentRequest):

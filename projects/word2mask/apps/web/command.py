@@ -7,6 +7,7 @@ import importlib.util
 import logging
 import os
 import sys
+from dataclasses import replace
 from typing import Any
 
 from word2mask.apps.cli.options import find_model, usable_device
@@ -32,7 +33,9 @@ def add_page(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--share", choices=["on", "off"], default="off", help="a public address through Gradio's servers (default: off)"
     )
-    parser.add_argument("--max-frames", type=int, default=limits.frames, help="longest video, in frames")
+    parser.add_argument(
+        "--max-frames", type=int, default=limits.frames, help="longest video, in frames; 1: pictures only"
+    )
     parser.add_argument("--max-megapixels", type=float, default=limits.megapixels, help="largest picture")
     parser.add_argument("--max-megabytes", type=int, default=limits.megabytes, help="largest file")
     parser.add_argument("--max-turns", type=int, default=limits.turns, help="questions in one conversation")
@@ -88,6 +91,9 @@ def open_page(session: Any, name: str, options: argparse.Namespace, wait: bool =
         UserError: Gradio isn't installed, or the address can't be had.
     """
     limits = check_page(options)
+    if not session.model.segmenter.tracks:
+        # Nothing would be shown of a video but that it can't be answered.
+        limits = replace(limits, frames=1)
     # Before gradio is imported: it would tell its makers that it was started.
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
     from word2mask.apps.web.page import build_page, launch

@@ -20,6 +20,7 @@ from word2mask.apps.web.showing import (
     PICTURE,
     WHOLE,
     everything,
+    for_visitors,
     masked,
     number_of,
     picture,
@@ -95,12 +96,12 @@ class Events:
     ) -> Any:
         """An event that is over at once and doesn't wait for the model."""
         settings = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": None} | options
-        return event(handler, [self.visit, *inputs], outputs, **settings)
+        return event(for_visitors(handler), [self.visit, *inputs], outputs, **settings)
 
     def _model(self, event: Any, handler: Callable[..., Any], inputs: list[Any], outputs: list[Any]) -> Any:
         """An event that needs the model, which takes one at a time."""
         return event(
-            handler,
+            for_visitors(handler),
             [self.visit, *inputs],
             outputs,
             concurrency_id="model",

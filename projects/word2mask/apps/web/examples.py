@@ -52,10 +52,12 @@ EXAMPLES: tuple[Example, ...] = (
 
 
 @cache
-def examples_html() -> str:
+def examples_html(only_pictures: bool = False) -> str:
     """Buttons with a little picture and the first question each."""
     buttons = []
     for number, example in enumerate(EXAMPLES):
+        if only_pictures and example.kind == "video":
+            continue
         frame = example.media().frames[0]
         size = (WIDTH, round(WIDTH * 0.75))
         little = cv2.resize(_centre(frame), size, interpolation=cv2.INTER_CUBIC)

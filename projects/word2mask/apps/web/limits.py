@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from word2mask.apps.sent_media import Extent, is_picture, suffix_of_file, video_extent
 from word2mask.data.media import VideoFile, open_media
 from word2mask.data.pictures import IMAGE_SUFFIXES, VIDEO_SUFFIXES, image_size
 from word2mask.errors import UserError
@@ -25,7 +26,7 @@ class Limits:
         megabytes: of an uploaded file.
         megapixels: of a picture.
         frame_megapixels: of a video's frame.
-        frames: of a video.
+        frames: of a video; 1 takes pictures only.
         characters: of a question.
         turns: questions about one picture or video.
         regions: marked for one question.
@@ -40,6 +41,11 @@ class Limits:
     turns: int = 24
     regions: int = 8
     waiting: int = 32
+
+    @property
+    def only_pictures(self) -> bool:
+        """Whether videos are refused, whatever their length."""
+        return self.frames == 1
 
 
 def checked_media(path: str | Path, name: str, limits: Limits) -> Media | VideoFile:
@@ -62,16 +68,13 @@ def checked_media(path: str | Path, name: str, limits: Limits) -> Media | VideoF
             )
         if path.stat().st_size > limits.megabytes * 10**6:
             raise UserError(f"{name}: larger than {limits.megabytes} MB; give a shorter or smaller one")
-        if suffix in IMAGE_SUFFIXES:
+        _check_content(name, path)
+        if is_picture(suffix):
             _check_pixels(name, image_size(path), limits.megapixels, "scale it down")
+        else:
+            _check_video(name, video_extent(path, limits.frames), limits)
         media = open_media(path)
-        if isinstance(media, Media):
-            _check_pixels(name, media.frames.shape[1:3], limits.megapixels, "scale it down")
-            return Media(media.kind, media.frames, media.frame_indices, name)
-        _check_pixels(name, media.size, limits.frame_megapixels, "scale the video down")
-        if len(media) > limits.frames:
-            raise UserError(f"{name}: {len(media)} frames, this page takes {limits.frames}; cut a shorter piece")
-        return media
+        return Media(media.kind, media.frames, media.frame_indices, name) if isinstance(media, Media) else media
     except UserError as error:
         raise UserError(said_without_paths(str(error), {str(path): name})) from None
 
@@ -112,6 +115,25 @@ def said_without_paths(message: str, names: dict[str, str]) -> str:
     for path, name in names.items():
         message = message.replace(path, name)
     return re.sub(r"(?<![\w:.~/])(?:/[\w.+-]+)+/([\w.+-]+)", r"\1", message)
+
+
+def _check_content(name: str, path: Path) -> None:
+    """What a file says by its first bytes has to be what it says by its name."""
+    found, kind = suffix_of_file(path), "picture" if is_picture(path.suffix.lower()) else "video"
+    if found is None or is_picture(found) != (kind == "picture"):
+        suffixes = IMAGE_SUFFIXES if kind == "picture" else VIDEO_SUFFIXES
+        raise UserError(f"{name}: not a {kind} that can be read, by its first bytes; give one of {' '.join(suffixes)}")
+
+
+def _check_video(name: str, extent: Extent, limits: Limits) -> None:
+    """Before anything is decoded."""
+    if limits.only_pictures and extent.num_frames > 1:
+        raise UserError(f"{name}: a video, and this page looks at pictures only; give a picture")
+    # A GIF may be a still.
+    megapixels = limits.frame_megapixels if extent.num_frames > 1 else limits.megapixels
+    _check_pixels(name, (extent.height, extent.width), megapixels, "scale it down")
+    if extent.num_frames > limits.frames:
+        raise UserError(f"{name}: more than {limits.frames} frames, which is what this page takes; cut a shorter piece")
 
 
 def _check_pixels(name: str, size: tuple[int, ...], megapixels: float, remedy: str) -> None:

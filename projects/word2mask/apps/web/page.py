@@ -32,9 +32,9 @@ TOOLS = [("On it", "on"), ("Off it", "off"), ("Box", "box"), ("Brush", "brush")]
 WELCOME = """
 <div class="w2m-welcome">
 <h2>Words that point at pixels</h2>
-<p>Show a picture or a video and say what you mean, in your own words. The answer comes with a mask of each thing that
-it names, on every frame.</p>
-<ol><li><b>1</b>Drop a picture or a video below, use the camera, or open an example.</li>
+<p>Show {media} and say what you mean, in your own words. The answer comes with a mask of each thing that
+it names{extent}.</p>
+<ol><li><b>1</b>Drop {media} below, use the camera, or open an example.</li>
 <li><b>2</b>Ask: “Please segment the red heart.” Or click, box or brush what you mean.</li>
 <li><b>3</b>Go on asking, edit what was found, and take the masks away.</li></ol>
 </div>
@@ -85,7 +85,7 @@ def build_page(session: Any, name: str, limits: Limits | None = None) -> Page:
         parts: dict[str, Any] = {}
         with gr.Row(equal_height=False):
             with gr.Column(scale=7, min_width=300):
-                _welcome(parts)
+                _welcome(parts, limits)
                 _stage(parts)
             with gr.Column(scale=5, min_width=300, elem_id="w2m-talk-column"):
                 _talk(parts, limits)
@@ -139,15 +139,17 @@ def _top(name: str) -> None:
         switch.click(None, js=SWITCH, api_visibility="private")
 
 
-def _welcome(parts: dict[str, Any]) -> None:
+def _welcome(parts: dict[str, Any], limits: Limits) -> None:
     """What a newcomer sees: what to do, and three ways to bring something to look at."""
+    only_pictures = limits.only_pictures
+    media, extent = ("a picture", "") if only_pictures else ("a picture or a video", ", on every frame")
     with gr.Column(visible=True, elem_id="w2m-welcome") as parts["welcome"]:
-        gr.HTML(WELCOME, apply_default_css=False, js_on_load=None)
+        gr.HTML(WELCOME.format(media=media, extent=extent), apply_default_css=False, js_on_load=None)
         with gr.Tabs():
             with gr.Tab("Upload"):
                 parts["upload"] = gr.File(
-                    label="Drop a picture or a video here",
-                    file_types=[*IMAGE_SUFFIXES, *VIDEO_SUFFIXES],
+                    label=f"Drop {media} here",
+                    file_types=[*IMAGE_SUFFIXES, *(() if only_pictures else VIDEO_SUFFIXES)],
                     height=150,
                     elem_id="w2m-upload",
                 )
@@ -155,10 +157,12 @@ def _welcome(parts: dict[str, Any]) -> None:
                 parts["photo"] = gr.Image(
                     label="Take a picture", sources=["webcam"], type="filepath", format="png", elem_id="w2m-photo"
                 )
-                parts["film"] = gr.Video(label="Take a video", sources=["webcam"], elem_id="w2m-film")
+                parts["film"] = gr.Video(
+                    label="Take a video", sources=["webcam"], visible=not only_pictures, elem_id="w2m-film"
+                )
         gr.HTML('<p class="w2m-quiet">Or open an example:</p>', apply_default_css=False, js_on_load=None)
         parts["examples"] = gr.HTML(
-            examples_html(), apply_default_css=False, js_on_load=talk.SCRIPT, elem_id="w2m-examples"
+            examples_html(only_pictures), apply_default_css=False, js_on_load=talk.SCRIPT, elem_id="w2m-examples"
         )
 
 
@@ -219,6 +223,7 @@ def _results(parts: dict[str, Any]) -> None:
                     label="Or say it",
                     placeholder="turn the red heart into ink-wash style from 0.5 s to 1 s · 把红色的心变成水墨风格",
                     scale=4,
+                    min_width=260,
                     max_length=500,
                     elem_id="w2m-instruction",
                 )
@@ -257,4 +262,9 @@ def _talk(parts: dict[str, Any], limits: Limits) -> None:
     parts["ticket"] = gr.Number(0, precision=0, visible=False)
     with gr.Row(visible=False) as parts["again"]:
         parts["restart"] = gr.Button("New conversation", size="sm", min_width=120, elem_id="w2m-restart")
-        parts["leave"] = gr.Button("Another picture or video", size="sm", min_width=150, elem_id="w2m-leave")
+        parts["leave"] = gr.Button(
+            "Another picture" if limits.only_pictures else "Another picture or video",
+            size="sm",
+            min_width=150,
+            elem_id="w2m-leave",
+        )

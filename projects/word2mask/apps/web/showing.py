@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable, Iterator
+from functools import wraps
 from html import escape
 from typing import Any
 
@@ -15,7 +18,8 @@ from word2mask.errors import UserError
 
 __all__ = [
     *("MASKED", "NEW", "PICTURE", "TITLE", "WHOLE"),
-    *("everything", "masked", "number_of", "picture", "places_of", "targets", "telling", "unchanged", "warn"),
+    *("everything", "for_visitors", "masked", "number_of", "picture", "places_of"),
+    *("targets", "telling", "unchanged", "warn"),
 ]
 
 #: The choice of new objects for what is marked.
@@ -99,6 +103,37 @@ class telling:
             raise gr.Error(
                 _sentence(self.visit, error), duration=SECONDS, title=TITLE, print_exception=False
             ) from error
+
+
+def for_visitors(handler: Callable[..., Any]) -> Callable[..., Any]:
+    """A handler of events, called for those who have a visit; others are told so.
+
+    A press may come before the visit has begun, and after it has ended: a telephone that sleeps drops its connection.
+    """
+
+    def present(visit: Visit | None) -> Visit:
+        if visit is None:
+            raise gr.Error(
+                "this page isn't connected: it is still opening, or was left for a while; try again, or reload it",
+                duration=SECONDS,
+                title=TITLE,
+                print_exception=False,
+            )
+        return visit
+
+    if inspect.isgeneratorfunction(handler):
+
+        @wraps(handler)
+        def of_steps(visit: Visit | None, *sent: Any) -> Iterator[tuple[Any, ...]]:
+            yield from handler(present(visit), *sent)
+
+        return of_steps
+
+    @wraps(handler)
+    def of_one(visit: Visit | None, *sent: Any) -> Any:
+        return handler(present(visit), *sent)
+
+    return of_one
 
 
 def warn(visit: Visit, error: UserError) -> None:

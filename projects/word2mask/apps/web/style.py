@@ -33,10 +33,12 @@ def theme() -> Any:
         block_shadow="none",
         input_background_fill="#ffffff",
         input_background_fill_dark="#232229",
+        input_placeholder_color="#76737f",
+        input_placeholder_color_dark="#9a96a8",
         button_primary_background_fill="#5b3fd6",
         button_primary_background_fill_hover="#4a31b8",
-        button_primary_background_fill_dark="#7a5cff",
-        button_primary_background_fill_hover_dark="#8d73ff",
+        button_primary_background_fill_dark="#6f50f0",
+        button_primary_background_fill_hover_dark="#7758fa",
         button_primary_text_color="#ffffff",
         button_secondary_background_fill="#efece6",
         button_secondary_background_fill_hover="#e5e1d8",
@@ -77,6 +79,7 @@ body { background: var(--body-background-fill) !important; }
 #w2m-tool input { position: absolute; opacity: 0; inset: 0; width: 100%; height: 100%; margin: 0; cursor: pointer; }
 #w2m-tool label span { margin: 0; color: var(--w2m-ink); font-size: .9rem; white-space: nowrap; }
 #w2m-upload > label { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
+#w2m-upload .or, .gradio-container .min_value, .gradio-container .max_value { color: var(--w2m-soft); }
 @media (min-width: 900px) { #w2m-talk-column { position: sticky; top: 12px; background: var(--w2m-card);
   border: 1px solid var(--w2m-line); border-radius: 20px; padding: 16px; } }
 .gradio-container footer { display: none !important; }
@@ -179,7 +182,8 @@ body { background: var(--body-background-fill) !important; }
 .w2m-made a { color: var(--w2m-accent); font-weight: 620; text-decoration: none; }
 .w2m-made a:hover { text-decoration: underline; }
 @media (max-width: 640px) { .gradio-container main { padding: 8px 12px 40px !important; }
-  .w2m-top span { display: none; } .w2m-welcome ol { grid-template-columns: 1fr; }
+  .w2m-top span { display: none; } #w2m-masking > *:first-child { flex-basis: 100%; }
+  .w2m-welcome ol { grid-template-columns: 1fr; }
   .w2m-canvas { width: min(100%, calc(58vh * (var(--ratio)))); }
   .w2m-examples { grid-template-columns: 1fr 1fr; } .w2m-object { min-height: 40px; } }
 """

@@ -75,13 +75,14 @@ def answer_html(exchange: Exchange) -> str:
             parts.append(_number(exchange, number))
             continue
         parts.append(escape(text[end:start]))
-        parts.append(
-            f'<span class="w2m-phrase{"" if exchange.found[number].any() else " missing"}" '
-            f'style="{_colours(number)}">{escape(text[start:stop])}</span>{_number(exchange, number)}'
-        )
+        parts.append(f"{_phrase(exchange, number, text[start:stop])}{_number(exchange, number)}")
         end = stop
     parts.append(escape(text[end:]))
     silent = [number for number, segment in enumerate(answer.segments) if segment.span is None]
+    if silent and not with_words and not any(character.isalnum() for character in text):
+        # Masks without a word: what was asked for says what they are.
+        named = [_phrase(exchange, number, answer.segments[number].phrase or "object") for number in silent]
+        return ", ".join(name + _number(exchange, number) for name, number in zip(named, silent, strict=True))
     parts.extend(_number(exchange, number) for number in silent)
     return "".join(parts).strip() or '<em class="w2m-quiet">no words</em>'
 
@@ -106,6 +107,11 @@ def _exchange(number: int, exchange: Exchange, visit: Visit) -> str:
         f'<div class="w2m-a{" shown" if is_shown and exchange.answer.segments else ""}">{answer_html(exchange)}'
         f"<footer><span>{' · '.join(notes)}</span>{button}</footer></div>"
     )
+
+
+def _phrase(exchange: Exchange, number: int, words: str) -> str:
+    missing = "" if exchange.found[number].any() else " missing"
+    return f'<span class="w2m-phrase{missing}" style="{_colours(number)}">{escape(words)}</span>'
 
 
 def _number(exchange: Exchange, number: int) -> str:

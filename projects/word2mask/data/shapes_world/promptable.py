@@ -19,8 +19,6 @@ from word2mask.data.shapes_world.render import render
 from word2mask.data.shapes_world.scene import Scene, sample_scene
 from word2mask.data.shapes_world.splits import Split, scene_rng
 
-#: Label of a corner of a box among points, as in SAM's embedding table: top left, bottom right.
-BOX_LABELS = (2, 3)
 #: How far from every object's box a click on "nothing" stays, in pixels.
 EMPTY_MARGIN = 8
 #: Spread of a vague click around the middle of the object, as a share of its extent.
@@ -31,6 +29,9 @@ class FramePreparation(Protocol):
     """A segmenter's preprocessing; see :class:`word2mask.segmenters.interface.FrameProcessor`."""
 
     side: int
+
+    def content_size(self, height: int, width: int) -> tuple[int, int]:
+        """How much of the square a frame ``H × W`` fills, ``(h, w)`` in pixels of the S × S input."""
 
     def prepare_frames(self, frames: np.ndarray) -> torch.Tensor:
         """uint8 ``[T,H,W,3]`` → float32 ``[T,3,S,S]``."""
@@ -174,7 +175,8 @@ def pack_scenes(
         frames, masks = render(scene)
         visible = [i for i in range(len(masks)) if masks[i, 0].sum() >= 20]
         chosen = rng.permutation(visible)[:max_objects] if visible else []
-        scale = np.array([side / scene.width, side / scene.height], dtype=np.float32)
+        filled = processor.content_size(scene.height, scene.width)
+        scale = np.array([filled[1] / scene.width, filled[0] / scene.height], dtype=np.float32)
         for i in chosen:
             click, box, points, labels = draw_prompts(rng, masks[:, 0], int(i))
             box = (box.reshape(2, 2) * scale - 0.5).reshape(4)
@@ -182,8 +184,9 @@ def pack_scenes(
             frame_index.append(offset + np.arange(scene.num_frames))
         if len(chosen):
             shares = torch.from_numpy(masks[chosen].astype(np.float32))
-            size = (side // 2, side // 2)
-            targets.append(F.interpolate(shares, size=size, mode="bilinear", align_corners=False, antialias=True))
+            size = (filled[0] // 2, filled[1] // 2)
+            shares = F.interpolate(shares, size=size, mode="bilinear", align_corners=False, antialias=True)
+            targets.append(F.pad(shares, (0, side // 2 - size[1], 0, side // 2 - size[0])))
         nothing = draw_empty_click(rng, masks[:, 0])
         if nothing is not None:
             empty.append((nothing * scale - 0.5, offset))

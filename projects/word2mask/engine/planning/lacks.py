@@ -21,6 +21,7 @@ _REMEDIES = (
     ("data/shapes_world", "python tools/make_shapes_world.py"),
     ("pretrained/internvl_shapes", "part of this repository: restore the folder"),
     ("pretrained/sam2_shapes", "part of this repository: restore the folder"),
+    ("pretrained/sam_shapes", "part of this repository: restore the folder"),
     (
         "data/photo_expressions",
         "python tools/make_photo_expressions.py INSTANCES.json IMAGES data/photo_expressions, of any photographs with "
