@@ -274,7 +274,7 @@ def test_text_hides_nothing() -> None:
 
 def test_tests_mirror_the_library() -> None:
     """tests/<package>/ is a package of word2mask, a project, or one of the suites that look across."""
-    across = {"contracts", "parity", "recipes", "tools", "configs", "benchmarks"} | PROJECTS
+    across = {"contracts", "parity", "recipes", "tools", "configs", "benchmarks", "docs"} | PROJECTS
     found = {
         path.relative_to(ROOT / "tests").parts[0] for path in python_files("tests") if path.parent != ROOT / "tests"
     }

@@ -39,12 +39,15 @@ def test_page(repository: Path, tmp_path: Path) -> None:
 
 def test_a_stage_is_recorded_done_once_and_a_failure_is_told(program, tmp_path, capsys) -> None:
     (tmp_path / "stages").mkdir()
-    count = "import pathlib, sys; file = pathlib.Path(sys.argv[1]); file.write_text(file.read_text() + 'x')"
+    count = (
+        "import pathlib, sys, time; time.sleep(1); file = pathlib.Path(sys.argv[1]); "
+        "file.write_text(file.read_text() + 'x')"
+    )
     (tmp_path / "runs").write_text("")
     for _ in range(2):
         program.run_stage(tmp_path, "count", sys.executable, "-c", count, tmp_path / "runs")
     assert (tmp_path / "runs").read_text() == "x"
-    assert json.loads((tmp_path / "stages/count.json").read_text())["seconds"] > 0
+    assert json.loads((tmp_path / "stages/count.json").read_text())["seconds"] >= 0.9
     with pytest.raises(SystemExit, match="3"):
         program.run_stage(tmp_path, "fail", sys.executable, "-c", "import sys; sys.exit(3)")
     assert "the stage 'fail' ended with code 3" in capsys.readouterr().err

@@ -38,9 +38,9 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
 
 def test_a_model_beside_it(space: ModuleType, opened: list[list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("WORD2MASK_MODEL", raising=False)
-    monkeypatch.setattr(space, "HERE", Path("/home/user/app"))
+    monkeypatch.setattr(space, "HERE", Path("/srv/app"))
     assert space.main() == 0
-    assert opened == [["/home/user/app/model", "--host", "0.0.0.0", "--port", "7860", "--device", "cpu"]]
+    assert opened == [["/srv/app/model", "--host", "0.0.0.0", "--port", "7860", "--device", "cpu"]]
 
 
 def test_a_model_of_the_hub(

@@ -78,5 +78,6 @@ def test_the_page(start: Start, tmp_path: Path) -> None:
     text = httpx.get(address, timeout=60).text
     assert "word2mask" in text and "small one" in text and "Words that point at pixels" in text
     program.send_signal(signal.SIGINT)
-    assert program.wait(60) == 130
+    # Gradio closes its server itself where it waits; anywhere else the program says that it was interrupted.
+    assert program.wait(60) in (0, 130)
     assert list((tmp_path / "temporary").glob("word2mask-*")) == []
