@@ -84,4 +84,4 @@ def test_with_the_quickstarts_model(repository: Path, monkeypatch: pytest.Monkey
         assert line.partition(":")[0] in lines[0] and int(line.split()[-2]) > 0, line
     (conversation,) = [cell for cell in cells if "session.converse" in cell.source]
     assert all(line.partition("→")[2].strip() for line in told(conversation).splitlines())
-    assert "masks" in result(cells[-1])
+    assert "mask_01.png" in result(cells[-1])
