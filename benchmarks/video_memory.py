@@ -3,7 +3,8 @@
     python benchmarks/video_memory.py --write benchmarks/video_memory.md
 
 The model is the small pretrained one; the answer is given, so that what is measured is seeing, tracking and holding or
-writing masks. Videos are drawn here, of one size and as many frames as the row says. Linux only (/proc).
+writing masks. Removing an object takes the masks as they were drawn, for what random words point at may be anything or
+nothing. Videos are drawn here, of one size and as many frames as the row says. Linux only (/proc).
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,6 +35,7 @@ WAYS = {
     "file": "an mp4 through `Session.track`, each mask written as a PNG when it comes",
     "live": "a generator of frames (`LiveVideo`) through `Session.track`, likewise",
     "ask": "an mp4 through `Session.ask`, masks held as run lengths, then `Answer.save`",
+    "remove": "an mp4 through `edit`, one object removed before a panning background, an mp4 written",
 }
 #: How much more the long video may take.
 BOUND = 1.05
@@ -66,12 +68,12 @@ def child(arguments: argparse.Namespace, way: str, length: int) -> dict[str, flo
     """One row, in a process whose memory is its own."""
     with tempfile.TemporaryDirectory() as folder:
         if way != "live":
-            write_video(Path(folder) / "video.mp4", length)
+            write_video(Path(folder) / "video.mp4", panning(length) if way == "remove" else drawn(length))
         command = [sys.executable, __file__, "--row", way, str(length), "--folder", folder]
         command += ["--mllm", str(arguments.mllm), "--segmenter", str(arguments.segmenter)]
         finished = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
         found = json.loads(finished.stdout.splitlines()[-1])
-    if found["frames"] != length or (way != "ask" and found["files"] != length * OBJECTS):
+    if found["frames"] != length or (way in ("file", "live") and found["files"] != length * OBJECTS):
         raise SystemExit(f"{way}, {length} frames: {found}; not every frame has its masks")
     sys.stderr.write(f"{way}, {length} frames: {found['peak']:.1f} MB, {found['seconds']:.0f} s\n")
     return found
@@ -90,11 +92,22 @@ def drawn(length: int) -> Iterator[np.ndarray]:
         yield frame
 
 
-def write_video(path: Path, length: int) -> None:
-    """The same as an mp4."""
+def panning(length: int) -> Iterator[np.ndarray]:
+    """The same things before a textured background over which the camera moves to and fro."""
+    import cv2
+
+    noise = np.random.default_rng(0).integers(60, 200, (SIDE // 4, SIDE // 2, 3), dtype=np.uint8)
+    field = cv2.resize(noise, (2 * SIDE, SIDE), interpolation=cv2.INTER_CUBIC)
+    for index, things in enumerate(drawn(length)):
+        left = abs((index * 2) % (2 * SIDE) - SIDE)
+        yield np.where((things == 128).all(axis=2, keepdims=True), field[:, left : left + SIDE], things)
+
+
+def write_video(path: Path, frames: Iterable[np.ndarray]) -> None:
+    """Frames as an mp4."""
     from word2mask.inference.render import save_video
 
-    save_video(drawn(length), path, fps=25.0)
+    save_video(frames, path, fps=25.0)
 
 
 def measured(arguments: argparse.Namespace, way: str, length: int) -> dict[str, float]:
@@ -119,7 +132,7 @@ def measured(arguments: argparse.Namespace, way: str, length: int) -> dict[str, 
     media = LiveVideo(drawn(length)) if way == "live" else VideoFile(arguments.folder / "video.mp4")
     request = Request((Turn("user", "Where are they?"),), media, answer=" ".join([SEG] * OBJECTS))
     start = time.perf_counter()
-    work = held if way == "ask" else written
+    work = {"ask": held, "remove": removed}.get(way, written)
     seen = work(session, request, arguments.folder)
     seconds = time.perf_counter() - start
     status = Path("/proc/self/status").read_text()
@@ -145,6 +158,24 @@ def held(session: Session, request: Request, folder: Path) -> int:
     answer = session.ask(request)
     answer.save(folder / "answer", request.media)
     return len(answer.segments[-1].masks)
+
+
+def removed(session: Session, request: Request, folder: Path) -> int:
+    """The disc above is removed from each frame; the number of frames written."""
+    from word2mask.data.media import VideoFile
+    from word2mask.inference.editing.edit import edit
+    from word2mask.inference.masks import MaskStream
+    from word2mask.types import Result, Segment
+
+    media = request.media
+    assert isinstance(media, VideoFile)
+    masks = MaskStream(media.size)
+    for index, things in enumerate(drawn(len(media))):
+        masks[index] = (things == (220, 40, 40)).all(axis=2)
+    segment = Segment("the red disc", None, masks, np.ones(len(media), np.float32))
+    result = Result("", "", [segment], media.size, len(media))
+    made = edit(session, media, "remove it", folder / "removed.mp4", result=result)
+    return len(VideoFile(made.path))
 
 
 def table(rows: dict[str, dict[int, dict[str, float]]]) -> str:

@@ -3,10 +3,12 @@
     python tools/annotate_refsav.py CONFIG.toml
     python tools/annotate_refsav.py --videos DIR --layout sav --out DIR --vision-url URL --vision-model NAME …
     python tools/annotate_refsav.py --out DIR --plan 1000000
+    python tools/annotate_refsav.py --out DIR --check
 
 The configuration's keys are the flags with underscores, with tables [vision], [text] and [limits] (docs/annotate.md); a
 flag on the command line comes before it. Without a text model, the vision model compares the captions as well. --plan
-annotates nothing: it says what so many videos take, from what the run in --out took.
+annotates nothing: it says what so many videos take, from what the run in --out took; --check compares the dataset
+there with its manifest.
 
     OUT/store/      every answer, by the hash of what it depends on; a run that was stopped goes on from here
     OUT/masklets/   masks in SA-V's layout, for layouts that aren't SA-V's
@@ -50,6 +52,7 @@ RUN_KEYS = {
     "device": "cpu",
     "filter": True,
     "decisions": None,
+    "exclude": (),
 }
 
 
@@ -83,6 +86,8 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--verify-iou", type=float, help="from which an object counts as found")
     add("--device", help="of segmenter and verifying model: cpu, cuda …")
     add("--decisions", help="JSONL of a review (review_refsav.py); what was dropped there is left out")
+    add("--exclude", nargs="+", help="files that name videos to leave out, such as an evaluation set's")
+    add("--check", action="store_true", help="compare the dataset in --out with its manifest, and do nothing else")
     add("--plan", type=int, metavar="VIDEOS", help="say what so many videos take, by what the run in --out took")
     add("--objects-per-video", type=float, help="for the plan; as many as in the run without")
     add(
@@ -127,10 +132,14 @@ def merged(arguments: argparse.Namespace) -> tuple[Any, dict[str, Any]]:
     endpoints["text"] = endpoints["vision"] | endpoints["text"]
     if not endpoints["vision"].get("url"):
         raise UserError("no model; give --vision-url and --vision-model, or [vision] in the configuration")
+    for table in endpoints.values():
+        table["omit"] = tuple(table.get("omit", ()))
     built = {role: Endpoint(**{"model": "", **table}) for role, table in endpoints.items()}
     own = {f.name: given[f.name] for f in fields(Settings) if f.name in given}
     if "price" in (content := content | own):
         content["price"] = tuple(content["price"])
+    if isinstance(run["exclude"], str):
+        run["exclude"] = [run["exclude"]]
     return Settings(limits=Limits(**limits), **built, **content), run
 
 
@@ -160,56 +169,72 @@ def plan(arguments: argparse.Namespace) -> str:
     return as_markdown(read_run(Path(run["out"])), given)
 
 
+def check(arguments: argparse.Namespace) -> None:
+    """Compares a dataset with its manifest.
+
+    Raises:
+        UserError: they differ, or there is none.
+    """
+    from word2mask.annotate.output import check_dataset
+    from word2mask.annotate.settings import load_settings
+
+    out = arguments.out
+    if out is None and arguments.config is not None:
+        out = load_settings(arguments.config, tuple(RUN_KEYS)).get("out")
+    if not out:
+        raise UserError("no out; give --out, the folder of a run, to check its dataset")
+    shards = check_dataset(Path(out) / "dataset")["shards"]
+    sys.stdout.write(f"{Path(out) / 'dataset'}: {len(shards)} files, all as the manifest says\n")
+
+
 def find_videos(run: dict[str, Any]) -> list[Any]:
     """References to everything that is to be annotated."""
     from word2mask.annotate.inputs.mask_folders import find_mask_folders
     from word2mask.annotate.inputs.sav import find_sav
+    from word2mask.annotate.progress import ProgressReport
 
     masklets = Path(run["out"]) / "masklets"
     if run["layout"].startswith("sav"):
         return find_sav(run["videos"], {"sav": "manual", "sav-auto": "auto", "sav-both": "both"}[run["layout"]])
     if run["layout"] == "masks":
-        return find_mask_folders(run["videos"], masklets)
-    from tqdm import tqdm
-
+        with ProgressReport("read masks") as report:
+            return find_mask_folders(run["videos"], masklets, report.update)
     from word2mask.annotate.inputs.proposals import find_bare_videos
     from word2mask.segmenters.sam2 import SAM2Segmenter
 
     if not run["segmenter"]:
         raise UserError("bare videos need a segmenter that finds objects; give --segmenter, the folder of a SAM 2")
     segmenter = SAM2Segmenter.from_pretrained(run["segmenter"]).to(run["device"]).eval()
-    with tqdm(desc="propose", unit="video", disable=None) as bar:
-
-        def watch(done: int, total: int) -> None:
-            bar.total = total
-            bar.update(done - bar.n)
-
-        return find_bare_videos(run["videos"], masklets, segmenter, watch=watch)
+    with ProgressReport("propose") as report:
+        return find_bare_videos(run["videos"], masklets, segmenter, watch=report.update)
 
 
 def annotate(settings: Any, run: dict[str, Any]) -> dict[str, Any]:
     """Everything; returns the manifest."""
-    from tqdm import tqdm
-
     from word2mask.annotate.engines.local import Progress, run_local
+    from word2mask.annotate.inputs.exclusion import leave_out, read_names
     from word2mask.annotate.output import write_dataset
     from word2mask.annotate.plan import write_effort
+    from word2mask.annotate.progress import ProgressReport
+    from word2mask.annotate.prompts import load_prompts
     from word2mask.annotate.quality.decisions import apply_decisions, read_decisions
     from word2mask.annotate.quality.filters import filter_records
     from word2mask.annotate.store import Store
 
-    references, media, out = find_videos(run), Path(run["videos"]), Path(run["out"])
+    prompts = load_prompts(settings.prompts)
+    names = frozenset[str]().union(*(read_names(Path(file)) for file in run["exclude"]))
+    found, media, out = find_videos(run), Path(run["videos"]), Path(run["out"])
+    references = leave_out(found, names)
     store, last = Store(out / "store"), Progress()
-    with tqdm(total=len(references), desc="annotate", unit="video", disable=None) as bar:
+    with ProgressReport("annotate", len(references)) as report:
 
         def watch(progress: Progress) -> None:
             nonlocal last
             last = progress
-            bar.update(progress.videos - bar.n)
             counts = {status: progress.objects[status] for status in ("kept", "dropped", "failed")}
             tokens = progress.prompt_tokens + progress.completion_tokens
             cost = {"cost": f"{progress.cost(settings.price):.2f}"} if any(settings.price) else {}
-            bar.set_postfix(**counts, calls=progress.asked, tokens=tokens, **cost, refresh=False)
+            report.update(progress.videos, **counts, calls=progress.asked, tokens=tokens, **cost)
 
         if run["engine"] == "ray":
             from word2mask.annotate.engines.ray import run_ray
@@ -224,28 +249,38 @@ def annotate(settings: Any, run: dict[str, Any]) -> dict[str, Any]:
             # A model in this process would count as the client's own work.
             if not any(endpoint.url.startswith("local:") for endpoint in (settings.vision, settings.text)):
                 write_effort(out, last.asked, time.process_time() - cpu, time.perf_counter() - start, tokens)
-    if run["verify_with"]:
-        records = verified(records, media, store, run)
+    # What costs nothing comes first: a model needn't look for what is dropped anyway.
     if run["filter"]:
         records = filter_records(records)
     if run["decisions"]:
         records = apply_decisions(records, read_decisions(Path(run["decisions"])))
-    return write_dataset(records, out / "dataset", run["videos_per_shard"])
+    if run["verify_with"]:
+        records = verified(records, media, store, run)
+    left_out = len(found) - len(references)
+    return write_dataset(records, out / "dataset", run["videos_per_shard"], list(prompts.values()), left_out)
 
 
 def verified(records: list[Any], media: Path, store: Any, run: dict[str, Any]) -> list[Any]:
     """What a model finds again."""
-    from tqdm import tqdm
+    from functools import partial
 
+    from word2mask.annotate.progress import ProgressReport
     from word2mask.annotate.quality.verification import verify
+    from word2mask.annotate.store import model_version
     from word2mask.inference.session import Session
 
-    session = Session.from_pretrained(run["verify_with"], device=run["device"])
-    with tqdm(total=len(records), desc="verify", unit="video", disable=None) as bar:
-        name = Path(run["verify_with"]).resolve().name
-        return verify(
-            records, media, session, name, store, run["verify_iou"], watch=lambda done, _: bar.update(done - bar.n)
-        )
+    folder = Path(run["verify_with"]).resolve()
+    if not (folder / "config.json").is_file():
+        raise UserError(f"{folder}: no config.json; --verify-with takes the folder of an exported model")
+    load, name = partial(Session.from_pretrained, folder, device=run["device"]), model_version(folder)
+    with ProgressReport("verify", len(records)) as report:
+        options = {"store": store, "threshold": run["verify_iou"], "watch": report.update}
+        if run["engine"] == "ray":
+            from word2mask.annotate.engines.ray import verify_ray
+
+            options |= {"workers": run["workers"], "address": run["ray_address"]}
+            return verify_ray(records, media, load, name, gpus=float(run["device"] != "cpu"), **options)
+        return verify(records, media, load(), name, **options)
 
 
 def main() -> int:
@@ -256,11 +291,17 @@ def main() -> int:
         if arguments.plan is not None:
             sys.stdout.write(plan(arguments))
             return 0
+        if arguments.check:
+            check(arguments)
+            return 0
         settings, run = merged(arguments)
         manifest = annotate(settings, run)
     except UserError as error:
         sys.stderr.write(f"{error}\n")
         return 2
+    except KeyboardInterrupt:
+        sys.stderr.write("stopped; what was answered is kept: the same command goes on from here\n")
+        return 130
     told = {key: manifest[key] for key in ("videos", "objects", "reasons", "expressions")}
     sys.stdout.write(f"{json.dumps(told, indent=1)}\nwritten to {Path(run['out']) / 'dataset'}\n")
     return 0

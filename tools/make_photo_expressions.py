@@ -1,8 +1,10 @@
 """Expressions for photographs with instance annotations in COCO's format, as a data set that OwnData reads.
 
-    python tools/make_photo_expressions.py INSTANCES.json IMAGES FOLDER [--held-out 0.3] [--limit N]
+    python tools/make_photo_expressions.py INSTANCES.json IMAGES FOLDER [--held-out 0.3] [--mirrored]
 
-Writes FOLDER/train.jsonl and FOLDER/val.jsonl, split by picture; the pictures stay where they are.
+Writes FOLDER/train.jsonl and FOLDER/val.jsonl, split by picture; the pictures stay where they are. With --mirrored,
+FOLDER/mirrored.jsonl says of the training pictures in the mirror what is true there; these are written to
+FOLDER/mirrored/, once and for all, so that what frozen encoders make of them can be kept.
 Exit codes: 0 done, 2 something to put right (one sentence says what).
 """
 
@@ -16,10 +18,12 @@ from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
 REPOSITORY = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPOSITORY / "projects"))
 
-from word2mask.data.convert.photo_expressions import read_things, record, split_of  # noqa: E402
+from word2mask.data.convert.photo_expressions import mirrored, read_things, record, split_of  # noqa: E402
 from word2mask.data.outputs import new_folder  # noqa: E402
 from word2mask.data.pictures import decode_image  # noqa: E402
 from word2mask.errors import UserError  # noqa: E402
@@ -38,7 +42,8 @@ def write(arguments: argparse.Namespace) -> str:
         raise UserError(
             f"{arguments.instances}: not instance annotations in COCO's format ({type(error).__name__}: {error})"
         ) from None
-    counts: dict[str, Counter[str]] = {"train": Counter(), "val": Counter()}
+    splits = ["train", "val", *(["mirrored"] if arguments.mirrored else [])]
+    counts: dict[str, Counter[str]] = {split: Counter() for split in splits}
     with new_folder(arguments.folder, arguments.overwrite) as folder:
         files = {split: (folder / f"{split}.jsonl").open("w", encoding="utf-8") for split in counts}
         for image in images[: arguments.limit]:
@@ -50,15 +55,21 @@ def write(arguments: argparse.Namespace) -> str:
                     f"{(image['height'], image['width'])}; give the pictures that belong to them"
                 )
             things = read_things(by_picture[image["id"]], names, picture.shape[:2])
-            relative = os.path.relpath(path.resolve(), arguments.folder.resolve())
-            entry = record(picture, things, relative, Path(image["file_name"]).stem, sorted(names.values()))
-            split = split_of(image["file_name"], arguments.held_out)
-            if entry is None:
-                counts[split]["pictures without a word"] += 1
-                continue
-            files[split].write(json.dumps(entry, ensure_ascii=False) + "\n")
-            counts[split]["pictures"] += 1
-            counts[split].update(expression["kind"] for expression in entry["expressions"])
+            name, split = Path(image["file_name"]).stem, split_of(image["file_name"], arguments.held_out)
+            views = [(split, os.path.relpath(path.resolve(), arguments.folder.resolve()), (picture, things))]
+            if arguments.mirrored and split == "train":
+                views.append(("mirrored", f"mirrored/{name}.png", mirrored(picture, things)))
+            for view, relative, shown in views:
+                entry = record(*shown, relative, name, sorted(names.values()))
+                if entry is None:
+                    counts[view]["pictures without a word"] += 1
+                    continue
+                if view == "mirrored":
+                    (folder / relative).parent.mkdir(exist_ok=True)
+                    Image.fromarray(shown[0]).save(folder / relative)
+                files[view].write(json.dumps(entry, ensure_ascii=False) + "\n")
+                counts[view]["pictures"] += 1
+                counts[view].update(expression["kind"] for expression in entry["expressions"])
         for file in files.values():
             file.close()
     return "".join(
@@ -73,6 +84,7 @@ def main() -> int:
     parser.add_argument("images", type=Path, help="the folder of the pictures")
     parser.add_argument("folder", type=Path, help="what to write")
     parser.add_argument("--held-out", type=float, default=0.3, help="share of the pictures that val.jsonl gets")
+    parser.add_argument("--mirrored", action="store_true", help="the training pictures in the mirror as well")
     parser.add_argument("--limit", type=int, help="the first so many pictures, by name")
     parser.add_argument("--overwrite", action="store_true", help="replace what lies at FOLDER")
     arguments = parser.parse_args()

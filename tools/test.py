@@ -36,6 +36,7 @@ from word2mask.engine.build import build  # noqa: E402
 from word2mask.engine.checkpoint import find_checkpoint, load_trained  # noqa: E402
 from word2mask.engine.config import check_settings, load_config  # noqa: E402
 from word2mask.engine.distributed import choose_device, gather_objects, leave_processes, rank_and_size, start_processes  # noqa: E402
+from word2mask.engine.settings import CacheFeaturesSettings  # noqa: E402
 from word2mask.errors import UserError  # noqa: E402
 from word2mask.evaluation.interface import Benchmark  # noqa: E402
 from word2mask.evaluation.names import find_benchmark, folder_of, split_label  # noqa: E402
@@ -50,6 +51,7 @@ from word2mask.evaluation.summary import (  # noqa: E402
     write_results,
 )
 from word2mask.inference.session import Session  # noqa: E402
+from word2mask.models.stored_features import store_features  # noqa: E402
 
 logger = logging.getLogger("test")
 #: What ``evaluation`` of a config may say.
@@ -118,7 +120,11 @@ def load_session(arguments: argparse.Namespace, device: torch.device) -> tuple[S
         raise UserError(f"checkpoint {checkpoint} does not exist")
     model = build(settings.model, path="config.model")
     load_trained(model, checkpoint)
-    return Session(model.to(device), **evaluation.get("session", {})), checkpoint, evaluation
+    model.to(device)
+    if settings.cache_features is not None:
+        # Every expression of a picture is a question of its own; the picture passes the encoders once.
+        store_features(model.eval(), **vars(CacheFeaturesSettings(**settings.cache_features)))
+    return Session(model, **evaluation.get("session", {})), checkpoint, evaluation
 
 
 def choose_benchmarks(arguments: argparse.Namespace, evaluation: Mapping[str, Any]) -> list[Benchmark]:

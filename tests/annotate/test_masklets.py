@@ -7,7 +7,7 @@ import pytest
 
 pytest.importorskip("aiohttp", reason="annotation needs the extra annotate")
 
-from word2mask.annotate.masklets import Masklets
+from word2mask.annotate.masklets import Masklets, overlaps
 from word2mask.ops.masks import box_to_mask, encode_rle, mask_to_box
 
 
@@ -48,3 +48,19 @@ def test_other_forms_and_what_is_wrong() -> None:
     ):
         with pytest.raises(ValueError, match=message):
             Masklets([[good, wrong]], (2, 3))
+
+
+def test_overlaps_are_over_all_frames() -> None:
+    rng = np.random.default_rng(1)
+    masks = rng.random((4, 3, 9, 11)) < 0.4  # [T,N,H,W]
+    masks[:, 2] = masks[:, 0]
+    masks[0, 1] = False
+    one = Masklets([[encode_rle(mask) for mask in objects] for objects in masks], (9, 11))
+    other = Masklets([[encode_rle(mask) for mask in objects[:2]] for objects in masks], (9, 11))
+    for n in range(3):
+        for m in range(2):
+            common, either = (masks[:, n] & masks[:, m]).sum(), (masks[:, n] | masks[:, m]).sum()
+            assert overlaps(one, other)[n, m] == pytest.approx(common / either, abs=1e-12)
+    never = Masklets([[encode_rle(np.zeros((9, 11), bool))] for _ in range(4)], (9, 11))
+    assert overlaps(never, never).tolist() == [[0.0]]
+    assert overlaps(Masklets([[], [], [], []], (9, 11)), one).shape == (0, 3)

@@ -78,6 +78,21 @@ def test_what_leaks_or_repeats_is_dropped() -> None:
     assert record.objects[0].status == "kept"  # the input stays as it was
 
 
+def test_a_copy_of_a_video_is_dropped() -> None:
+    def shown(name: str, long: str, call: str) -> VideoRecord:
+        found = replace(kept(0, long), calls={"scene": "s", "video": call})
+        return video(found, reference=VideoReference(name, f"{name}.mp4", f"{name}.json"))
+
+    # Whichever comes first in the run: what stays goes by the names.
+    records = [shown("c", "A dog runs.", "1"), shown("a", "A dog runs.", "1"), shown("b", "A dog runs.", "2")]
+    found = filter_records(records)
+    assert [outcome(record)[0] for record in found] == [
+        ("dropped", "duplicate", "the same pictures as a/0"),
+        ("kept", "", ""),
+        ("kept", "", ""),
+    ]
+
+
 def test_numbers_of_texts() -> None:
     found = describe_texts(["The dog's bowl.", "A dog runs. A dog!", "The dog's bowl."])
     assert found["words"] == {"mean": 3.67, "median": 3.0, "shortest": 3, "longest": 5}  # 3, 5 and 3 words
@@ -92,6 +107,7 @@ def test_statistics_count_what_is_not_kept() -> None:
     assert (found["videos"], found["objects"], found["kept"]) == (2, 3, 2)
     assert found["not kept"] == {"dropped: inconsistent": 1}
     assert found["area"] == [0.1, 0.15, 0.2, 0.25, 0.3]
+    assert found["iou"] == []
     assert statistics([video()])["area"] == []
 
 
@@ -126,6 +142,8 @@ def test_what_a_model_does_not_find_again_is_dropped(tmp_path: Path, make_sav: C
         ("dropped", "not found again", "IoU 0.000 under 0.5"),
         ("dropped", "inconsistent", ""),
     ]
+    assert [entry.iou for entry in found.objects] == [1.0, 0.0, None]
+    assert statistics([found])["iou"] == [0.0, 0.25, 0.5, 0.75, 1.0]
     assert outcome(blind) == [("dropped", "not found again", "IoU 0.000 under 0.5")]
     assert found.models == {"grounding": "g"}
     assert len(asked) == 3 and "a left box" in asked[0]

@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from word2mask.apps.sent_media import Extent, is_picture, suffix_of, suffix_of_file, video_extent
+from word2mask.apps.sent_media import Extent, is_picture, video_extent
+from word2mask.data.av_reader import AVReader
+from word2mask.data.first_bytes import suffix_of, suffix_of_file
 from word2mask.errors import UserError
 
 H, W = 32, 48
@@ -91,6 +93,31 @@ def test_what_names_other_files_is_none(tmp_path: Path) -> None:
             path.write_bytes(head + b"\n" + content)
             with pytest.raises(UserError, match="a damaged video, or none in it"):
                 video_extent(path, 100)
+
+
+def two_faced(path: Path, text: bytes) -> Path:
+    """A Matroska file whose header hides a text where FFmpeg looks first; its own kind is named megabytes later."""
+    content = encoded(path, 3, "mpeg4").read_bytes()
+    assert content[:4] == b"\x1aE\xdf\xa3" and content[4] & 0x80, "a size of one byte"
+    end = 5 + (content[4] & 0x7F)
+    hidden = b"\n" + text + bytes(3_000_000)
+    void = b"\xec\x01" + len(hidden).to_bytes(7) + hidden
+    head = void + content[5:end]
+    path.write_bytes(content[:4] + b"\x01" + len(head).to_bytes(7) + head + content[end:])
+    return path
+
+
+def test_what_can_be_taken_for_something_else_is_refused(tmp_path: Path) -> None:
+    path = two_faced(
+        tmp_path / "a.mkv", b"v=0\no=- 0 0 IN IP4 127.0.0.1\ns=a\nc=IN IP4 127.0.0.1\nt=0 0\nm=video 5004 RTP/AVP 96\n"
+    )
+    with av.open(str(path)) as guessed:
+        assert guessed.format.name == "sdp", "FFmpeg alone would listen to a network's stream"
+    with pytest.raises(UserError, match="a damaged video, or none in it"):
+        video_extent(path, 100)
+    # Who is given it all the same reads the video, and nothing else.
+    assert AVReader(path).read([0, 2]).shape == (2, H, W, 3)
+    assert video_extent(two_faced(tmp_path / "b.mkv", b"nothing in it"), 100) == Extent(3, H, W)
 
 
 def test_what_is_damaged_or_has_only_sound(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from word2mask.data.av_reader import AVReader
-from word2mask.data.media import VideoFile
+from word2mask.data.media import VideoFile, open_media
 from word2mask.data.pictures import UnreadableMedia
 from word2mask.data.video_readers import DecordReader
 
@@ -182,14 +182,95 @@ def test_a_frame_that_is_not_where_the_file_says(tmp_path: Path) -> None:
         reader.read([40])
 
 
-def test_a_file_that_lies_on_its_side_is_left_to_others(tmp_path: Path) -> None:
-    path = write_video(tmp_path / "a.mp4", 5)
+def turned(path: Path, matrix: tuple[int, int, int, int], into: Path) -> Path:
+    """The file with another matrix ``a b c d`` in its track's header (ISO/IEC 14496-12, 8.3.2)."""
     content = bytearray(path.read_bytes())
-    # The track header's matrix: 90 degrees (ISO/IEC 14496-12, 8.3.2), 16.16 fixed point, the last column 2.30.
     place = content.find(b"tkhd") + 4 + 40
-    turned = [0, 1 << 16, 0, (1 << 32) - (1 << 16), 0, 0, SIZE[0] << 16, 0, 1 << 30]
-    content[place : place + 36] = b"".join(value.to_bytes(4, "big") for value in turned)
-    path.write_bytes(content)
-    with pytest.raises(OSError, match="to be turned"):
+    a, b, c, d = (value << 16 for value in matrix)  # 16.16 fixed point, the last column 2.30
+    values = (a, b, 0, c, d, 0, 0, 0, 1 << 30)
+    content[place : place + 36] = b"".join((value % (1 << 32)).to_bytes(4, "big") for value in values)
+    into.write_bytes(content)
+    return into
+
+
+@pytest.mark.parametrize(
+    ("matrix", "upright"),
+    [
+        ((1, 0, 0, 1), lambda picture: picture),
+        ((0, 1, -1, 0), lambda picture: np.rot90(picture, -1)),  # as phones record when held upright
+        ((-1, 0, 0, -1), lambda picture: np.rot90(picture, 2)),
+        ((0, -1, 1, 0), lambda picture: np.rot90(picture, 1)),
+        ((-1, 0, 0, 1), lambda picture: picture[:, ::-1]),  # mirrored, as some front cameras do
+        ((1, 0, 0, -1), lambda picture: picture[::-1]),
+        ((0, 1, 1, 0), lambda picture: picture.transpose(1, 0, 2)),
+    ],
+)
+@pytest.mark.parametrize("codec", ["libx264", "libx265"])
+def test_a_file_that_lies_on_its_side_is_read_upright(tmp_path: Path, codec: str, matrix, upright) -> None:
+    options = {"x265-params": "log-level=error:keyint=12"} if codec == "libx265" else {"bf": "2", "g": "12"}
+    path = write_video(tmp_path / "a.mp4", 30, codec, **options)
+    every = VideoFile(path).read(range(30))
+    video = VideoFile(turned(path, matrix, tmp_path / "turned.mp4"))
+    assert isinstance(video._open(), AVReader)
+    assert video.size == upright(every[0]).shape[:2]
+    for index, frame in video.walk([0, 7, 29]):
+        assert np.array_equal(frame, upright(every[index])), index
+    assert np.array_equal(video.read([20, 3]), np.stack([upright(every[20]), upright(every[3])]))
+
+
+def test_a_file_that_lies_askew_is_left_to_others(tmp_path: Path) -> None:
+    path = turned(write_video(tmp_path / "a.mp4", 5), (2, 1, -1, 2), tmp_path / "askew.mp4")
+    with pytest.raises(OSError, match="an angle that isn't a right one"):
         AVReader(path)
-    assert VideoFile(path).size == SIZE[::-1]
+    assert len(VideoFile(path)) == 5
+
+
+@pytest.mark.parametrize("name", ["a.ts", "a.mpg"])
+def test_streams_without_an_index(tmp_path: Path, name: str) -> None:
+    """As cameras and television have them; a jump lands where it may."""
+    codec = "mpeg2video" if name.endswith("mpg") else "libx264"
+    path = write_video(tmp_path / name, 60, codec, bf="2", g="12")
+    with av.open(str(path)) as file:
+        everything = [frame.to_ndarray(format="rgb24") for frame in file.decode(video=0)]
+    video = VideoFile(path)
+    assert isinstance(video._open(), AVReader) and len(video) == len(everything)
+    for indices in ([50], [3], [2], [59], [0, 13, 30], [29], list(range(60))):
+        assert all(
+            np.array_equal(frame, everything[index]) for index, frame in zip(indices, video.read(indices), strict=True)
+        ), indices
+
+
+def bad_files(folder: Path) -> dict[str, str]:
+    """Names of files that are no good → what is said of them."""
+    whole = write_video(folder / "whole.mp4", 20).read_bytes()
+    (folder / "whole.mp4").unlink()
+    (folder / "cut.mp4").write_bytes(whole[: len(whole) // 2])
+    (folder / "empty.mp4").write_bytes(b"")
+    (folder / "text.mp4").write_text("hello")
+    (folder / "text.foo").write_text("hello")
+    (folder / "zeros.mp4").write_bytes(whole.replace(whole[60:1500], bytes(1440)))
+    with av.open(str(folder / "sound.mp4"), "w") as file:
+        stream = file.add_stream("aac", rate=48000)
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 48000), np.float32), format="fltp", layout="mono")
+        frame.sample_rate = 48000
+        file.mux(stream.encode(frame))
+        file.mux(stream.encode(None))
+    return {
+        "cut.mp4": "not a video that can be decoded, or cut short",
+        "empty.mp4": "the file is empty",
+        "text.mp4": "not a video that can be decoded, or cut short",
+        "text.foo": "neither a picture nor a video",
+        "zeros.mp4": "can be decoded|can't be decoded",
+        "sound.mp4": "no video in it, only audio",
+    }
+
+
+def test_bad_files_get_one_sentence_and_no_library_a_word(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """decord, OpenCV and FFmpeg write to stderr themselves, past Python."""
+    for name, said in bad_files(tmp_path).items():
+        with pytest.raises(UnreadableMedia, match=f"{name}: .*({said})") as caught:
+            opened = open_media(tmp_path / name)
+            assert isinstance(opened, VideoFile)
+            opened.read([0])
+        assert "\n" not in str(caught.value)
+    assert capfd.readouterr() == ("", "")

@@ -55,7 +55,7 @@ def test_bad_pictures_are_refused_in_one_sentence(tmp_path, monkeypatch):
     with pytest.raises(UserError, match="none.jpg: no such picture"):
         media.open_image(tmp_path / "none.jpg")
     (tmp_path / "text.jpg").write_text("hello")
-    with pytest.raises(UserError, match=r"text.jpg: not a picture that can be read .*\.png"):
+    with pytest.raises(UserError, match=r"text.jpg: not a picture that can be read; .*\.png"):
         media.open_image(tmp_path / "text.jpg")
     Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)).save(tmp_path / "whole.jpg")
     (tmp_path / "cut.jpg").write_bytes((tmp_path / "whole.jpg").read_bytes()[:1500])

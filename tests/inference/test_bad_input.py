@@ -76,10 +76,10 @@ def nothing(folder):
     ("make", "says"),
     [
         (text_file, "not a picture that can be read"),
-        (empty_video, "not a video that can be decoded, or cut short"),
+        (empty_video, "not a video that can be read: the file is empty"),
         (cut_video, "not a video that can be decoded, or cut short"),
         (cut_picture, "cut short|can't be read|not a picture"),
-        (huge_picture, "64 megapixels"),
+        (huge_picture, "too large: 200 megapixels, at most 64 megapixels are read"),
         (empty_folder, "no frames"),
         (mixed_folder, r"a frame of \[20, 24\] .* in a video of \[24, 20\]"),
         (nothing, "no such file or folder"),

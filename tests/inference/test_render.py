@@ -5,10 +5,21 @@ import resource
 import cv2
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFont
 
 from word2mask.errors import UserError
-from word2mask.inference.render import PALETTE, beside, color_of, overlay, save_picture, save_video, strip
+from word2mask.inference import render
+from word2mask.inference.render import (
+    LONGEST_LABEL,
+    PALETTE,
+    _fitted,
+    beside,
+    color_of,
+    overlay,
+    save_picture,
+    save_video,
+    strip,
+)
 
 
 def test_colours_differ_and_go_on_beyond_the_palette():
@@ -36,6 +47,37 @@ def test_labels_of_objects_at_the_border_stay_inside():
     masks = np.zeros((3, 40, 40), dtype=bool)
     masks[0, :4, 30:] = masks[1, :4, 30:] = masks[2, 36:, :4] = True
     assert overlay(frame, masks, ["a long name of a thing that goes on", "b", "c"]).shape == (280, 280, 3)
+
+
+def test_labels_are_as_long_as_the_picture_is_wide():
+    font = ImageFont.load_default(size=12)
+    text = "1 the heart that gets bigger"
+    assert _fitted(text, font, font.getlength(text)) == text
+    assert _fitted(text, font, font.getlength(text) - 1) == "1 the heart that gets…"
+    assert _fitted(text, font, font.getlength("1 the hea…")) == "1 the…"
+    assert _fitted("1 incomprehensible", font, font.getlength("1 incom…")) == "1 incom…"
+    assert _fitted("1 " + 99 * "word ", font, 200).endswith("word…")
+    assert len(_fitted(10_000 * "i", font, 100_000)) == LONGEST_LABEL + 1
+    # Each is drawn in one line of the picture, the longer one over more of it.
+    frame, masks = np.zeros((256, 256, 3), np.uint8), np.zeros((1, 256, 256), bool)
+    masks[0, 100:120, :20] = True
+    plates = [(overlay(frame, masks, [name])[80:95] == color_of(0)).all(axis=2).sum() for name in ("the dog", text)]
+    assert 0 < plates[0] < plates[1]
+
+
+def test_labels_in_other_scripts_have_their_signs(monkeypatch):
+    """Where a font has them; the question of whether one is installed is its own."""
+    asked = []
+    monkeypatch.setattr(render, "font_for", lambda text, size: asked.append(text) or ImageFont.load_default(size=size))
+    frame, masks = np.zeros((256, 256, 3), np.uint8), np.ones((2, 256, 256), bool)
+    overlay(frame, masks, ["红色的圆", "the circle"])
+    assert asked == ["红色的圆"]
+
+    def none(text, size):
+        raise UserError("no font here")
+
+    monkeypatch.setattr(render, "font_for", none)
+    assert overlay(frame, masks[:1], ["红色的圆"]).shape == (256, 256, 3)
 
 
 def test_sizes_must_agree():

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from word2mask.errors import UserError
+from word2mask.mllms import efficientnet_lite as lite
 from word2mask.mllms.composed import CONTEXT, ComposedMLLM
-from word2mask.mllms.composed_backbone import ComposedBackbone, ComposedConfig, GroupingConnector
+from word2mask.mllms.composed_backbone import ComposedBackbone, ComposedConfig, GroupingConnector, tower_width
 from word2mask.mllms.encoded_once import EncodedOnce
 from word2mask.models.folder import load_grounded, save_grounded
 from word2mask.models.grounded import GroundedMLLM
+from word2mask.ops.images import IMAGENET_MEAN, IMAGENET_STD
 from word2mask.segmenters.sam2 import SAM2Segmenter
 from word2mask.text.byte_tokenizer import byte_tokenizer
 from word2mask.types import Media
@@ -40,6 +45,13 @@ def language(tmp_path_factory):
     return folder
 
 
+with safe_open(Path(__file__).parents[1] / "parity/efficientnet_lite_reference.safetensors", "pt") as _file:
+    #: Of Lite2; Lite0 has fewer blocks.
+    _LITE2 = _file.metadata()["names"].splitlines()
+_BLOCKS = len(lite.efficientnet_lite(lite.lite_config(0)).encoder.blocks)
+PORT_NAMES = [name for name in _LITE2 if not name.startswith("_blocks.") or int(name.split(".")[1]) < _BLOCKS]
+
+
 def picture(height: int, width: int) -> np.ndarray:
     return np.random.default_rng(height).integers(0, 255, (height, width, 3), dtype=np.uint8)
 
@@ -51,15 +63,57 @@ def composed(language) -> ComposedMLLM:
 # ---------------------------------------------------------------------- the parts
 
 
+class Named(torch.nn.Module):
+    """A tower that gives each cell its own number."""
+
+    def forward(self, pixels: torch.Tensor) -> object:
+        numbers = torch.arange(16.0).view(1, 16, 1).expand(len(pixels), -1, 2) + torch.tensor([0.0, 100.0])
+        return type("Output", (), {"last_hidden_state": numbers})
+
+
 def test_neighbouring_cells_stand_side_by_side():
-    """Token 1 of a 4 × 4 grid in groups of two is the cells (0,2), (0,3), (1,2), (1,3)."""
-    connector = GroupingConnector(width=1, group=2, hidden_size=4)
-    connector.norm = torch.nn.Identity()
-    connector.norm.weight = torch.zeros(())
+    """Token 1 of a 4 × 4 grid in groups of two is the cells (0,2), (0,3), (1,2), (1,3), channel by channel; each cell
+    is normed by itself."""
+    model = ComposedMLLM.tiny().model
+    model.config.connector_group, model.model.vision_tower = 2, Named()
+    model.model.vision_tower.weight = torch.nn.Parameter(torch.zeros(()))
+    features = model.grid_features(torch.zeros(1, 3, 8, 8))
+    assert features.shape == (1, 2, 2, 8)
+    assert features[0, 0, 1].tolist() == [2, 3, 6, 7, 102, 103, 106, 107]
+    connector = GroupingConnector(width=2, group=2, hidden_size=8)
     connector.linear_1 = connector.linear_2 = torch.nn.Identity()
-    seen = connector(100 + torch.arange(16.0).view(1, 4, 4, 1))  # GELU leaves large values alone
-    assert seen.shape == (1, 4, 4)
-    assert seen[0, 1].tolist() == [102, 103, 106, 107]
+    connector.linear_1.weight = torch.zeros(())
+    seen = connector(features)
+    assert seen.shape == (1, 4, 8)
+    # A cell's two numbers are 100 apart: -1 and 1 after the norm; GELU(-1) and GELU(1) follow.
+    expected = torch.nn.functional.gelu(torch.tensor([-1.0] * 4 + [1.0] * 4))
+    torch.testing.assert_close(seen[0, 1], expected, atol=1e-4, rtol=0)
+
+
+@torch.no_grad()
+def test_a_classifier_stands_beside_the_tower(language, tmp_path):
+    """Tokens of pictures that the tower can't tell apart differ by what the classifier says; folders keep it."""
+    weights = tmp_path / "efficientnet-lite0.pth"
+    torch.manual_seed(0)
+    network = lite.efficientnet_lite(lite.lite_config(0))
+    names = {lite.renamed(name): name for name in PORT_NAMES}
+    torch.save({names[name]: value for name, value in network.state_dict().items()}, weights)
+    segmenter = SAM2Segmenter.tiny()
+    model = ComposedMLLM.from_parts(language, segmenter, connector_group=2, classifier=weights)
+    pixels = torch.randn(2, 3, model.processor.side, model.processor.side)
+    features = model.model.grid_features(pixels)
+    own = tower_width(model.model.config.vision_config) * 4
+    side = model.processor.grid_side
+    assert features.shape == (2, side, side, own + 1280)
+    small = torch.nn.functional.interpolate(pixels, size=(32 * side, 32 * side), mode="bilinear", antialias=True)
+    mean, std = (torch.tensor(value)[:, None, None] for value in (IMAGENET_MEAN, IMAGENET_STD))
+    colours = ((small * std + mean) * 255 - 127) / 128
+    expected = network.eval()(colours).last_hidden_state.permute(0, 2, 3, 1)
+    torch.testing.assert_close(features[..., own:], expected, atol=1e-5, rtol=1e-5)
+    assert len(model.frame_encoder()[2]) == 2
+    save_grounded(GroundedMLLM(model, segmenter).eval(), tmp_path / "copy")
+    copy = load_grounded(tmp_path / "copy").mllm
+    assert torch.equal(copy.visual_tokens(pixels), model.visual_tokens(pixels))
 
 
 @torch.no_grad()
@@ -72,7 +126,7 @@ def test_tokens_are_told_their_places(language, tmp_path):
     side = model.processor.grid_side
     block = code.shape[-1] // side
     torch.testing.assert_close(connector.places[1], code[:, :block, block : 2 * block].mean(dim=(1, 2)))
-    blank = torch.zeros(1, side, side, connector.norm.normalized_shape[0])
+    blank = torch.zeros(1, side, side, connector.linear_1.in_features)
     tokens = connector(blank)[0]
     torch.testing.assert_close(tokens[1] - tokens[0], connector.place(connector.places[1] - connector.places[0]))
     save_grounded(GroundedMLLM(model, segmenter).eval(), tmp_path / "copy")
@@ -106,7 +160,8 @@ def test_a_flat_tower_gives_its_patches_without_the_class_token():
     model = ComposedBackbone(config).eval()
     pixels = torch.randn(2, 3, 32, 32)
     expected = model.model.vision_tower(pixels).last_hidden_state[:, 1:]
-    assert torch.equal(model.grid_features(pixels), expected.view(2, 4, 4, 16))
+    cells = model.grid_features(pixels).unflatten(-1, (16, 2, 2)).permute(0, 1, 4, 2, 5, 3)  # n,t,g,t,g,C
+    assert torch.equal(cells.reshape(2, 4, 4, 16), expected.view(2, 4, 4, 16))
     assert model.visual_tokens(pixels).shape == (2, 4, 16)
 
 

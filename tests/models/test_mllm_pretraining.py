@@ -26,11 +26,11 @@ from word2mask.data.shapes_world.vocabulary import (
 )
 from word2mask.engine.checkpoint import trained_state
 from word2mask.errors import UserError
+from word2mask.losses.boxes import box_overlaps
 from word2mask.mllms.internvl import InternVL, InternVLSettings
 from word2mask.models.mllm_pretraining import (
     LookHead,
     MLLMPretraining,
-    box_overlaps,
     order_loss,
     split_exchanges,
 )

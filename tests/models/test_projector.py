@@ -1,8 +1,11 @@
 """Projector: one token per state, whatever the number of states."""
 
+import pytest
 import torch
 
-from word2mask.models.projector import Projector
+from word2mask.models.projector import CornerProjector, Projector, make_projector
+from word2mask.segmenters.sam import SAMSegmenter
+from word2mask.segmenters.sam2 import SAM2Segmenter
 
 
 def test_one_token_per_state():
@@ -41,3 +44,34 @@ def test_two_tokens_start_each_at_their_own_statistics():
     assert tokens.shape == (4000, 2, 2)
     torch.testing.assert_close(tokens.mean(0), mean, atol=0.15, rtol=0)
     torch.testing.assert_close(tokens.std(0), std, atol=0.15, rtol=0.2)
+
+
+@pytest.mark.parametrize("family", [SAM2Segmenter, SAMSegmenter])
+@torch.no_grad()
+def test_corners_are_those_of_the_segmenters_own_box(family):
+    """Whatever the state: the box that is read off, embedded by the segmenter itself, is the prompt."""
+    torch.manual_seed(0)
+    segmenter = family.tiny()
+    projector = CornerProjector(8, segmenter.prompt_dim)
+    projector.take_code(*segmenter.box_code())
+    states = torch.randn(5, 8)
+    boxes = projector.boxes(states)
+    assert (boxes[:, 2:] > boxes[:, :2]).all() and not torch.equal(boxes[0], boxes[1])
+    # Half a pixel is added by the segmenter.
+    expected = segmenter.embed_points(5, boxes=boxes * segmenter.side - 0.5)[:, :2]
+    torch.testing.assert_close(projector(states), expected, atol=1e-5, rtol=1e-5)
+
+
+def test_a_box_is_middle_and_size():
+    """0, ln 3 and -ln 3 are 0.5, 0.75 and 0.25 after the sigmoid."""
+    projector = CornerProjector(3, 4)
+    with torch.no_grad():
+        projector.layers[2].weight.zero_()
+        projector.layers[2].bias.copy_(torch.tensor([1.0, 1.0, 3.0, 1 / 3]).log())
+    box = projector.boxes(torch.zeros(1, 3))[0]
+    torch.testing.assert_close(box, torch.tensor([0.125, 0.375, 0.875, 0.625]))
+
+
+def test_a_configuration_says_which():
+    assert isinstance(make_projector(hidden_size=4, prompt_dim=6), Projector)
+    assert isinstance(make_projector(hidden_size=4, prompt_dim=6, corners=True), CornerProjector)

@@ -1,4 +1,4 @@
-"""Runs Meta's SAM 2 at a small geometry and keeps what it gives, for ``test_sam2.py``.
+"""Runs Meta's SAM 2 at a small geometry and keeps what it gives, for ``test_sam2_parity.py``.
 
     python tests/parity/make_sam2.py CHECKOUT
 
@@ -191,14 +191,14 @@ def main() -> None:
         results["clicks"] = propagated(model, state)
         state = start(model)
         for index in range(shared.NUM_OBJECTS):
-            model.add_new_points_or_box(state, 3, index, box=shared.box() + 12 * index)
+            model.add_new_points_or_box(state, 3, index, box=shared.boxes()[index])
         results["box"] = propagated(model, state)
         state = start(model)
         for t, given in shared.masks().items():
             for index in range(shared.NUM_OBJECTS):
                 model.add_new_mask(state, t, index, given[index])
         results["masks"] = propagated(model, state)
-        kept = {name: value.contiguous().clone() for name, value in results.items()}
+        kept = {name: shared.kept(value).clone() for name, value in results.items()}
         save_file(kept, FOLDER / f"sam2_{version.replace('.', '_')}_reference.safetensors")
 
 

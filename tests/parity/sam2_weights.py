@@ -8,8 +8,8 @@ import numpy as np
 import torch
 
 SIDE = 64
-NUM_FRAMES = 7
-NUM_OBJECTS = 2
+NUM_FRAMES = 20
+NUM_OBJECTS = 3
 #: Width of tokens and of the first stage, memories and pointers; what Meta's code fixes (8 heads, 2048, 256) as there.
 WIDTH, TRUNK_WIDTH, NUM_MEMORIES, NUM_POINTERS, MEMORY_MLP = 128, 8, 4, 6, 32
 
@@ -44,26 +44,32 @@ def pixels() -> torch.Tensor:
 
 def clicks() -> tuple[torch.Tensor, torch.Tensor]:
     """Two points for each object, ``[N,2,2]``, and whether they are on it ``[N,2]``."""
-    points = torch.tensor([[[20.0, 30.0], [40.0, 8.0]], [[50.0, 12.0], [9.0, 50.0]]])
-    return points, torch.tensor([[1, 0], [1, 1]])
+    points = torch.tensor([[[20.0, 30.0], [40.0, 8.0]], [[50.0, 12.0], [9.0, 50.0]], [[33.0, 44.0], [12.0, 21.0]]])
+    return points, torch.tensor([[1, 0], [1, 1], [0, 1]])
 
 
-def box() -> torch.Tensor:
-    """One box ``[4]``."""
-    return torch.tensor([5.0, 6.0, 40.0, 50.0])
+def boxes() -> torch.Tensor:
+    """A box for each object, ``[N,4]``."""
+    return torch.tensor([5.0, 6.0, 40.0, 50.0]) + 6 * torch.arange(NUM_OBJECTS)[:, None]
 
 
 def masks() -> dict[int, torch.Tensor]:
     """Given masks on two key frames, frame → bool ``[N,S,S]``."""
     rows, columns = torch.meshgrid(torch.arange(SIDE), torch.arange(SIDE), indexing="ij")
     given = {}
-    for t, (row, column) in {1: (20, 24), 4: (30, 34)}.items():
+    for t, (row, column) in {1: (20, 24), 12: (30, 34)}.items():
         disc = (rows - row) ** 2 + (columns - column) ** 2 < 15**2
         square = ((rows - column).abs() < 12) & ((columns - row).abs() < 9)
-        given[t] = torch.stack([disc, square])
+        bar = ((rows - column).abs() < 5) & (columns > row)
+        given[t] = torch.stack([disc, square, bar])
     return given
 
 
 def language_prompts() -> torch.Tensor:
     """One prompt token for each object, ``[N,1,C]``."""
     return 0.5 * draw("language", NUM_OBJECTS, 1, WIDTH)
+
+
+def kept(masks: torch.Tensor) -> torch.Tensor:
+    """What of mask logits ``[…,h,w]`` is kept: every second row and column."""
+    return masks[..., ::2, ::2].contiguous()

@@ -8,7 +8,7 @@ from transformers import Sam2VideoConfig
 from transformers.models.sam2_video.modeling_sam2_video import Sam2VideoMemoryAttention
 
 from word2mask.segmenters import memory_attention
-from word2mask.segmenters.memory_attention import attend
+from word2mask.segmenters.memory_attention import KeptKeys, attend
 
 SIDE, WIDTH, MEMORY, POINTERS = 6, 64, 64, 8
 
@@ -106,3 +106,47 @@ def test_bfloat16_stays_near_float32():
         found = ours(attention, *halved, POINTERS)
     assert found.dtype == torch.bfloat16
     assert (found.float() - exact).abs().mean() <= 0.02 * exact.abs().mean()
+
+
+def kept_keys(attention: Sam2VideoMemoryAttention) -> tuple[KeptKeys, torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(3)
+    places, ages = (torch.randn(*shape, MEMORY, generator=generator) for shape in ((1, SIDE**2), (4,)))
+    return KeptKeys(attention, places, ages), places, ages
+
+
+@pytest.mark.parametrize("heads", [1, 4])
+def test_kept_keys_are_those_that_would_be_made(heads, monkeypatch):
+    """Memories stay while they grow older, and others come and go."""
+    attention = module(heads)
+    kept, places, ages = kept_keys(attention)
+    made = []
+    plain = KeptKeys._of
+    monkeypatch.setattr(KeptKeys, "_of", lambda self, memory: made.append(memory) or plain(self, memory))
+    memories = [torch.randn(2, MEMORY, SIDE, SIDE).bfloat16() for _ in range(4)]
+    queries, told = torch.randn(1, SIDE**2, WIDTH), torch.randn(2, POINTERS, MEMORY)
+    for read in ([(-1, 0), (0, 1)], [(-1, 0), (1, 1), (0, 2)], [(1, 2), (0, 3)]):
+        chosen = [(age, memories[number]) for age, number in read]
+        tokens = [memory.float().flatten(2).transpose(1, 2) for _, memory in chosen]
+        memory = torch.cat([*tokens, told], dim=1)
+        encoding = torch.cat([*(places + ages[age] for age, _ in read), torch.zeros(1, POINTERS, MEMORY)], dim=1)
+        arguments = attention, queries, torch.tensor([0, 0]), memory, encoding, POINTERS
+        with torch.no_grad():
+            expected = attend(*arguments)
+            found = attend(*arguments, kept.keys(chosen, POINTERS))
+        assert (found - expected).abs().max() <= 1e-5 * expected.abs().max()
+    assert [any(memory is one for one in memories) for memory in made] == [True] * 4, "each is projected once"
+    assert len(kept._kept) == 2, "what isn't read any more is let go"
+
+
+def test_keys_are_not_kept_where_they_are_of_no_use(monkeypatch):
+    kept, _, _ = kept_keys(module(1))
+    memories = [(0, torch.randn(2, MEMORY, SIDE, SIDE))]
+    assert kept.keys(memories, POINTERS) is None, "gradients are wanted"
+    with torch.no_grad():
+        assert kept.keys([], POINTERS) is None
+        assert len(kept.keys(memories, POINTERS)) == 3
+        monkeypatch.setattr(memory_attention, "KEPT_BYTES", 1000)
+        assert kept.keys(memories, POINTERS) is None, "too large"
+        monkeypatch.undo()
+        monkeypatch.setattr(memory_attention, "MOST_KEYS", 0)
+        assert kept.keys(memories, POINTERS) is None, "the fused kernel reads the memory itself"

@@ -71,6 +71,16 @@ def test_flags_come_before_the_file(tool: ModuleType, tmp_path: Path) -> None:
         ('video = "v"', "unknown key 'video'; there are"),
         ('[limits]\nattempts = "many"', r"\[limits\] attempts is 'many'; expected a number"),
         ("videos =", "not TOML"),
+        ('[text]\nomit = "seed"', r"\[text\] omit is 'seed'; expected a list of names"),
+        ("[text]\nextra = 3", r"\[text\] extra is 3; expected a table"),
+        (
+            'videos = "v"\nout = "o"\n[vision]\nurl = "http://a"\nmodel = "m"\nomit = ["top_p"]',
+            "omit: 'top_p' is no field",
+        ),
+        (
+            'videos = "v"\nout = "o"\n[vision]\nurl = "http://a"\nmodel = "m"\n[vision.extra]\nmodel = "x"',
+            "extra: model is for us to say",
+        ),
         ('videos = "v"\nout = "o"\n[vision]\nurl = "ftp://a"\nmodel = "m"', "expected the URL of a chat service"),
         ('videos = "v"\nout = "o"\nframes = 0\n[vision]\nurl = "http://a"\nmodel = "m"', "frames is 0; expected 1"),
         (
@@ -106,7 +116,24 @@ def test_a_run(tool: ModuleType, tmp_path: Path, service: str, monkeypatch: pyte
     plan = capsys.readouterr().out
     assert "videos of 3.50 objects" in plan and "16 GPUs" in plan and "vision 9,000, text 500" in plan
     names = {path.name for path in (tmp_path / "run/dataset").iterdir()}
-    assert names == {"manifest.json", "ref_sav_00000.json", "records_00000.jsonl", "statistics.json", "usage.json"}
+    texts = {"manifest.json", "prompts.json", "statistics.json", "usage.json"}
+    assert names == {"ref_sav_00000.json", "records_00000.jsonl"} | texts
+    prompts = json.loads((tmp_path / "run/dataset/prompts.json").read_text())
+    assert prompts.keys() == set(manifest["prompts"][0].values())
+    monkeypatch.setattr(sys, "argv", ["annotate_refsav.py", "--out", str(tmp_path / "run"), "--check"])
+    assert tool.main() == 0
+    assert "2 files, all as the manifest says" in capsys.readouterr().out
+    with (tmp_path / "run/dataset/records_00000.jsonl").open("a") as file:
+        file.write("{}\n")
+    assert tool.main() == 2
+    assert "records_00000.jsonl: " in (told := capsys.readouterr().err) and "the manifest says" in told
+    # What an evaluation set names stays out.
+    (tmp_path / "val.txt").write_text("sav_000002\n")
+    monkeypatch.setattr(sys, "argv", ["annotate_refsav.py", *flags, "--exclude", str(tmp_path / "val.txt")])
+    assert tool.main() == 0
+    manifest = json.loads((tmp_path / "run/dataset/manifest.json").read_text())
+    assert (manifest["videos"], manifest["left out"]) == (1, 1)
+    capsys.readouterr()
     monkeypatch.setattr(sys, "argv", ["annotate_refsav.py", "--plan", "1000"])
     assert tool.main() == 2
     assert "no out; give --out" in capsys.readouterr().err

@@ -64,7 +64,7 @@ class AnswerGrammar:
                 "give --max-tokens more"
             )
         # As models write JSON, and as the prompts show it.
-        form = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
+        form: Any = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
         matcher = self._matcher(self._tokens, self._matcher.grammar_from_json_schema(schema, overrides=form))
         if matcher.is_error():
             raise ValueError(f"llguidance can't hold an answer to this schema: {matcher.get_error()}")

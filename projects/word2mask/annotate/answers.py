@@ -10,6 +10,9 @@ from jsonschema import Draft202012Validator
 
 __all__ = ["SCHEMAS", "InvalidAnswer", "read_answer"]
 
+#: Ends what a model thinks before it answers (Qwen3, DeepSeek-R1), where its service leaves that in the answer.
+THOUGHT = "</think>"
+
 _TEXT = {"type": "string", "minLength": 1}
 
 
@@ -46,7 +49,7 @@ class InvalidAnswer(Exception):
 
 
 def read_answer(name: str, text: str) -> dict[str, Any]:
-    """The JSON object of an answer; words or a code fence around it don't matter.
+    """The JSON object of an answer; words, a code fence or a train of thought around it don't matter.
 
     Args:
         name: of the prompt.
@@ -55,6 +58,7 @@ def read_answer(name: str, text: str) -> dict[str, Any]:
     Raises:
         InvalidAnswer: no JSON object, one that doesn't follow the schema, or a consistent verdict without its texts.
     """
+    text = text.rpartition(THOUGHT)[2]
     start, end = text.find("{"), text.rfind("}")
     if start >= 0 > end:
         raise InvalidAnswer("its JSON object has no end; answer in fewer words")

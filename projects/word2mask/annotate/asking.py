@@ -72,7 +72,7 @@ class Asker:
                 "stage": name,
                 "prompts": [self.prompts[name].version, self.prompts["repair"].version],
                 "schema": SCHEMAS[name],
-                "model": [self.models[ROLES[name]].name, self.models[ROLES[name]].structure],
+                "model": self.models[ROLES[name]].identity,
                 "generation": self.generation,
                 "pictures": [picture.key for picture in pictures],
                 "values": dict(values),

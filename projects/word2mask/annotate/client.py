@@ -14,7 +14,8 @@ import logging
 import os
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any, Protocol
@@ -32,6 +33,7 @@ logger = logging.getLogger(__name__)
 
 #: HTTP states that pass: time-outs, "too early", "too many", and trouble inside.
 PASSING = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
+TOO_MANY = "HTTP 429"
 #: HTTP states that every request would meet.
 FATAL = {401: "the key is wrong or missing", 403: "the key may not use it", 404: "no such URL or model"}
 
@@ -80,8 +82,8 @@ class ChatModel(Protocol):
         """The model's name, which is part of every key."""
 
     @property
-    def structure(self) -> str:
-        """How its answers are held to their form, as :class:`Endpoint` names it; part of every key, too."""
+    def identity(self) -> list[Any]:
+        """What its answers depend on of itself, for keys: the name, how they are held to their form, other fields."""
 
     async def complete(
         self, messages: Sequence[dict[str, Any]], generation: dict[str, Any], schema: dict[str, Any] | None
@@ -129,6 +131,8 @@ class ChatClient:
         self._slots, self._rate, self._budget = slots, rate, budget
         #: How answers' form is asked for, and whether the service has taken that once.
         self._structure, self._is_taken = endpoint.structure, False
+        #: How many requests were answered, and until when the service wants to be left alone by all of them.
+        self._answers, self._quiet_until = 0, 0.0
         self._url = f"{endpoint.url.rstrip('/')}/chat/completions"
         key = os.environ.get(endpoint.key_variable, "")
         self._http = aiohttp.ClientSession(
@@ -142,8 +146,9 @@ class ChatClient:
         return self.endpoint.model
 
     @property
-    def structure(self) -> str:
-        return self.endpoint.structure
+    def identity(self) -> list[Any]:
+        others = {"extra": dict(self.endpoint.extra), "omit": list(self.endpoint.omit)}
+        return [self.name, self.endpoint.structure, *([others] if any(others.values()) else [])]
 
     async def close(self) -> None:
         await self._http.close()
@@ -151,7 +156,8 @@ class ChatClient:
     async def complete(
         self, messages: Sequence[dict[str, Any]], generation: dict[str, Any], schema: dict[str, Any] | None
     ) -> Completion:
-        body = {"model": self.endpoint.model, "messages": list(messages), **generation}
+        kept = {name: value for name, value in generation.items() if name not in self.endpoint.omit}
+        body = {"model": self.endpoint.model, "messages": list(messages), **kept, **self.endpoint.extra}
         if schema is None:
             return await self._send(body)
         refusal: Refused | None = None
@@ -181,9 +187,9 @@ class ChatClient:
     async def _send(self, body: dict[str, Any]) -> Completion:
         # Written once for all attempts: eight pictures are a megabyte.
         encoded = orjson.dumps(body)
-        trouble = ""
-        for attempt in range(self.limits.attempts):
-            async with self._slots:
+        trouble, tries, failures, answers = "", 0, 0, self._answers
+        while failures < self.limits.attempts:
+            async with self._slot():
                 self._budget.check()
                 await self._rate.wait()
                 try:
@@ -191,10 +197,15 @@ class ChatClient:
                 except (aiohttp.ClientError, TimeoutError, ConnectionError) as error:
                     found, trouble, wait = None, str(error) or type(error).__name__, None
             if found is not None:
+                self._answers += 1
                 self._budget.add(found.prompt_tokens, found.completion_tokens)
                 return found
-            if attempt + 1 < self.limits.attempts:
-                pause = self._pause(attempt, wait)
+            # "Too many" is no failure as long as others are answered: it is this request's turn later.
+            failures += not (trouble == TOO_MANY and self._answers > answers)
+            answers = self._answers
+            if failures < self.limits.attempts:
+                pause = self._pause(tries, wait)
+                tries += 1
                 logger.debug("%s: %s; again in %.1f s", self._url, trouble, pause)
                 # The slot is free meanwhile.
                 await asyncio.sleep(pause)
@@ -202,6 +213,18 @@ class ChatClient:
             f"{self._url}: no answer after {self.limits.attempts} attempts ({trouble}); what was answered is kept: "
             "look after the service and run again"
         )
+
+    @asynccontextmanager
+    async def _slot(self) -> AsyncIterator[None]:
+        """A place among the requests in flight, when the service doesn't want to be left alone by all of them."""
+        while True:
+            async with self._slots:
+                left = self._quiet_until - time.monotonic()
+                if left <= 0:
+                    yield
+                    return
+            # Without a place, which others may use for another service; and not all at the same moment.
+            await asyncio.sleep(left * random.uniform(1.0, 1.1))
 
     async def _once(self, body: bytes) -> tuple[Completion | None, str, float | None]:
         """One attempt: the answer, or what was wrong and how long the service wants to be left alone."""
@@ -213,7 +236,11 @@ class ChatClient:
                     f"model's name {self.endpoint.model!r} and the key in {self.endpoint.key_variable}"
                 )
             if response.status in PASSING:
-                return None, f"HTTP {response.status}", _retry_after(response.headers.get("Retry-After"))
+                wait = _retry_after(response.headers.get("Retry-After"))
+                if wait is not None and response.status in (429, 503):
+                    quiet = time.monotonic() + min(wait, self.limits.longest_backoff)
+                    self._quiet_until = max(self._quiet_until, quiet)
+                return None, f"HTTP {response.status}", wait
             if response.status >= 400:
                 text = (await response.text(errors="replace"))[:300]
                 raise Refused(f"HTTP {response.status}: {text}", response.status)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import hashlib
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,6 +23,7 @@ from word2mask.annotate.answer_grammar import AnswerGrammar
 from word2mask.annotate.client import Completion, Refused
 from word2mask.annotate.limits import TokenBudget
 from word2mask.annotate.settings import Endpoint
+from word2mask.annotate.store import model_version
 from word2mask.errors import UserError
 
 __all__ = ["LocalModel"]
@@ -58,8 +58,9 @@ class LocalModel:
         try:
             self._sees = hasattr(AutoConfig.from_pretrained(folder), "vision_config")
             kind = AutoModelForImageTextToText if self._sees else AutoModelForCausalLM
-            self._processor = (AutoProcessor if self._sees else AutoTokenizer).from_pretrained(folder)
-            self._model = kind.from_pretrained(folder, dtype="auto").to(device).eval()
+            self._processor: Any = (AutoProcessor if self._sees else AutoTokenizer).from_pretrained(folder)
+            model: Any = kind.from_pretrained(folder, dtype="auto")
+            self._model = model.to(device).eval()
         except (OSError, ValueError) as error:
             raise UserError(f"{folder}: not a model that transformers can chat with ({error})") from error
         tokenizer = getattr(self._processor, "tokenizer", self._processor)
@@ -71,19 +72,15 @@ class LocalModel:
         self._grammar = self._prepare(tokenizer, folder) if endpoint.structure == "schema" else None
         self._budget = budget
         self._turn = asyncio.Lock()
-        # The path says nothing of the weights: another model in the same folder is another name.
-        state = hashlib.sha256((folder / "config.json").read_bytes())
-        for file in sorted(folder.glob("*.safetensors")):
-            state.update(f"{file.name} {file.stat().st_size} {file.stat().st_mtime_ns}".encode())
-        self._name = endpoint.model or f"{folder.name}@{state.hexdigest()[:12]}"
+        self._name = endpoint.model or model_version(folder)
 
     @property
     def name(self) -> str:
         return self._name
 
     @property
-    def structure(self) -> str:
-        return "none" if self._grammar is None else "schema"
+    def identity(self) -> list[Any]:
+        return [self._name, "none" if self._grammar is None else "schema"]
 
     def _prepare(self, tokenizer: Any, folder: Path) -> AnswerGrammar | None:
         """What holds answers to their schemas; nothing, and a warning, where that can't be done."""
@@ -156,4 +153,5 @@ def _part(part: dict[str, Any]) -> dict[str, Any]:
         return part
     encoded = base64.b64decode(part["image_url"]["url"].partition(",")[2])
     pixels = cv2.imdecode(np.frombuffer(encoded, dtype=np.uint8), cv2.IMREAD_COLOR)
+    assert pixels is not None, "pictures in messages are JPEG files of our own"
     return {"type": "image", "image": Image.fromarray(pixels[..., ::-1])}

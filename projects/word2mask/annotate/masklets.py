@@ -11,12 +11,13 @@ from typing import Any
 
 import cv2
 import numpy as np
+from pycocotools import mask as coco
 
 from word2mask.data.sources.ref_sav import load_masklet
 from word2mask.errors import UserError
 from word2mask.ops.masks import pack_rle
 
-__all__ = ["Masklets", "load_masklets"]
+__all__ = ["Masklets", "Rle", "load_masklets", "overlaps"]
 
 Rle = dict[str, Any]
 
@@ -90,6 +91,22 @@ class Masklets:
         ends = np.clip(ends, x0 * height, x1 * height)
         values = (np.arange(len(runs)) % 2).astype(np.uint8)
         return np.repeat(values, np.diff(ends, prepend=x0 * height)).reshape(x1 - x0, height), x0
+
+
+def overlaps(one: Masklets, other: Masklets) -> np.ndarray:
+    """IoU of every object with every other over all frames together: float64 ``[N,M]``, 0 for two that are never seen.
+
+    Args:
+        one: of N objects.
+        other: of M, on the same frames.
+    """
+    common = np.zeros((one.areas.shape[-1], other.areas.shape[-1]))
+    for frame in range(len(one) if common.size else 0):
+        iou = coco.iou(one.rles[frame], other.rles[frame], [0] * common.shape[1])
+        # IoU = common / (sum - common), solved for what they have in common.
+        common += iou * (one.areas[frame][:, None] + other.areas[frame][None]) / (1 + iou)
+    either = one.areas.sum(0)[:, None] + other.areas.sum(0)[None] - common if common.size else common
+    return common / np.maximum(either, 1)
 
 
 def load_masklets(path: Path, num_frames: int, size: tuple[int, int], video: str) -> Masklets:

@@ -41,10 +41,10 @@ async def describe_object(views: ObjectViews, ask: Ask) -> ObjectLevel:
     both = ask("caption_masked", [views.masked]), ask("caption_crop", [views.crop])
     answers = await asyncio.gather(*both, return_exceptions=True)
     # Both are waited for, even if one fails: what is recorded mustn't depend on which came first.
-    errors = [found for found in answers if isinstance(found, BaseException)]
-    if errors:
-        raise next((error for error in errors if not isinstance(error, StageFailed)), errors[0])
     masked, crop = answers
+    if isinstance(masked, BaseException) or isinstance(crop, BaseException):
+        errors = [found for found in answers if isinstance(found, BaseException)]
+        raise next((error for error in errors if not isinstance(error, StageFailed)), errors[0])
     captions = masked["caption"], crop["caption"]
     blind = [view for view, answer in (("cut out", masked), ("in its picture", crop)) if not answer["recognisable"]]
     if blind:

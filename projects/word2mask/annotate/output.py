@@ -4,6 +4,7 @@
     dataset/records_00000.jsonl    a line an object: what came of it, why, and from which prompts and models
     dataset/manifest.json          hash and counts of every shard, counts by status and reason, prompts, models
     dataset/usage.json             calls, tokens and pictures by stage; not part of the manifest, as faults cost tokens
+    dataset/prompts.json           the prompts themselves, by their versions in the records
     dataset/statistics.json        lengths, vocabulary, and what was dropped for which reason
 
 The same records give the same bytes: nothing here knows the time, the machine or the order in which answers came.
@@ -18,11 +19,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from word2mask.annotate.prompts import Prompt
 from word2mask.annotate.quality.statistics import statistics
 from word2mask.annotate.records import ObjectRecord, VideoRecord
+from word2mask.data.annotations import load_json
 from word2mask.data.outputs import new_folder
+from word2mask.errors import UserError
 
-__all__ = ["published", "write_dataset"]
+__all__ = ["check_dataset", "published", "write_dataset"]
+
+#: What the manifest lists.
+SHARDS = ("ref_sav_*.json", "records_*.jsonl")
 
 
 def published(record: VideoRecord) -> dict[str, Any] | None:
@@ -38,13 +45,21 @@ def published(record: VideoRecord) -> dict[str, Any] | None:
     return {"video_path": reference.video_path, "anno_path": reference.annotation_path, "objects": objects}
 
 
-def write_dataset(records: Sequence[VideoRecord], folder: Path, videos_per_shard: int = 1000) -> dict[str, Any]:
+def write_dataset(
+    records: Sequence[VideoRecord],
+    folder: Path,
+    videos_per_shard: int = 1000,
+    prompts: Sequence[Prompt] = (),
+    left_out: int = 0,
+) -> dict[str, Any]:
     """Writes everything, in place of an earlier run's.
 
     Args:
         records: in any order.
         folder: appears when it is whole.
         videos_per_shard: of each file.
+        prompts: of the run, whose texts are kept beside their versions.
+        left_out: videos that weren't to be annotated, for the manifest.
 
     Returns:
         the manifest.
@@ -61,6 +76,7 @@ def write_dataset(records: Sequence[VideoRecord], folder: Path, videos_per_shard
         manifest = {
             "format": "Ref-SAV",
             "videos": len(ordered),
+            "left out": left_out,
             "objects": dict(sorted(Counter(found.status for found in objects).items())),
             "reasons": _reasons(objects),
             "expressions": {
@@ -73,7 +89,38 @@ def write_dataset(records: Sequence[VideoRecord], folder: Path, videos_per_shard
         }
         _write_json(manifest, work / "manifest.json")
         _write_json(_usage(objects), work / "usage.json")
+        texts = sorted((prompt.name, prompt.version, prompt.text) for prompt in prompts)
+        _write_json({version: {"name": name, "text": text} for name, version, text in texts}, work / "prompts.json")
         _write_json(statistics(ordered), work / "statistics.json")
+    return manifest
+
+
+def check_dataset(folder: Path) -> dict[str, Any]:
+    """Compares what was written, copied or sent with its manifest.
+
+    Returns:
+        the manifest.
+
+    Raises:
+        UserError: a shard is missing, another than the manifest says, or not in it.
+    """
+    manifest = load_json(folder / "manifest.json", dict)
+    listed = set()
+    for shard in manifest.get("shards", ()):
+        file = folder / shard["file"]
+        listed.add(shard["file"])
+        if not file.is_file():
+            raise UserError(f"{file}: missing; the manifest lists it: copy it again, or run the annotation again")
+        with file.open("rb") as opened:
+            found = hashlib.file_digest(opened, "sha256").hexdigest()
+        if found != shard["sha256"]:
+            raise UserError(
+                f"{file}: {file.stat().st_size} bytes of SHA-256 {found[:12]}…, the manifest says {shard['bytes']} of "
+                f"{shard['sha256'][:12]}…; copy it again, or run the annotation again"
+            )
+    others = sorted({path.name for kind in SHARDS for path in folder.glob(kind)} - listed)
+    if others:
+        raise UserError(f"{folder / others[0]}: not in manifest.json; it belongs to another run, remove it")
     return manifest
 
 

@@ -109,7 +109,7 @@ def video_key(reference: VideoReference, media_folder: Path, settings: Settings,
     A file that was only touched is read again, and nothing is asked: answers are known by what is shown.
     """
     files = []
-    for path in (reference.video_path, reference.annotation_path):
+    for path in filter(None, (reference.video_path, reference.annotation_path, reference.besides)):
         place = media_folder / path
         state = place.stat() if place.exists() else None
         files.append([path, state and state.st_size, state and state.st_mtime_ns])
@@ -120,7 +120,7 @@ def video_key(reference: VideoReference, media_folder: Path, settings: Settings,
             "files": files,
             "views": [settings.views, DRAWING],
             "prompts": {name: prompt.version for name, prompt in asker.prompts.items()},
-            "models": {role: [model.name, model.structure] for role, model in asker.models.items()},
+            "models": {role: model.identity for role, model in asker.models.items()},
             "generation": asker.generation,
         }
     )

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from word2mask.annotate import views
-from word2mask.annotate.masklets import Masklets, load_masklets
+from word2mask.annotate.masklets import Masklets, load_masklets, overlaps
 from word2mask.annotate.records import ObjectRecord, ObjectViews, Picture, VideoReference
 from word2mask.annotate.settings import Settings
 from word2mask.annotate.store import hash_of
@@ -113,6 +113,12 @@ def prepare(reference: VideoReference, media_folder: Path, settings: Settings) -
     chosen = uniform_frames(len(masklets), settings.frames).tolist()
     content = _content(media_folder / reference.video_path)
     sides = dict.fromkeys(("masked", "crop", "highlighted"), settings.longest_side) | {"outlined": settings.frame_side}
+    other = (
+        load_masklets(media_folder / reference.besides, len(masklets), video.size, video.name)
+        if reference.besides
+        else None
+    )
+    repeated = _repeated(masklets, other, settings.same_masklet)
     objects: list[ObjectViews | ObjectRecord] = []
     for number, place in enumerate(largest.tolist()):
         share = float(areas[place, number])
@@ -120,6 +126,9 @@ def prepare(reference: VideoReference, media_folder: Path, settings: Settings) -
         if not share or share < settings.smallest_area:
             reason = "too small" if share else "never seen"
             objects.append(ObjectRecord(number, "dropped", reason, area=area, frame=place))
+            continue
+        if number in repeated:
+            objects.append(ObjectRecord(number, "dropped", "same masklet", repeated[number], area=area, frame=place))
             continue
 
         def picture(view: str, frame: int, number: int = number) -> Picture:
@@ -130,6 +139,22 @@ def prepare(reference: VideoReference, media_folder: Path, settings: Settings) -
         outlined = tuple(picture("outlined", frame) for frame in chosen)
         objects.append(ObjectViews(number, area, place, masked, crop, highlighted, outlined))
     return Prepared(objects, sides, video, masklets)
+
+
+def _repeated(masklets: Masklets, other: Masklets | None, same: float) -> dict[int, str]:
+    """Objects that are another's once more, with which: one of ``other``, or one before it."""
+    found: dict[int, str] = {}
+    if other is not None:
+        for number, row in enumerate(overlaps(masklets, other)):
+            if row.size and row.max() >= same:
+                found[number] = f"IoU {row.max():.3f} with object {row.argmax()} of the other masklets"
+    if masklets.areas.shape[-1] > 1:
+        within = overlaps(masklets, masklets)
+        for number in range(1, len(within)):
+            before = [n for n in range(number) if n not in found and within[number, n] >= same]
+            if before and number not in found:
+                found[number] = f"IoU {within[number, before[0]]:.3f} with object {before[0]}"
+    return found
 
 
 def _content(path: Path) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 __all__ = ["ObjectRecord", "ObjectViews", "Picture", "Status", "VideoRecord", "VideoReference"]
@@ -18,11 +18,13 @@ class VideoReference:
         video_id: unique among the videos of a run.
         video_path: the mp4 or the folder of frames, below the media folder.
         annotation_path: its masklets, likewise.
+        besides: other masklets of the same video, likewise, whose objects have a reference of their own; empty without.
     """
 
     video_id: str
     video_path: str
     annotation_path: str
+    besides: str = ""
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,7 @@ class ObjectRecord:
         detail: the verdict's or the error's own words.
         area: of its largest mask, as a share of the frame.
         frame: where that is, counted in annotated frames.
+        iou: with what a model found again by the long expression; ``None`` where none was asked to.
         texts: what each stage wrote: ``caption_masked``, ``caption_crop``, ``object``, ``scene``, ``video``.
         long: the expression of the three levels together.
         short: noun phrases for it.
@@ -95,6 +98,7 @@ class ObjectRecord:
     detail: str = ""
     area: float = 0.0
     frame: int = 0
+    iou: float | None = None
     texts: dict[str, str] = field(default_factory=dict)
     long: str = ""
     short: list[str] = field(default_factory=list)
@@ -104,6 +108,10 @@ class ObjectRecord:
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
         return asdict(self)
+
+    def dropped(self, reason: str, detail: str) -> ObjectRecord:
+        """The same, dropped for a reason."""
+        return replace(self, status="dropped", reason=reason, detail=detail)
 
 
 @dataclass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, get_args, get_type_hints
@@ -14,6 +15,9 @@ __all__ = ["STRUCTURES", "Endpoint", "Limits", "Settings", "load_settings"]
 Structure = Literal["schema", "object", "none"]
 #: The strictest first.
 STRUCTURES: tuple[Structure, ...] = get_args(Structure)
+
+#: What of a request changes how an answer is written.
+GENERATION = ("max_tokens", "temperature", "seed")
 
 
 @dataclass(frozen=True)
@@ -28,12 +32,17 @@ class Endpoint:
         structure: how the answer's form is asked for: ``"schema"`` (vLLM, SGLang, llama.cpp, OpenAI, ``local:``),
             ``"object"`` for services that know JSON mode only, ``"none"`` for others. A service that refuses one is
             asked in the next, weaker way.
+        extra: fields that every request to this service has besides, such as ``chat_template_kwargs``.
+        omit: fields that its requests go without: of ``max_tokens``, ``temperature`` and ``seed``, those that it
+            refuses.
     """
 
     url: str
     model: str
     key_variable: str = "OPENAI_API_KEY"
     structure: Structure = "schema"
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    omit: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.url.startswith(("http://", "https://", "local:")):
@@ -42,6 +51,14 @@ class Endpoint:
             raise UserError(f"{self.url}: no model named; give the name that this service serves it under")
         if self.structure not in STRUCTURES:
             raise UserError(f"structure is {self.structure!r}; expected {', '.join(STRUCTURES)}")
+        ours = sorted({"model", "messages", "response_format"} & self.extra.keys())
+        if ours:
+            raise UserError(f"extra: {ours[0]} is for us to say; give model or structure of the endpoint instead")
+        strange = sorted(set(self.omit) - set(GENERATION))
+        if strange:
+            raise UserError(f"omit: {strange[0]!r} is no field that can be left out; expected {', '.join(GENERATION)}")
+        if self.url.startswith("local:") and (self.extra or self.omit):
+            raise UserError(f"{self.url}: extra and omit are for services; a local model takes neither")
 
 
 @dataclass(frozen=True)
@@ -96,6 +113,8 @@ class Settings:
         frame_side: of the frames that show a whole video, likewise; 640 × 360 are 220 tokens each. InternVL makes 448 ×
             448 of any.
         smallest_area: an object's largest mask must cover this share of the frame.
+        same_masklet: two masklets of a video whose IoU over all frames is this or more are one object; the later one is
+            dropped before anything is asked about it.
         price: of a million prompt tokens and of a million answer tokens, in any currency; for the progress bar.
     """
 
@@ -110,6 +129,7 @@ class Settings:
     longest_side: int = 768
     frame_side: int = 640
     smallest_area: float = 0.001
+    same_masklet: float = 0.9
     price: tuple[float, float] = (0.0, 0.0)
 
     def __post_init__(self) -> None:
@@ -120,16 +140,18 @@ class Settings:
             raise UserError(f"temperature is {self.temperature}; expected 0 or more")
         if not 0 <= self.smallest_area < 1:
             raise UserError(f"smallest_area is {self.smallest_area}; expected a share of the frame, 0 … 1")
+        if not 0 < self.same_masklet <= 1:
+            raise UserError(f"same_masklet is {self.same_masklet}; expected an IoU over 0, up to 1")
 
     @property
     def generation(self) -> dict[str, Any]:
         """What of this changes an answer, beside model, prompt and pictures."""
-        return {"max_tokens": self.max_tokens, "temperature": self.temperature, "seed": self.seed}
+        return {name: getattr(self, name) for name in GENERATION}
 
     @property
     def views(self) -> dict[str, Any]:
         """What of this changes the pictures, and which objects have any."""
-        names = ("frames", "longest_side", "frame_side", "smallest_area")
+        names = ("frames", "longest_side", "frame_side", "smallest_area", "same_masklet")
         return {name: getattr(self, name) for name in names}
 
 
@@ -170,3 +192,7 @@ def _check(file: Path, content: Any, kind: type, where: str, also: tuple[str, ..
         numeric = hints[name] in (int, float, float | None, int | None)
         if numeric and (isinstance(value, bool) or not isinstance(value, (int, float))):
             raise UserError(f"{file}: {where}{name} is {value!r}; expected a number")
+        if name == "extra" and not isinstance(value, dict):
+            raise UserError(f"{file}: {where}extra is {value!r}; expected a table of fields")
+        if name == "omit" and not (isinstance(value, list) and all(isinstance(entry, str) for entry in value)):
+            raise UserError(f"{file}: {where}omit is {value!r}; expected a list of names")

@@ -17,7 +17,7 @@ import orjson
 from word2mask.data.outputs import reporting_full_disk
 from word2mask.errors import UserError
 
-__all__ = ["Store", "hash_of"]
+__all__ = ["Store", "hash_of", "model_version"]
 
 logger = logging.getLogger(__name__)
 
@@ -25,6 +25,18 @@ logger = logging.getLogger(__name__)
 def hash_of(content: Any) -> str:
     """SHA-256 of plain values, 64 hexadecimal digits; the order of a dictionary's keys doesn't matter."""
     return hashlib.sha256(orjson.dumps(content, option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
+def model_version(folder: Path) -> str:
+    """A name for a folder of weights that another model in the same place doesn't have: ``NAME@12 digits``.
+
+    It rests on the configuration and on names, sizes and times of the weights; the whole of them takes minutes to read.
+    """
+    state = hashlib.sha256((folder / "config.json").read_bytes())
+    for file in sorted(folder.rglob("*.safetensors")):
+        found = file.stat()
+        state.update(f"{file.relative_to(folder)} {found.st_size} {found.st_mtime_ns}".encode())
+    return f"{folder.resolve().name}@{state.hexdigest()[:12]}"
 
 
 class Store:

@@ -63,7 +63,8 @@ def shrunk(picture: np.ndarray, longest_side: int) -> np.ndarray:
         picture: uint8 RGB ``[H,W,3]``.
         longest_side: in pixels.
     """
-    size = _smaller(*picture.shape[:2], longest_side)
+    height, width = picture.shape[:2]
+    size = _smaller(height, width, longest_side)
     # Halves by their means first; what remains is less than a half, for which two neighbours a side are enough. The
     # mean over any other ratio (INTER_AREA) takes four times as long.
     while min(picture.shape[:2]) > 1 and picture.shape[0] >= 2 * size[0] and picture.shape[1] >= 2 * size[1]:

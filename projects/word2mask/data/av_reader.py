@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from word2mask.data import files
-from word2mask.data.pictures import UnreadableMedia, broken_frame, other_size
+from word2mask.data.first_bytes import container_of_file
+from word2mask.data.pictures import NotAVideo, UnreadableMedia, broken_frame, not_a_video, other_size
 
 __all__ = ["AVReader", "check_one_size"]
 
@@ -20,7 +21,11 @@ __all__ = ["AVReader", "check_one_size"]
 AHEAD = 16
 #: A key frame so many frames further on is worth the jump.
 WORTH_A_JUMP = 8
-
+#: Formats (FFmpeg's names) without an index: a jump lands at the packet that is decoded at that time, be it a key frame
+#: or not.
+SOUGHT_BY_DECODING = ("mpegts", "mpeg")
+#: Endings of files whose index says when frames are shown and how far out of turn they come.
+INDEXED = (".mp4", ".m4v", ".mov")
 
 #: A video whose last frame is so many seconds, and such a share of its length, before its end is cut short.
 MISSING_SECONDS, MISSING_SHARE = 0.3, 0.1
@@ -30,27 +35,37 @@ class AVReader:
     """An encoded video through PyAV, which goes on where it stands, and jumps to key frames where that is shorter.
 
     On the way to a frame, those on which no other rests (most B frames of H.264 and H.265) are left out. Frames are
-    told by when they are shown and not by counting, so that they are the same by every way.
+    told by when they are shown and not by counting, so that they are the same by every way. Those that the file says
+    to turn for showing, as phones record them, come upright.
 
     Args:
         path: the file.
 
     Attributes:
         num_frames: T.
-        size: ``(H, W)``.
+        size: ``(H, W)``, upright.
         fps: frames a second, if the file says.
 
     Raises:
+        NotAVideo: when no container of a video is found in it, as of one whose index was cut off.
         UnreadableMedia: when it is cut short.
-        OSError: when it can't be opened, is to be turned for showing, or doesn't say when each frame is shown.
+        OSError: when its first frame can't be decoded, is to be turned by another angle than a right one, or when it
+            doesn't say when each frame is shown: another decoder may read it.
     """
 
     def __init__(self, path: Path) -> None:
         import av
 
         self._path, self._error = path, av.FFmpegError
+        #: Place of a key frame → where to jump for it, if that isn't when it is shown.
+        self._sought: dict[int, int] = {}
         try:
-            self._container = av.open(files.ffmpeg_name(path))
+            self._container = _opened(path)
+        except av.InvalidDataError as error:
+            raise NotAVideo(not_a_video(path)) from error
+        except av.FFmpegError as error:
+            raise OSError(f"PyAV can't open it ({error})") from error
+        try:
             self._times, self._keys = self._index()
             self._stream = self._container.streams.best("video")
             self._stream.codec_context.thread_count = 1  # the caller has threads; and frames come without delay
@@ -60,13 +75,12 @@ class AVReader:
             first = next(frame for frame in self._coming if frame.pts == self._times[0])
         except (av.FFmpegError, StopIteration) as error:
             raise OSError(f"PyAV can't decode it ({error})") from error
-        if first.rotation:
-            raise OSError("its frames are to be turned, which PyAV leaves to others")
+        self._turn = _turn_of(first)
         self._place = 0
         #: Decoded already, until it is asked for or passed: often it is asked for at once.
         self._first: Any = first
         self.num_frames = len(self._times)
-        self.size = (int(first.height), int(first.width))
+        self.size = self._pixels(first).shape[:2]
         self.fps = float(self._stream.average_rate or 0) or None
 
     def read(self, indices: list[int]) -> np.ndarray:
@@ -90,21 +104,27 @@ class AVReader:
         """When each frame is shown, in the file's own unit, and the places of the key frames; nothing is decoded."""
         stream = self._container.streams.best("video")
         if stream is None:
-            raise OSError("no video in it")
+            raise NotAVideo(f"{self._path}: no video in it, only {self._others()}; give a file with frames to show")
         packets = [
-            (packet.pts, packet.is_keyframe)
+            (packet.pts, packet.dts, packet.is_keyframe)
             for packet in self._container.demux(stream)
             if packet.size and not packet.is_discard
         ]
-        times = sorted(time for time, _ in packets if time is not None)
+        times = sorted(time for time, _, _ in packets if time is not None)
         self._check_length(stream, times)
         if not times or len(set(times)) < len(packets):
             raise OSError("it doesn't say when each frame is shown")
         place = {time: index for index, time in enumerate(times)}
-        keys = sorted(place[time] for time, is_key in packets if is_key)
+        keys = sorted(place[time] for time, _, is_key in packets if is_key)
+        if self._container.format.name in SOUGHT_BY_DECODING:
+            self._sought = {place[time]: decoded for time, decoded, is_key in packets if is_key and decoded is not None}
         if not keys or keys[0] != 0:
             raise OSError("it doesn't begin with a key frame")
         return times, keys
+
+    def _others(self) -> str:
+        """What else the file holds."""
+        return " and ".join(sorted({stream.type or "data" for stream in self._container.streams})) or "nothing"
 
     def _check_length(self, stream: Any, times: list[int]) -> None:
         """Raise UnreadableMedia where the frames end long before the file says.
@@ -130,7 +150,8 @@ class AVReader:
 
     def _from(self, index: int) -> Iterator[Any]:
         """Decoded frames from the key frame before ``index`` on."""
-        self._container.seek(self._times[self._key_before(index)], stream=self._stream)
+        key = self._key_before(index)
+        self._container.seek(self._sought.get(key, self._times[key]), stream=self._stream)
         for packet in self._container.demux(self._stream):
             self._stream.codec_context.skip_frame = "DEFAULT" if packet.pts in self._needed else "NONREF"
             yield from packet.decode()
@@ -140,7 +161,7 @@ class AVReader:
         first, self._first = self._first, None
         try:
             if index == 0 and first is not None:
-                return first.to_ndarray(format="rgb24", threads=1)
+                return self._pixels(first)
             goes_on = self._place < index and self._key_before(index) - self._place <= WORTH_A_JUMP
             # What was left out when it passed is met on a second way, from the key frame.
             for way in range(2):
@@ -151,12 +172,56 @@ class AVReader:
                         continue
                     self._place = bisect_right(self._times, frame.pts) - 1
                     if frame.pts == time:
-                        # One thread: with more, a process that is forked later hangs when it lets go of the frame.
-                        return frame.to_ndarray(format="rgb24", threads=1)
+                        return self._pixels(frame)
                     break
         except (self._error, OSError) as error:
             raise UnreadableMedia(broken_frame(self._path, index, error)) from error
         raise UnreadableMedia(broken_frame(self._path, index, EOFError("it is not where the file says")))
+
+    def _pixels(self, frame: Any) -> np.ndarray:
+        """A decoded frame, uint8 RGB ``[H,W,3]``, upright."""
+        # One thread: with more, a process that is forked later hangs when it lets go of the frame.
+        pixels = frame.to_ndarray(format="rgb24", threads=1)
+        return pixels if self._turn is None else np.ascontiguousarray(self._turn(pixels))
+
+
+def _turn_of(frame: Any) -> Callable[[np.ndarray], np.ndarray] | None:
+    """How a frame's pixels come to lie as it is to be shown; ``None`` where they lie so.
+
+    A display matrix (ISO/IEC 14496-12, 8.3.2) takes a pixel's column and row to ``(a·column + c·row, b·column +
+    d·row)``, in the order ``a b u c d v x y w``, 16.16 fixed point: right angles and mirrors have but 0 and ±1 there.
+
+    Raises:
+        OSError: it is to be turned by another angle, or stretched.
+    """
+    from av.sidedata.sidedata import Type
+
+    told = frame.side_data.get(Type.DISPLAYMATRIX)
+    if told is None:
+        return None
+    linear = np.frombuffer(bytes(told), np.int32)[[0, 1, 3, 4]] / (1 << 16)
+    a, b, c, d = np.rint(linear).astype(int).tolist()
+    if np.abs(linear - (a, b, c, d)).max() > 1e-3 or {abs(a), abs(d)} | {abs(b), abs(c)} != {0, 1} or abs(a) != abs(d):
+        raise OSError("its frames are to be turned by an angle that isn't a right one")
+    if (a, d) == (1, 1):
+        return None
+    across, down = (c, b) if a == 0 else (a, d)
+    axes = (1, 0, 2) if a == 0 else (0, 1, 2)
+    return lambda pixels: pixels.transpose(axes)[::down, ::across]
+
+
+def _opened(path: Path) -> Any:
+    """The file's container. Where an index says all, FFmpeg needn't decode a frame to know it: half of the time."""
+    import av
+
+    name = files.ffmpeg_name(path)
+    # Named where it is known, so that FFmpeg doesn't find another one in the same bytes, and open what that names.
+    container = container_of_file(path) if path.is_file() else None
+    if path.suffix.lower() in INDEXED:
+        # A ValueError: it isn't of the kind that its name says.
+        with suppress(ValueError):
+            return av.open(name, format=container, stream_options=[{"skip_frame": "all"}] * 8)
+    return av.open(name, format=container)
 
 
 def check_one_size(path: Path) -> None:

@@ -18,13 +18,14 @@ from word2mask.data.pictures import (
     MAX_PIXELS,
     VIDEO_SUFFIXES,
     MissingMedia,
+    NotAPicture,
+    NotAVideo,
     UnreadableMedia,
     decode_image,
     other_size,
     too_large,
 )
 from word2mask.data.video_readers import FolderReader, GifReader, Reader, open_encoded
-from word2mask.errors import UserError
 from word2mask.types import Media
 
 __all__ = [
@@ -73,16 +74,18 @@ def open_media(path: str | Path) -> Media | VideoFile:
         return video if len(video) > 1 else open_image(path)
     if suffix in IMAGE_SUFFIXES:
         return open_image(path)
+    # By its content, where the name doesn't say; what is of a kind and damaged says so itself.
     try:
         return open_image(path)
-    except UserError as image_error:
-        try:
-            return VideoFile(path)
-        except UserError:
-            raise UnreadableMedia(
-                f"{path}: neither a picture nor a video; give a picture ({' '.join(IMAGE_SUFFIXES)}), a video "
-                f"({' '.join(VIDEO_SUFFIXES)}) or a folder of frames"
-            ) from image_error
+    except NotAPicture:
+        pass
+    try:
+        return VideoFile(path)
+    except NotAVideo as error:
+        raise UnreadableMedia(
+            f"{path}: neither a picture nor a video; give a picture ({' '.join(IMAGE_SUFFIXES)}), a video "
+            f"({' '.join(VIDEO_SUFFIXES)}) or a folder of frames"
+        ) from error
 
 
 class VideoFile:

@@ -20,7 +20,7 @@ from word2mask.ops.masks import box_to_mask, decode_rle, polygons_to_mask
 from word2mask.text.special_tokens import SEG, SPECIAL_TOKENS
 
 #: Keys of a record.
-KEYS = ("id", "image", "video", "turns", "masks", "expressions", "regions", "void", "kind")
+KEYS = ("id", "image", "video", "turns", "masks", "expressions", "regions", "void", "objects", "kind")
 #: A point marks the disc of this share of the picture's shorter side around it.
 POINT_RADIUS = 0.02
 
@@ -64,6 +64,11 @@ def check_record(entry: Any) -> None:
             _check_region(region, f"region {number}")
     if "void" in entry:
         _check_mask(entry["void"], "'void'", is_video)
+    for number, item in enumerate(_listed(entry.get("objects", []), "'objects'"), start=1):
+        where = f"object {number}"
+        _check_keys(item, ("name", "mask"), where, required=("name", "mask"))
+        _check_text(item["name"], f"the name of {where}", "a word")
+        _check_mask(item["mask"], f"the mask of {where}", is_video)
 
 
 def texts_of(expression: dict[str, Any]) -> list[str]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from word2mask.data import files
 from word2mask.errors import UserError
@@ -26,6 +27,14 @@ class UnreadableMedia(UserError):
     """It is there, and can't be decoded or is too large."""
 
 
+class NotAPicture(UnreadableMedia):
+    """It has no picture's header."""
+
+
+class NotAVideo(UnreadableMedia):
+    """There is no video in it, or not the beginning of one."""
+
+
 def open_picture(path: Path) -> Image.Image:
     """The picture with its header read and its size within the limit; nothing decoded yet."""
     if not files.is_file(path):
@@ -35,13 +44,14 @@ def open_picture(path: Path) -> Image.Image:
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             image = Image.open(path if path.is_file() else files.open_file(path))
     except Image.DecompressionBombError as error:
+        # Pillow stops before it gives the size, but says how many pixels there are.
+        pixels = re.search(r"\d+", str(error))
+        many = f"{int(pixels[0]) / 1e6:.0f} megapixels" if pixels else "too many pixels"
         raise UnreadableMedia(
-            f"{path}: the picture is too large ({error}); scale it down to {MAX_PIXELS // 10**6} megapixels"
+            f"{path}: the picture is too large: {many}, at most {MAX_PIXELS // 10**6} megapixels are read; scale it down"
         ) from error
     except (OSError, ValueError, SyntaxError) as error:
-        raise UnreadableMedia(
-            f"{path}: not a picture that can be read ({first_line(error)}); give one of {' '.join(IMAGE_SUFFIXES)}"
-        ) from error
+        raise NotAPicture(_not_a_picture(path, error)) from error
     if image.width * image.height > MAX_PIXELS:
         image.close()
         raise UnreadableMedia(too_large(path, image.height, image.width))
@@ -73,6 +83,29 @@ def image_size(path: Path) -> tuple[int, int]:
 
 def first_line(error: BaseException) -> str:
     return str(error).splitlines()[0] if str(error) else type(error).__name__
+
+
+def _not_a_picture(path: Path, error: BaseException) -> str:
+    """What to say of a file without a picture's header."""
+    if files.size_of(path) == 0:
+        return _empty(path, "picture")
+    # What Pillow says of an unknown kind is no more than that, with the path once more.
+    reason = "" if isinstance(error, UnidentifiedImageError) else f" ({first_line(error)})"
+    return f"{path}: not a picture that can be read{reason}; give one of {' '.join(IMAGE_SUFFIXES)}"
+
+
+def not_a_video(path: Path) -> str:
+    """What to say of a file in which no decoder finds a video."""
+    if files.size_of(path) == 0:
+        return _empty(path, "video")
+    return (
+        f"{path}: not a video that can be decoded, or cut short; copy the file again from its source, or give one of "
+        f"{' '.join(VIDEO_SUFFIXES)} or a folder of frames"
+    )
+
+
+def _empty(path: Path, kind: str) -> str:
+    return f"{path}: not a {kind} that can be read: the file is empty; copy it again from its source"
 
 
 def too_large(path: Path, height: int, width: int) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import re
 from pathlib import Path
 from typing import Protocol
@@ -12,12 +14,13 @@ from word2mask.data import files
 from word2mask.data.av_reader import AVReader, check_one_size
 from word2mask.data.pictures import (
     IMAGE_SUFFIXES,
-    VIDEO_SUFFIXES,
+    NotAVideo,
     UnreadableMedia,
     broken_frame,
     decode_image,
     first_line,
     image_size,
+    not_a_video,
     open_picture,
 )
 
@@ -86,7 +89,7 @@ class GifReader:
 
 
 class DecordReader:
-    """An encoded video through decord, where PyAV leaves it: files whose frames are to be turned, for one.
+    """An encoded video through decord, where PyAV leaves it: files that don't say when a frame is shown, for one.
 
     decord 0.6.0 gives other pixels than a full reading after a jump in H.265 and in open groups of pictures.
     """
@@ -119,6 +122,8 @@ class OpenCVReader:
     """An encoded video through OpenCV, where the others can't open the file."""
 
     def __init__(self, path: Path) -> None:
+        # Read by OpenCV when it opens a file; its FFmpeg would write to stderr what the exception says.
+        os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
         import cv2
 
         self._cv2 = cv2
@@ -148,19 +153,20 @@ class OpenCVReader:
 
 
 def open_encoded(path: Path) -> Reader:
-    """The first decoder that opens the file."""
-    reasons = []
+    """The first decoder that opens the file.
+
+    Raises:
+        NotAVideo: none does.
+        UnreadableMedia: it is cut short, or its frames are of several sizes.
+    """
     for reader in (AVReader, DecordReader, OpenCVReader):
         try:
             if reader is not AVReader:
                 check_one_size(path)
             return reader(path)
         except (ImportError, RuntimeError, OSError) as error:
-            reasons.append(f"{reader.__name__}: {first_line(error)}")
-    raise UnreadableMedia(
-        f"{path}: not a video that can be decoded, or cut short ({'; '.join(reasons)}); "
-        f"give one of {' '.join(VIDEO_SUFFIXES)} or a folder of frames, or copy the file again from its source"
-    )
+            logging.getLogger(__name__).debug("%s: %s: %s", path, reader.__name__, first_line(error))
+    raise NotAVideo(not_a_video(path))
 
 
 def _natural(name: str) -> list[tuple[int, int | str]]:

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from word2mask.errors import UserError
+from word2mask.inference.editing.marks import font_for
 
 __all__ = ["PALETTE", "beside", "color_of", "dimmed", "overlay", "save_picture", "save_video", "spotlight", "strip"]
 
@@ -26,6 +28,8 @@ PALETTE: tuple[tuple[int, int, int], ...] = (
     (213, 94, 0),
     (204, 121, 167),
 )
+#: Letters of a label of which no more are looked at.
+LONGEST_LABEL = 200
 GAP = 4
 PAPER = 255
 #: Longest side of what :func:`spotlight` draws, in pixels; small pictures are enlarged to it.
@@ -82,14 +86,14 @@ def _with_tags(picture: np.ndarray, tags: Sequence[tuple[np.ndarray, int, str]])
     """Number and name above each object, dark on its colour, inside the picture, none on top of another."""
     image = Image.fromarray(picture)
     draw = ImageDraw.Draw(image)
-    font = ImageFont.load_default(size=max(12, min(picture.shape[:2]) // 24))
+    size = max(12, min(picture.shape[:2]) // 24)
     taken: list[tuple[float, float, float, float]] = []
     for mask, index, label in tags:
         rows, columns = np.nonzero(mask)
         if not len(rows):
             continue
-        text = f"{index + 1} {label}".strip()
-        text = text if len(text) <= 28 else text[:27] + "…"
+        font = _font_of(label, size)
+        text = _fitted(f"{index + 1} {label}".strip(), font, picture.shape[1] - 6)
         left, top, right, bottom = draw.textbbox((0, 0), text, font=font)
         width, height = right - left + 6, bottom - top + 6
         x = float(np.clip(columns.min(), 0, max(0, picture.shape[1] - width)))
@@ -103,6 +107,28 @@ def _with_tags(picture: np.ndarray, tags: Sequence[tuple[np.ndarray, int, str]])
         luminance = float(np.dot(color_of(index), (0.299, 0.587, 0.114)))
         draw.text((x + 3 - left, y + 3 - top), text, font=font, fill=(0, 0, 0) if luminance > 110 else (255, 255, 255))
     return np.asarray(image)
+
+
+def _font_of(label: str, size: int) -> Any:
+    """A font with the characters of a label; Pillow's own has those of Latin alone."""
+    if label.isascii():
+        return ImageFont.load_default(size=size)
+    try:
+        return font_for(label, size)
+    except UserError:
+        return ImageFont.load_default(size=size)
+
+
+def _fitted(text: str, font: Any, width: float) -> str:
+    """As much of a text as is ``width`` pixels wide: whole words where it has some, and three dots for the rest."""
+    if font.getlength(text[:LONGEST_LABEL]) <= width and len(text) <= LONGEST_LABEL:
+        return text
+    end = min(len(text), LONGEST_LABEL)
+    while end > 1 and font.getlength(text[:end] + "…") > width:
+        end -= 1
+    # Not in the middle of a word, unless that leaves the number alone.
+    words = text.rfind(" ", text.find(" ") + 1, end + 1)
+    return text[: words if words > 0 else end].rstrip() + "…"
 
 
 def spotlight(frame: np.ndarray, masks: np.ndarray, side: int = SIDE, is_region: bool = False) -> np.ndarray:

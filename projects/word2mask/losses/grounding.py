@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import torch
 from torch.nn import functional
 
+from word2mask.losses.boxes import box_overlaps
 from word2mask.losses.masks import Border, dice_loss, mask_cross_entropy, sample_points, sample_uncertain_points
 
 __all__ = ["GroundingLoss"]
@@ -33,9 +34,10 @@ class GroundingLoss:
             for small pictures.
         oversample: see :func:`sample_uncertain_points`.
         importance: see :func:`sample_uncertain_points`.
-        box_weight: of the squared distance between a prompt's tokens and those that the segmenter makes of the object's
-            box, in units of the latter's spread; 0 (off) in the published recipe. It tells a model that can't find
-            objects yet where they are, which a mask from a wrong place hardly does.
+        box_weight: of how far prompts are from the object's box; 0 (off) in the published recipe. It tells a model
+            that can't find objects yet where they are, which a mask from a wrong place hardly does. For prompts that
+            are boxes it is 1 - GIoU (Rezatofighi et al., 2019) plus five times the mean distance of the edges; for
+            free tokens the squared distance from those that the segmenter makes of the box, in units of their spread.
         dice_eps: see :func:`word2mask.losses.masks.dice_loss`; 1.0 in Sa2VA's recipe, 1e-3 in LISA's, which divides
             its sums by 1000 before it adds 1e-6.
         coarse_truth: with ``num_points``, for parity with the published loss: the true mask is first cut down to the
@@ -168,9 +170,31 @@ class GroundingLoss:
             ((prompt[:, None].float() - token) ** 2).mean(dim=(2, 3))[there]
             for prompt, token, there in zip(prompts, tokens, seen, strict=True)
         ]
+        return self._of_boxes(distances, prompts)
+
+    def edges(
+        self, predicted: Sequence[torch.Tensor], boxes: Sequence[torch.Tensor], seen: Sequence[torch.Tensor]
+    ) -> dict[str, torch.Tensor]:
+        """How far predicted boxes are from their objects'.
+
+        Args:
+            predicted: per sample ``[N,4]``, (x1, y1, x2, y2) in shares of the square.
+            boxes: per sample ``[N,T,4]``, likewise.
+            seen: per sample bool ``[N,T]``, where the object has a box.
+
+        Returns:
+            ``{"loss_box", "parts_box"}`` as :meth:`masks` has them; where no object has a box, the loss is 0.
+        """
+        distances = []
+        for own, box, there in zip(predicted, boxes, seen, strict=True):
+            pairs = own[:, None].expand_as(box)[there].float(), box[there].float()
+            distances.append(1 - box_overlaps(*pairs)[1] + 5 * (pairs[0] - pairs[1]).abs().mean(dim=1))
+        return self._of_boxes(distances, predicted)
+
+    def _of_boxes(self, distances: list[torch.Tensor], predicted: Sequence[torch.Tensor]) -> dict[str, torch.Tensor]:
         if not any(len(each) for each in distances):
-            nothing = prompts[0].sum() * 0.0
-            return {"loss_box": nothing, "parts_box": nothing.detach().new_zeros(len(prompts), 2)}
+            nothing = predicted[0].sum() * 0.0
+            return {"loss_box": nothing, "parts_box": nothing.detach().new_zeros(len(predicted), 2)}
         return _mean("box", self.box_weight, distances)
 
     @property

@@ -15,6 +15,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTra
 from word2mask.errors import UserError
 from word2mask.mllms.backbones import checked_attention, read_model_type, read_untied
 from word2mask.mllms.composed_backbone import ComposedBackbone, ComposedConfig, tower_grid
+from word2mask.mllms.efficientnet_lite import read_lite
 from word2mask.mllms.encoded_once import EncodedOnce
 from word2mask.mllms.interface import PreparedMedia
 from word2mask.mllms.squares import SETTINGS_FILE, SquaresMLLM
@@ -34,6 +35,8 @@ from word2mask.text.templates import ChatTemplate, chat_template
 from word2mask.types import Media
 
 CONTEXT = "<image>"
+#: Length of what a visual token is told of its place, beside that of a word's embedding, before training.
+PLACE_SHARE = 0.5
 
 
 @dataclass(frozen=True)
@@ -138,9 +141,24 @@ class ComposedMLLM(SquaresMLLM):
         """Squares ``[n,3,S,S]`` → visual tokens ``[n,cells,D]``."""
         return self.model.visual_tokens(pixel_values)
 
+    def keep_middle(self, layer: int) -> tuple[int, int]:
+        """See :meth:`word2mask.mllms.interface.MLLM.keep_middle`."""
+        num_layers = self.model.config.text_config.num_hidden_layers
+        if not 0 < layer <= num_layers:
+            raise UserError(
+                f"the language model has {num_layers} layers; the middle states can't be those after {layer}"
+            )
+        self.middle_layer = layer
+        return self.processor.grid_side, self.processor.grid_side
+
     def frame_encoder(self) -> tuple[Any, str, list[nn.Module]] | None:
-        """The tower alone, as the connector usually trains."""
-        return self.model, "grid_features", [self.model.model.vision_tower]
+        """Tower and classifier, without the connector, which usually trains."""
+        return self.model, "grid_features", self.model.encoders()
+
+    def encoder_settings(self) -> str:
+        """Nothing of the language model, so that runs with more words find what runs with fewer have kept."""
+        config = self.model.config
+        return repr((config.vision_config.to_diff_dict(), config.classifier_config, config.connector_group))
 
     def share_encoder(self, segmenter: nn.Module) -> bool:
         """Takes a segmenter's trunk in the place of the tower, where both are the same network with the same weights.
@@ -174,6 +192,8 @@ class ComposedMLLM(SquaresMLLM):
         segmenter: Any,
         connector_group: int = 2,
         names_places: bool = False,
+        classifier: str | Path | None = None,
+        connector: str | Path | None = None,
         seed: int = 0,
         dtype: torch.dtype = torch.float32,
         attn_implementation: str = "sdpa",
@@ -188,7 +208,10 @@ class ComposedMLLM(SquaresMLLM):
             connector_group: so many cells of the tower's grid, each way, become one visual token.
             names_places: whether each visual token is told its place, in the code in which the segmenter reads
                 prompts; what is to be pointed at has then only to be passed on.
-            seed: of the connector's weights.
+            classifier: a file of EfficientNet-Lite's weights, whose features then stand beside the tower's: SAM 2 was
+                trained on outlines without names, and says little about what a thing is.
+            connector: a checkpoint of a run that pretrained it (:class:`word2mask.models.naming.ConnectorNaming`).
+            seed: of the connector's weights where there is none.
             dtype: of language model and connector.
             attn_implementation: ``"sdpa"``, ``"eager"`` or ``"flash_attention_2"``.
             gradient_checkpointing: whether training computes the layers' activations twice instead of keeping them.
@@ -204,12 +227,14 @@ class ComposedMLLM(SquaresMLLM):
         text = type(original).from_dict(original.to_dict() | {"tie_word_embeddings": False})
         if hasattr(text, "quantization_config"):
             del text.quantization_config
+        names = None if classifier is None else read_lite(classifier)
         config = ComposedConfig(
             vision_config=trunk.config.to_dict(),
             text_config=text.to_dict(),
             tie_word_embeddings=False,
             connector_group=connector_group,
             place_width=segmenter.prompt_dim if names_places else 0,
+            classifier_config=None if names is None else names.config.to_dict(),
         )
         config._attn_implementation = checked_attention(attn_implementation)
         with torch.random.fork_rng(devices=[]):
@@ -219,11 +244,16 @@ class ComposedMLLM(SquaresMLLM):
             model.model.language_model.load_state_dict(source.model.state_dict())
             model.lm_head.load_state_dict(source.lm_head.state_dict())
             model.model.vision_tower.load_state_dict(trunk.state_dict())
+            if names is not None:
+                model.model.classifier.load_state_dict(names.state_dict())
         if names_places and not is_sketch:
             code = segmenter.model.get_image_wide_positional_embeddings()
-            model.model.multi_modal_projector.name_places(code)
+            words = model.get_input_embeddings().weight.norm(dim=-1).mean().item()
+            model.model.multi_modal_projector.name_places(code, PLACE_SHARE * words)
         add_tokens(model, tokenizer, [CONTEXT])
         model.config.image_token_index = tokenizer.convert_tokens_to_ids(CONTEXT)
+        if connector is not None and not is_sketch:
+            load_connector(model.model.multi_modal_projector, Path(connector))
         for part in (model.model.language_model, model.lm_head, model.model.multi_modal_projector):
             part.to(dtype)
         return cls.assemble(model.eval(), tokenizer, settings).checkpoint_gradients(gradient_checkpointing)
@@ -331,6 +361,28 @@ def read_language(path: Path, with_weights: bool = True) -> tuple[Any, PreTraine
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: not a causal language model that transformers can read ({error})") from None
     return tokenizer, model.config, model
+
+
+def load_connector(connector: nn.Module, checkpoint: Path) -> None:
+    """Takes the connector out of a run's checkpoint; where tokens stand, the run needn't have learned.
+
+    Raises:
+        UserError: no such checkpoint, or one of another connector.
+    """
+    if not checkpoint.is_file():
+        raise UserError(f"{checkpoint}: no such checkpoint; train the config that makes it first")
+    content = torch.load(checkpoint, map_location="cpu", weights_only=True)["state_dict"]
+    inside = "multi_modal_projector."
+    given = {name.partition(inside)[2]: value for name, value in content.items() if inside in name}
+    known = {name: value.shape for name, value in connector.state_dict().items()}
+    wrong = [name for name, value in given.items() if known.get(name) != value.shape]
+    missing = [name for name in known if name not in given and not name.startswith("place")]
+    if wrong or missing:
+        raise UserError(
+            f"{checkpoint}: not of this connector (differs in {(wrong or missing)[0]}); train the config that makes it "
+            "with the same parts"
+        )
+    connector.load_state_dict(given, strict=False)
 
 
 def _same_network(own: nn.Module, other: nn.Module) -> bool:

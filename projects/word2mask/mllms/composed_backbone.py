@@ -8,25 +8,38 @@ from typing import Any, ClassVar
 import torch
 import torch.nn.functional as F
 from torch import nn
-from transformers import AutoConfig, LlavaConfig, LlavaForConditionalGeneration, PreTrainedConfig
+from transformers import AutoConfig, EfficientNetConfig, LlavaConfig, LlavaForConditionalGeneration, PreTrainedConfig
 
 from word2mask.errors import UserError
+from word2mask.mllms.efficientnet_lite import LITE_MEAN, LITE_STD, efficientnet_lite
+from word2mask.ops.images import IMAGENET_MEAN, IMAGENET_STD
+
+#: Pixels of a classifier's cell.
+CLASSIFIER_STRIDE = 32
 
 __all__ = ["ComposedBackbone", "ComposedConfig", "is_hierarchical", "tower_grid", "tower_width"]
 
 
 class ComposedConfig(LlavaConfig):
     """transformers' configuration of LLaVA, and beside it ``connector_group``: so many cells of the tower's grid, each
-    way, become one visual token; and ``place_width``: of the code of its place that each token gets, 0 for none."""
+    way, become one visual token; ``place_width``: of the code of its place that each token gets, 0 for none; and
+    ``classifier_config``: of a classifier whose features stand beside the tower's, ``None`` for none."""
 
     model_type = "llava_composed"
+    #: Folders of earlier versions don't name it.
+    classifier_config: dict[str, Any] | None = None
+
+    def classifier(self) -> EfficientNetConfig | None:
+        """The classifier's configuration."""
+        own = self.classifier_config
+        return None if own is None else EfficientNetConfig(**own)
 
 
 AutoConfig.register(ComposedConfig.model_type, ComposedConfig)
 
 
 class GroupingConnector(nn.Module):
-    """Neighbouring cells side by side, then two layers: the grid ``[n,h,w,C]`` → tokens ``[n,(h/g)(w/g),D]``.
+    """Neighbouring cells side by side, then two layers: features ``[n,t,t,g²C+E]`` → tokens ``[n,t²,D]``.
 
     The norm is there because SAM 2's features, unlike CLIP's, have never been brought to a common scale.
 
@@ -36,38 +49,53 @@ class GroupingConnector(nn.Module):
         hidden_size: D.
         place_width: P, of the code of each token's place; 0 for none.
         num_tokens: of a picture; needed with ``place_width``.
+        beside: E, width of what a classifier says of each token; 0 for nothing.
 
     Attributes:
-        places: ``[(h/g)(w/g),P]``, not trained. A tower's features hardly say where they are, and a language model
-            that is to point would have to count its way through the rows.
+        places: ``[t²,P]``, not trained. A tower's features hardly say where they are, and a language model that is to
+            point would have to count its way through the rows.
     """
 
-    def __init__(self, width: int, group: int, hidden_size: int, place_width: int = 0, num_tokens: int = 0) -> None:
+    def __init__(
+        self, width: int, group: int, hidden_size: int, place_width: int = 0, num_tokens: int = 0, beside: int = 0
+    ) -> None:
         super().__init__()
         self.group = group
         self.norm = nn.LayerNorm(width)
-        self.linear_1 = nn.Linear(width * group**2, hidden_size)
+        self.norm_beside = nn.LayerNorm(beside) if beside else None
+        self.linear_1 = nn.Linear(width * group**2 + beside, hidden_size)
         self.linear_2 = nn.Linear(hidden_size, hidden_size)
         self.place = nn.Linear(place_width, hidden_size, bias=False) if place_width else None
         if place_width:
             self.register_buffer("places", torch.zeros(num_tokens, place_width))
 
-    def forward(self, grid: torch.Tensor) -> torch.Tensor:
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
         """Tokens, row by row."""
-        grid = self.norm(grid.to(self.norm.weight.dtype)).permute(0, 3, 1, 2)
-        cells = F.pixel_unshuffle(grid, self.group).flatten(2).transpose(1, 2)
-        tokens = self.linear_2(F.gelu(self.linear_1(cells)))
+        tokens = self.looks(features)
         return tokens if self.place is None else tokens + self.place(self.places.to(self.place.weight.dtype))
 
+    def looks(self, features: torch.Tensor) -> torch.Tensor:
+        """Tokens without the code of their places."""
+        features = features.to(self.linear_1.weight.dtype).flatten(1, 2)
+        width = self.norm.normalized_shape[0]
+        cells = features[..., : width * self.group**2].unflatten(-1, (width, self.group**2))
+        parts = [self.norm(cells.transpose(-1, -2)).transpose(-1, -2).flatten(-2)]
+        if self.norm_beside is not None:
+            parts.append(self.norm_beside(features[..., width * self.group**2 :]))
+        return self.linear_2(F.gelu(self.linear_1(torch.cat(parts, dim=-1))))
+
     @torch.no_grad()
-    def name_places(self, code: torch.Tensor) -> None:
+    def name_places(self, code: torch.Tensor, length: float) -> None:
         """Takes a segmenter's own code of places, in which it also reads prompts.
 
         Args:
             code: ``[1,P,n,n]``, of a grid at least as fine as the tokens'.
+            length: that what a token is told of its place starts at, on average. Left to chance it is several times the
+                length of words, and drowns what the token shows.
         """
         side = math.isqrt(len(self.places))
         self.places.copy_(F.adaptive_avg_pool2d(code.float(), side)[0].flatten(1).T)
+        self.place.weight.mul_(length / self.place(self.places).norm(dim=-1).mean())
 
 
 class ComposedBackbone(LlavaForConditionalGeneration):
@@ -82,20 +110,38 @@ class ComposedBackbone(LlavaForConditionalGeneration):
 
     def __init__(self, config: ComposedConfig) -> None:
         super().__init__(config)
+        classifier = config.classifier()
+        if classifier is not None:
+            self.model.classifier = efficientnet_lite(classifier)
         self.model.multi_modal_projector = GroupingConnector(
             tower_width(config.vision_config),
             config.connector_group,
             config.text_config.hidden_size,
             getattr(config, "place_width", 0),
             (tower_grid(config.vision_config)[1] // config.connector_group) ** 2,
+            classifier.hidden_dim if classifier is not None else 0,
         )
 
+    def encoders(self) -> list[nn.Module]:
+        """What :meth:`grid_features` computes with."""
+        classifier = getattr(self.model, "classifier", None)
+        return [self.model.vision_tower] if classifier is None else [self.model.vision_tower, classifier]
+
     def grid_features(self, pixels: torch.Tensor) -> torch.Tensor:
-        """What the tower says of squares ``[n,3,S,S]``, cell by cell: ``[n,h,w,C]``.
+        """What tower and classifier say of squares ``[n,3,S,S]``, token by token: ``[n,t,t,g²C+E]``.
 
         Of a hierarchical tower the last two stages, the finer one averaged down to the coarser one's grid; of any other
-        the last states, without class and register tokens, which stand first.
+        the last states, without class and register tokens, which stand first. The classifier sees the square at 32
+        pixels a token.
         """
+        grid = self._tower_grid(pixels).permute(0, 3, 1, 2)
+        features = [F.pixel_unshuffle(grid, self.config.connector_group)]
+        if hasattr(self.model, "classifier"):
+            features.append(self._classified(pixels, features[0].shape[-1]).to(grid.dtype))
+        return torch.cat(features, dim=1).permute(0, 2, 3, 1)
+
+    def _tower_grid(self, pixels: torch.Tensor) -> torch.Tensor:
+        """``[n,h,w,C]``."""
         tower = self.model.vision_tower
         output = tower(pixels.to(next(tower.parameters()).dtype))
         stages = getattr(output, "intermediate_hidden_states", None)
@@ -107,8 +153,25 @@ class ComposedBackbone(LlavaForConditionalGeneration):
         averaged = F.avg_pool2d(fine.permute(0, 3, 1, 2), fine.shape[1] // coarse.shape[1]).permute(0, 2, 3, 1)
         return torch.cat([averaged, coarse], dim=-1)
 
+    def _classified(self, pixels: torch.Tensor, num_tokens: int) -> torch.Tensor:
+        """``[n,E,t,t]``, from the colours that the classifier was trained on."""
+        side = num_tokens * CLASSIFIER_STRIDE
+        small = F.interpolate(pixels.float(), size=(side, side), mode="bilinear", antialias=True, align_corners=False)
+        own, other = self._colours(small)
+        dtype = next(self.model.classifier.parameters()).dtype
+        return self.model.classifier(((small * own[1] + own[0] - other[0]) / other[1]).to(dtype)).last_hidden_state
+
+    @staticmethod
+    def _colours(like: torch.Tensor) -> tuple[tuple[torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]:
+        """Mean and spread ``[3,1,1]`` of the tower's colours, and of the classifier's."""
+
+        def column(values: tuple[float, ...]) -> torch.Tensor:
+            return torch.tensor(values, dtype=like.dtype, device=like.device)[:, None, None]
+
+        return (column(IMAGENET_MEAN), column(IMAGENET_STD)), (column(LITE_MEAN), column(LITE_STD))
+
     def visual_tokens(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Squares ``[n,3,S,S]`` → tokens ``[n,cells,D]``."""
+        """Squares ``[n,3,S,S]`` → tokens ``[n,t²,D]``."""
         return self.model.multi_modal_projector(self.grid_features(pixels))
 
 

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from word2mask.errors import UserError
 from word2mask.mllms.beams import write_best_answer
 from word2mask.mllms.decoding import Generated, Kept, Parts, Prompts, SegState, StopRule, Writing, write_answers
 from word2mask.mllms.vocabulary import add_grounding_tokens
@@ -74,9 +75,11 @@ class MLLMOutput:
     Attributes:
         hidden: ``[B,L,D]``, last layer's state after the final norm (before it where published weights were trained so;
             :meth:`MLLM.logits` then expects it so).
+        middle: ``[B,L,D]``, states between two layers, where :meth:`MLLM.keep_middle` asked for them.
     """
 
     hidden: torch.Tensor
+    middle: torch.Tensor | None = None
 
 
 class MLLM(nn.Module, ABC):
@@ -244,6 +247,17 @@ class MLLM(nn.Module, ABC):
         """
         return False
 
+    def keep_middle(self, layer: int) -> tuple[int, int]:
+        """From now on :meth:`forward` gives the states after so many layers too; for training that guides them.
+
+        Returns:
+            ``(h, w)``, the grid on which the visual tokens of each frame lie, row by row.
+
+        Raises:
+            UserError: a family whose visual tokens lie on no such grid, or a layer that there isn't.
+        """
+        raise UserError(f"{type(self).__name__} has no grid of visual tokens that is one a frame; leave the guide out")
+
     def frame_encoder(self) -> tuple[Any, str, list[nn.Module]] | None:
         """What of the MLLM sees frames one by one, whatever the question.
 
@@ -252,6 +266,10 @@ class MLLM(nn.Module, ABC):
             modules that it computes with; ``None`` of a family that has no such function.
         """
         return None
+
+    def encoder_settings(self) -> str:
+        """What the function of :meth:`frame_encoder` depends on beside weights."""
+        return repr(self.model.config)
 
     def with_grounding_tokens(self) -> Self:
         """Adds those of :data:`word2mask.text.special_tokens.SPECIAL_TOKENS` that the tokenizer lacks; in place."""

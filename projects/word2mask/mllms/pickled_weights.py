@@ -13,7 +13,7 @@ import torch
 from word2mask.errors import UserError
 from word2mask.mllms.weights import INDEX_NAME, WEIGHTS_NAME, TensorFolder
 
-__all__ = ["PickledFolder", "read_tensors"]
+__all__ = ["PickledFolder", "read_pickled", "read_tensors"]
 
 PICKLE_NAME = "pytorch_model.bin"
 PICKLE_INDEX_NAME = "pytorch_model.bin.index.json"
@@ -59,19 +59,30 @@ class PickledFolder(Mapping[str, torch.Tensor]):
     def _open(self, shard: str) -> dict[str, torch.Tensor]:
         if shard == self._shard:
             return self._tensors
-        file = self.folder / shard
         self._tensors = {}
-        try:
-            content = torch.load(file, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(file))
-        except FileNotFoundError:
-            raise UserError(f"{self.folder}: a file of the weights is missing ({shard}); download it again") from None
-        except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
-            reason = (str(error) or type(error).__name__).splitlines()[0]
-            raise UserError(f"{file}: not weights that torch can read safely ({reason}); download it again") from None
-        if not isinstance(content, dict) or not all(isinstance(value, torch.Tensor) for value in content.values()):
-            raise UserError(f"{file}: expected a dictionary of tensors; give the weights of a model")
+        if not (self.folder / shard).is_file():
+            raise UserError(f"{self.folder}: a file of the weights is missing ({shard}); download it again")
+        content = read_pickled(self.folder / shard)
         self._shard, self._tensors = shard, content
         return content
+
+
+def read_pickled(file: Path) -> dict[str, torch.Tensor]:
+    """The tensors of one pickled file.
+
+    Raises:
+        UserError: no such file, or anything but tensors in it.
+    """
+    try:
+        content = torch.load(file, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(file))
+    except FileNotFoundError:
+        raise UserError(f"{file}: no such file; bring the weights or correct the path") from None
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise UserError(f"{file}: not weights that torch can read safely ({reason}); download it again") from None
+    if not isinstance(content, dict) or not all(isinstance(value, torch.Tensor) for value in content.values()):
+        raise UserError(f"{file}: expected a dictionary of tensors; give the weights of a model")
+    return content
 
 
 def read_tensors(folder: Path) -> Mapping[str, torch.Tensor]:

@@ -30,6 +30,9 @@ class SquaresMLLM(MLLM):
     its squares regions of the first frame are marked; the other frames' squares follow it.
     """
 
+    #: After how many layers :meth:`forward` takes the middle states, if it does.
+    middle_layer: int | None = None
+
     @abstractmethod
     def visual_tokens(self, pixel_values: torch.Tensor) -> torch.Tensor:
         """Squares ``[n,3,S,S]`` → projected visual tokens ``[n,cells,D]``."""
@@ -58,20 +61,25 @@ class SquaresMLLM(MLLM):
     ) -> MLLMOutput:
         """States of every token; see :meth:`word2mask.mllms.interface.MLLM.forward`."""
         embeddings = self._embed(input_ids, mllm_media, region_cells)
-        language_model = self.language_model
+        language_model, middle = self.language_model, self.middle_layer
+        options = {"use_cache": False} | ({} if middle is None else {"output_hidden_states": True})
         if not is_right_padded(attention_mask):
-            output = language_model(inputs_embeds=embeddings, attention_mask=attention_mask, use_cache=False)
-            return MLLMOutput(hidden=output.last_hidden_state)
+            output = language_model(inputs_embeds=embeddings, attention_mask=attention_mask, **options)
+            return MLLMOutput(output.last_hidden_state, None if middle is None else output.hidden_states[middle])
         # Causal attention never looks at padding on the right, and without a mask it runs the faster kernel.
         lengths = attention_mask.sum(dim=1).tolist()
-        parts, order = [], []
+        order: list[int] = []
+        parts: list[list[torch.Tensor]] = [[], []]
         for rows in length_groups(lengths):
             own = embeddings[rows, : max(lengths[row] for row in rows)]
-            states = language_model(inputs_embeds=own, use_cache=False).last_hidden_state
-            parts.append(nn.functional.pad(states, (0, 0, 0, embeddings.shape[1] - states.shape[1])))
+            output = language_model(inputs_embeds=own, **options)
+            kept = [output.last_hidden_state, *([] if middle is None else [output.hidden_states[middle]])]
+            for part, states in zip(parts, kept, strict=False):
+                part.append(nn.functional.pad(states, (0, 0, 0, embeddings.shape[1] - states.shape[1])))
             order += rows
         places = torch.tensor(order, device=embeddings.device).argsort()
-        return MLLMOutput(hidden=parts[0] if len(parts) == 1 else torch.cat(parts)[places])
+        together = [part[0] if len(part) == 1 else torch.cat(part)[places] for part in parts if part]
+        return MLLMOutput(*together)
 
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
         """``[...,D]`` → ``[...,V]``."""

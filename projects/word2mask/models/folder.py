@@ -27,7 +27,7 @@ from word2mask.mllms.interface import MLLM
 from word2mask.mllms.weights import Piece, TensorFolder, built_from
 from word2mask.models.grounded import GroundedMLLM
 from word2mask.models.parts import GroundedWeights, PartWeights
-from word2mask.models.projector import Projector
+from word2mask.models.projector import CornerProjector, Projector, make_projector
 from word2mask.models.published import MODEL_TYPE as PUBLISHED_TYPE
 from word2mask.models.published import read_published
 from word2mask.models.published_lisa import is_lisa, read_lisa
@@ -59,7 +59,7 @@ def configuration(model: GroundedMLLM) -> dict[str, Any]:
             "hidden_size": model.projector.hidden_size,
             "prompt_dim": model.projector.prompt_dim,
             # One token is what folders of earlier versions hold without saying so.
-            **({"num_tokens": model.projector.num_tokens} if model.projector.num_tokens > 1 else {}),
+            **_form(model.projector),
         },
         "mllm": {
             "family": type(model.mllm).__name__,
@@ -69,6 +69,13 @@ def configuration(model: GroundedMLLM) -> dict[str, Any]:
         },
         "segmenter": {"family": type(model.segmenter).__name__, "config": model.segmenter.model.config.to_diff_dict()},
     }
+
+
+def _form(projector: Projector | CornerProjector) -> dict[str, Any]:
+    """What its widths don't say of a projector."""
+    if isinstance(projector, CornerProjector):
+        return {"corners": True}
+    return {"num_tokens": projector.num_tokens} if projector.num_tokens > 1 else {}
 
 
 def save_grounded(model: GroundedMLLM, folder: str | Path, max_shard_size: int | str = "5GB") -> None:
@@ -187,7 +194,7 @@ def build_grounded(
         )
         if weights.original_decoder:
             segmenter.keep_original_decoder(weights.original_decoder)
-        projector = Projector(**config["projector"])
+        projector = make_projector(**config["projector"])
         projector.to(device, dtype or next(iter(weights.projector.values())).dtype).load_state_dict(weights.projector)
         return GroundedMLLM(
             mllm, segmenter, projector, seg_state=config["seg_state"], prompt_frames=config["prompt_frames"]

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import nn
 
 from word2mask.losses.grounding import GroundingLoss
 from word2mask.mllms.interface import MLLM, SegState
-from word2mask.models.projector import Projector
+from word2mask.models.guide import Guide, GuidePlan
+from word2mask.models.projector import CornerProjector, Projector
 from word2mask.models.trainable import TrainablePlan, merge_adapters
 from word2mask.segmenters.interface import Decoded, FrameFeatures, Segmenter
 from word2mask.text.special_tokens import IGNORE_INDEX
@@ -24,7 +25,7 @@ from word2mask.types import Batch
 __all__ = ["GroundedMLLM", "ObjectMasks", "ProjectorStart", "PromptFrames", "SegState", "clear_frames"]
 
 PromptFrames = Literal["all", "first"]
-ProjectorStart = Literal["random", "points", "box"]
+ProjectorStart = Literal["random", "points", "box", "corners"]
 
 #: A frame shows an object clearly when it shows at least this share of the largest view of it.
 CLEAR_SHARE = 0.5
@@ -70,8 +71,11 @@ class GroundedMLLM(nn.Module):
         projector: D→C; built to fit when ``None``.
         projector_start: where a projector that is built here starts: at ``"random"`` (torch's own, as published) or at
             tokens like the segmenter's own ``"points"``, which lets a frozen decoder be steered in far fewer steps; or
-            at two tokens like the corners of a ``"box"``, which say more of an object than a point.
+            at two tokens like the corners of a ``"box"``, which say more of an object than a point; ``"corners"`` is
+            a :class:`~word2mask.models.projector.CornerProjector`, whose tokens are always a box's.
         loss: what training minimises; needed for :meth:`forward` only.
+        guide: what else masks teach the language model while it trains, as the group ``"guide"``; no part of the
+            exported model.
         trainable: what trains; ``None`` leaves ``requires_grad`` as it is.
         seg_state: which state stands for an object: the one computed ``"at"`` the ``[SEG]`` token (Sa2VA) or the one
             just ``"before"`` it, which predicted it (LISA). A property of trained weights, saved with them.
@@ -85,9 +89,10 @@ class GroundedMLLM(nn.Module):
         self,
         mllm: MLLM,
         segmenter: Segmenter,
-        projector: Projector | None = None,
+        projector: Projector | CornerProjector | None = None,
         projector_start: ProjectorStart = "random",
         loss: GroundingLoss | None = None,
+        guide: GuidePlan | None = None,
         trainable: TrainablePlan | None = None,
         seg_state: SegState = "at",
         prompt_frames: PromptFrames = "all",
@@ -100,14 +105,7 @@ class GroundedMLLM(nn.Module):
         self.mllm = mllm.with_grounding_tokens()
         self.segmenter = segmenter
         self.mllm.share_encoder(segmenter.model)
-        if projector_start not in ("random", "points", "box"):
-            raise ValueError(f'projector_start must be "random", "points" or "box", got {projector_start!r}')
-        num_tokens = 2 if projector_start == "box" else 1
-        self.projector = projector or Projector(mllm.hidden_size, segmenter.prompt_dim, num_tokens)
-        if projector is None and projector_start == "points":
-            self.projector.start_at(*segmenter.prompt_statistics())
-        if projector is None and projector_start == "box":
-            self.projector.start_at(*segmenter.box_statistics())
+        self.projector = projector or self._new_projector(projector_start)
         if loss is not None and loss.box_weight and self.projector.num_tokens != 2:
             raise ValueError(
                 f"GroundingLoss.box_weight is for prompts of two tokens, these have {self.projector.num_tokens}; set "
@@ -120,6 +118,7 @@ class GroundedMLLM(nn.Module):
                 f"and the segmenter's prompts {segmenter.prompt_dim}"
             )
         self.loss = loss
+        self.guide = None if guide is None else Guide(guide, mllm.hidden_size, self.mllm.keep_middle(guide.layer))
         self.trainable = trainable
         self.seg_state: SegState = seg_state
         self.prompt_frames: PromptFrames = prompt_frames
@@ -127,6 +126,21 @@ class GroundedMLLM(nn.Module):
             if {"mask_decoder", "segmenter"} & set(trainable.train):
                 segmenter.keep_original_decoder()
             trainable.apply(self)
+
+    def _new_projector(self, start: ProjectorStart) -> Projector | CornerProjector:
+        if start not in get_args(ProjectorStart):
+            raise ValueError(f"projector_start must be one of {get_args(ProjectorStart)}, got {start!r}")
+        widths = self.mllm.hidden_size, self.segmenter.prompt_dim
+        if start == "corners":
+            by_corners = CornerProjector(*widths)
+            by_corners.take_code(*self.segmenter.box_code())
+            return by_corners
+        projector = Projector(*widths, num_tokens=2 if start == "box" else 1)
+        if start == "points":
+            projector.start_at(*self.segmenter.prompt_statistics())
+        if start == "box":
+            projector.start_at(*self.segmenter.box_statistics())
+        return projector
 
     def parameter_groups(self) -> dict[str, nn.Module]:
         """The parts that a :class:`TrainablePlan` may open: the MLLM's own, ``"projector"``, ``"segmenter"`` and its
@@ -137,7 +151,7 @@ class GroundedMLLM(nn.Module):
         """
         groups = dict(self.mllm.parameter_groups())
         groups.update(projector=self.projector, segmenter=self.segmenter, **self.segmenter.parameter_groups())
-        return groups
+        return groups if self.guide is None else {**groups, "guide": self.guide}
 
     def train(self, mode: bool = True) -> GroundedMLLM:
         """As usual, but a part that doesn't train stays in evaluation mode: no dropout, no drop path there."""
@@ -152,7 +166,7 @@ class GroundedMLLM(nn.Module):
     def merge(self) -> None:
         """Adds the adapters into the weights, for export; the plan is forgotten."""
         merge_adapters(self.mllm)
-        self.trainable = None
+        self.trainable = self.guide = None
 
     # -- training --------------------------------------------------------------------------------------------------
 
@@ -172,7 +186,8 @@ class GroundedMLLM(nn.Module):
             raise ValueError("GroundedMLLM has no loss: give it a GroundingLoss to train")
         if batch.labels is None:
             raise ValueError(f"{batch.names[0]}: the batch has no labels; it was encoded for serving, not for training")
-        hidden = self.mllm(batch.input_ids, batch.attention_mask, batch.mllm_media, batch.region_cells).hidden
+        output = self.mllm(batch.input_ids, batch.attention_mask, batch.mllm_media, batch.region_cells)
+        hidden = output.hidden
         labels = batch.labels[:, 1:]
         labelled = labels != IGNORE_INDEX
         rows = labelled.nonzero()[:, 0]
@@ -183,10 +198,16 @@ class GroundedMLLM(nn.Module):
         if not grounded:
             return losses
         self._check(batch, grounded)
-        prompts = self.prompts([self.seg_states(hidden[index], batch.seg_positions[index]) for index in grounded])
+        states = [self.seg_states(hidden[index], batch.seg_positions[index]) for index in grounded]
+        prompts = self.prompts(states)
         views = [self._view(batch, index) for index in grounded]
         frames, frame_index, masks, void = (list(parts) for parts in zip(*views, strict=True))
-        mask_losses = self._box_losses(prompts, masks) if self.loss.box_weight else {}
+        if self.guide is not None:
+            losses |= self._guided(output.middle, batch, grounded)
+        mask_losses = {}
+        if self.loss.box_weight:
+            by_corners = isinstance(self.projector, CornerProjector)
+            mask_losses = self._edge_losses(states, masks) if by_corners else self._box_losses(prompts, masks)
         if self.loss.needs_masks:
             features = self.encode_frames(torch.cat(frames))
             objects = self.segment(features, prompts, frame_index, [len(item) for item in frames])
@@ -209,6 +230,12 @@ class GroundedMLLM(nn.Module):
                 losses |= {name: value, name.replace("loss_", "count_"): pairs}
         return losses
 
+    def _guided(self, middle: torch.Tensor, batch: Batch, grounded: list[int]) -> dict[str, torch.Tensor]:
+        """What the guide says of the samples that have objects."""
+        segs = [batch.seg_positions[index] for index in grounded]
+        visual = batch.input_ids[grounded] == self.mllm.context_id
+        return self.guide(middle[grounded], visual, segs, [batch.masks[index] for index in grounded])
+
     def _box_losses(self, prompts: list[torch.Tensor], masks: list[torch.Tensor]) -> dict[str, torch.Tensor]:
         """How far prompts are from the boxes of their objects; masks are bool ``[N,T',H,W]`` per sample."""
         _, spread = self.segmenter.box_statistics()
@@ -223,6 +250,19 @@ class GroundedMLLM(nn.Module):
                 embedded = self.segmenter.embed_points(len(flat), boxes=flat)[:, :2]
             tokens.append(embedded.float().unflatten(0, box.shape[:2]) / spread)
         return self.loss.boxes([item.float() / spread for item in prompts], tokens, seen)
+
+    def _edge_losses(self, states: list[torch.Tensor], masks: list[torch.Tensor]) -> dict[str, torch.Tensor]:
+        """The same where prompts are boxes."""
+        boxes, seen = zip(*(boxes_of(item) for item in masks), strict=True)
+        shares = []
+        for box, mask in zip(boxes, masks, strict=True):
+            height, width = mask.shape[-2:]
+            filled = self.segmenter.processor.content_size(height, width)
+            side = self.segmenter.processor.side
+            scale = torch.tensor([filled[1] / width, filled[0] / height], device=box.device).repeat(2) / side
+            outer = torch.tensor([0.0, 0.0, 1.0, 1.0], device=box.device)  # as boxes_of ends at the last pixel
+            shares.append((box + outer) * scale)
+        return self.loss.edges([self.projector.boxes(item) for item in states], shares, seen)
 
     def _view(self, batch: Batch, index: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor | None]:
         """What the segmenter is asked about one sample.

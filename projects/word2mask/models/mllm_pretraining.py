@@ -18,6 +18,7 @@ from word2mask.data.shapes_world.base_stream import BaseBatch
 from word2mask.data.shapes_world.splits import HELD_OUT
 from word2mask.data.shapes_world.vision_stream import NUM_RANKS, NUM_STANDINGS, OUTLINE_SIDE
 from word2mask.data.shapes_world.vocabulary import ALL_COLOURS, ALL_SHAPES, MOTIONS, SIZES, TEXTURES
+from word2mask.losses.boxes import box_overlaps
 from word2mask.mllms.interface import MLLM
 from word2mask.text.conversation import marker_ids
 from word2mask.text.special_tokens import BOX_START, IGNORE_INDEX
@@ -374,18 +375,3 @@ def order_loss(closeness: torch.Tensor, distances: torch.Tensor) -> tuple[torch.
 def _normal(states: torch.Tensor) -> torch.Tensor:
     """States of a middle layer at unit scale."""
     return nn.functional.layer_norm(states, states.shape[-1:])
-
-
-def box_overlaps(first: torch.Tensor, second: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """IoU and generalised IoU (Rezatofighi et al., 2019) of boxes ``[K,4]`` pair by pair."""
-    top = torch.maximum(first[:, :2], second[:, :2])
-    bottom = torch.minimum(first[:, 2:], second[:, 2:])
-    inter = (bottom - top).clamp(min=0).prod(dim=1)
-    union = _area(first) + _area(second) - inter
-    hull = (torch.maximum(first[:, 2:], second[:, 2:]) - torch.minimum(first[:, :2], second[:, :2])).prod(dim=1)
-    iou = inter / union.clamp(min=1e-6)
-    return iou, iou - (hull - union) / hull.clamp(min=1e-6)
-
-
-def _area(boxes: torch.Tensor) -> torch.Tensor:
-    return (boxes[:, 2:] - boxes[:, :2]).clamp(min=0).prod(dim=1)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import nn
 
-__all__ = ["Projector"]
+__all__ = ["CornerProjector", "Projector", "make_projector"]
 
 
 class Projector(nn.Module):
@@ -61,3 +62,58 @@ class Projector(nn.Module):
             ``[N,K,C]``: N objects, K prompt tokens each.
         """
         return self.layers(states).unflatten(1, (self.num_tokens, self.prompt_dim))
+
+
+class CornerProjector(nn.Module):
+    """Linear D→D, GELU, Linear D→4: the state at ``[SEG]`` becomes a box, and its corners two prompt tokens.
+
+    The tokens are those that the segmenter itself makes of a box, so a frozen decoder is at home with every one of
+    them, and what is to be learned are four numbers. For models that learn from hundreds of pictures; where there are
+    millions, the free tokens of :class:`Projector` can say more than a box.
+
+    Args:
+        hidden_size: D, width of the language model.
+        prompt_dim: C, width of the segmenter's prompts.
+
+    Attributes:
+        frequencies: ``[2,C/2]``, of the segmenter's code of places; not trained.
+        corners: ``[2,C]``, what marks a token as first and second corner; not trained.
+    """
+
+    num_tokens = 2
+
+    def __init__(self, hidden_size: int, prompt_dim: int) -> None:
+        super().__init__()
+        self.hidden_size = hidden_size
+        self.prompt_dim = prompt_dim
+        self.layers = nn.Sequential(nn.Linear(hidden_size, hidden_size), nn.GELU(), nn.Linear(hidden_size, 4))
+        self.register_buffer("frequencies", torch.zeros(2, prompt_dim // 2))
+        self.register_buffer("corners", torch.zeros(2, prompt_dim))
+
+    @torch.no_grad()
+    def take_code(self, frequencies: torch.Tensor, corners: torch.Tensor) -> None:
+        """Takes the segmenter's code of places (:meth:`word2mask.segmenters.interface.Segmenter.box_code`)."""
+        self.frequencies.copy_(frequencies)
+        self.corners.copy_(corners)
+
+    def boxes(self, states: torch.Tensor) -> torch.Tensor:
+        """States ``[N,D]`` → boxes float32 ``[N,4]``, (x1, y1, x2, y2) in shares of the segmenter's square."""
+        middle, size = self.layers(states).float().sigmoid().split(2, dim=-1)
+        return torch.cat([middle - size / 2, middle + size / 2], dim=-1)
+
+    def forward(self, states: torch.Tensor) -> torch.Tensor:
+        """Prompts ``[N,2,C]`` for the states ``[N,D]``."""
+        places = 2 * self.boxes(states).unflatten(-1, (2, 2)) - 1
+        angles = 2 * math.pi * (places @ self.frequencies.float())
+        tokens = torch.cat([angles.sin(), angles.cos()], dim=-1) + self.corners.float()
+        return tokens.to(self.corners.dtype)
+
+
+def make_projector(corners: bool = False, **widths: Any) -> Projector | CornerProjector:
+    """The projector that a model's configuration describes.
+
+    Args:
+        corners: whether it is a :class:`CornerProjector`.
+        **widths: its arguments.
+    """
+    return CornerProjector(**widths) if corners else Projector(**widths)

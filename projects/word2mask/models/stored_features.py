@@ -28,7 +28,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from word2mask.errors import UserError
-from word2mask.models.grounded import GroundedMLLM
+from word2mask.mllms.interface import MLLM
 from word2mask.segmenters.interface import FrameFeatures
 
 __all__ = ["STORED_DTYPES", "FeatureFolder", "StoredCalls", "store_features"]
@@ -201,7 +201,7 @@ def _named(output: torch.Tensor | FrameFeatures) -> dict[str, torch.Tensor]:
 
 
 def store_features(
-    model: GroundedMLLM, folder: str | Path, dtype: str | None, limit_gb: float, precision: str = "fp32"
+    model: nn.Module, folder: str | Path, dtype: str | None, limit_gb: float, precision: str = "fp32"
 ) -> dict[str, StoredCalls]:
     """Keeps what a model's frozen encoders make of frames; in place, on this instance alone.
 
@@ -209,7 +209,7 @@ def store_features(
     too; the tower of another MLLM computes as before.
 
     Args:
-        model: with its trainable plan applied and its final weights.
+        model: with an ``mllm`` and perhaps a ``segmenter``, its trainable plan applied and its final weights.
         folder: of all encoders.
         dtype: of :data:`STORED_DTYPES`. ``"fp32"`` and ``None`` keep every bit of what was computed; ``"fp16"`` and
             ``"bf16"`` round to 11 and 8 bits, relative errors up to 2⁻¹¹ and 2⁻⁸, at half the size.
@@ -226,22 +226,24 @@ def store_features(
         raise UserError(f"cache_features.dtype is {dtype!r}; expected one of fp32, bf16, fp16 or None")
     if not limit_gb > 0:
         raise UserError(f"cache_features.limit_gb must be above 0, got {limit_gb!r}")
-    if not isinstance(model, GroundedMLLM):
-        raise UserError(f"cache_features is for grounded models; this is a {type(model).__name__}")
+    mllm, segmenter = getattr(model, "mllm", None), getattr(model, "segmenter", None)
+    if not isinstance(mllm, MLLM):
+        raise UserError(f"cache_features is for models with an MLLM; this is a {type(model).__name__}")
     root = Path(folder).expanduser()
-    segmenter, mllm = model.segmenter, model.mllm
-    places = {"segmenter": (segmenter, "encode_frames", segmenter.encoder_modules(), True)}
+    places, settings = {}, {"segmenter": "", "mllm": mllm.encoder_settings()}
+    if segmenter is not None:
+        places["segmenter"] = (segmenter, "encode_frames", segmenter.encoder_modules(), True)
     seen = mllm.frame_encoder()
     if seen is not None and not _trains(seen[2]):
         places["mllm"] = (*seen, False)
-    if _trains(places["segmenter"][2]):
+    if segmenter is not None and _trains(places["segmenter"][2]):
         raise UserError(
             "cache_features: the segmenter's image encoder trains, so what it makes of a frame changes at every step; "
             "leave 'segmenter' and 'mask_decoder' out of model.trainable.train, or leave cache_features out"
         )
     placed = {}
     for name, (holder, attribute, modules, is_features) in places.items():
-        own = weights_hash(modules, name, attribute, precision, dtype, repr(getattr(holder, "config", "")))
+        own = weights_hash(modules, name, attribute, precision, dtype, settings[name])
         files = FeatureFolder(root / own, STORED_DTYPES[dtype], int(limit_gb * 1e9), root)
         placed[name] = StoredCalls(getattr(holder, attribute), modules, files, is_features)
         # On the instance, because a module in between would change the names of its weights.

@@ -6,6 +6,7 @@ on one frame. It knows nothing of language, of videos on disk, or of losses.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -254,6 +255,20 @@ class Segmenter(nn.Module, ABC):
         labels = torch.ones(points.shape[:2], dtype=torch.long, device=points.device)
         tokens = self.embed_points(len(points), points, labels)[:, 0].float()
         return tokens.mean(0), tokens.std(0)
+
+    @torch.no_grad()
+    def box_code(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """How a box becomes two tokens (SAM, arXiv:2304.02643, appendix A).
+
+        Returns:
+            frequencies ``[2,C/2]`` and corners ``[2,C]``: the token of corner i at (x, y), in shares of the square, is
+            sin and cos of 2π (2x - 1, 2y - 1) · frequencies, side by side, plus ``corners[i]``.
+        """
+        frequencies = self.model.prompt_encoder.shared_embedding.positional_embedding
+        # Half a pixel is added to every point, so this is the square's own corner.
+        at_zero = torch.full((1, 4), -0.5, device=frequencies.device)
+        angles = -2 * math.pi * frequencies.sum(0)
+        return frequencies, self.embed_points(1, boxes=at_zero)[0, :2] - torch.cat([angles.sin(), angles.cos()])
 
     @torch.no_grad()
     def box_statistics(self) -> tuple[torch.Tensor, torch.Tensor]:

@@ -6,9 +6,13 @@ Beside transformers' ``Sam2VideoMemoryAttention.forward``:
 * Keys are turned by one complex product (Su et al., 2021, eq. 34, read as complex numbers), not by six passes.
 * Where the attention is written out (float32 on a CPU), its weights sum to one, so ``weights · (W m + b)`` is
   ``W (weights · m) + b``: the values stay memories of 64 numbers, and only what is read is projected to 256.
+* A memory is read by several frames, and its key is ``turn(W (m + place) + b) + turn(W age)``: the first part is the same
+  for all of them and is kept (:class:`KeptKeys`), the second is the same for all memories of an age.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -18,10 +22,72 @@ from transformers.models.sam2_video.modeling_sam2_video import (
     Sam2VideoRoPEAttention,
 )
 
-__all__ = ["attend"]
+__all__ = ["KeptKeys", "attend"]
 
 #: Queries whose weights are written out at a time, and up to how many keys: beyond, the fused kernel was no slower.
 ROWS, MOST_KEYS = 64, 8192
+#: Bytes of keys up to which they are kept.
+KEPT_BYTES = 256 * 1024 * 1024
+
+
+class KeptKeys:
+    """Keys of the spatial memories that a frame reads, kept for the next frame, which reads most of them again.
+
+    Args:
+        attention: whose weights; they must stay as they are.
+        places: float ``[1,L,M]``, position encoding of the grid.
+        ages: float ``[A,M]``, encoding of each age.
+    """
+
+    def __init__(self, attention: Sam2VideoMemoryAttention, places: torch.Tensor, ages: torch.Tensor) -> None:
+        self._attention, self._places, self._ages = attention, places, ages
+        #: Number of a tensor → the tensor, whose number is its own while it lives, and its keys.
+        self._kept: dict[int, tuple[torch.Tensor, list[torch.Tensor]]] = {}
+        self._turn: torch.Tensor | None = None
+        #: Of each layer, [A,heads,L,d]: what an age adds to the keys.
+        self._added: list[torch.Tensor] = []
+
+    def keys(self, memories: Sequence[tuple[int, torch.Tensor]], num_pointer_tokens: int) -> list[torch.Tensor] | None:
+        """Keys of some memories one after another.
+
+        Args:
+            memories: (row of ``ages``, spatial memory ``[P,M,h,w]``).
+            num_pointer_tokens: keys for which room is left behind.
+
+        Returns:
+            Of each layer, float ``[P,heads,K,d]``, the last ``num_pointer_tokens`` of K not yet written; ``None`` where
+            nothing is kept: the attention isn't written out, or the keys would take more than :data:`KEPT_BYTES`.
+        """
+        num_places = self._places.shape[1]
+        placed = len(memories) * num_places
+        if not memories or not _is_written_out(self._places, placed + num_pointer_tokens) or torch.is_grad_enabled():
+            return None
+        modules = [layer.cross_attn_image for layer in self._attention.layers]
+        width = sum(module.k_proj.out_features for module in modules)
+        if len(memories[0][1]) * placed * width * self._places.element_size() > KEPT_BYTES:
+            return None
+        if self._turn is None:
+            self._turn = _turn(self._attention, self._places)
+            for module in modules:
+                moved = F.linear(self._ages, module.k_proj.weight)[:, None].expand(-1, num_places, -1)
+                self._added.append(_turned(_heads(module, moved), self._turn))
+        self._kept = {id(memory): self._kept.get(id(memory)) or (memory, self._of(memory)) for _, memory in memories}
+        found = []
+        for layer, added in enumerate(self._added):
+            heads, _, size = added.shape[1:]
+            keys = added.new_empty(len(memories[0][1]), heads, placed + num_pointer_tokens, size)
+            for number, (age, memory) in enumerate(memories):
+                own = keys[:, :, number * num_places : (number + 1) * num_places]
+                torch.add(self._kept[id(memory)][1][layer], added[age], out=own)
+            found.append(keys)
+        return found
+
+    def _of(self, memory: torch.Tensor) -> list[torch.Tensor]:
+        """Of each layer ``[P,heads,L,d]``: the keys of a memory without its age."""
+        assert self._turn is not None
+        tokens = memory.to(self._places.dtype).flatten(2).transpose(1, 2) + self._places
+        modules = (layer.cross_attn_image for layer in self._attention.layers)
+        return [_turned(_heads(module, module.k_proj(tokens)), self._turn) for module in modules]
 
 
 def attend(
@@ -31,6 +97,7 @@ def attend(
     memory: torch.Tensor,
     encoding: torch.Tensor,
     num_pointer_tokens: int,
+    placed_keys: Sequence[torch.Tensor] | None = None,
 ) -> torch.Tensor:
     """Conditions frames on what objects remember (arXiv:2408.00714, §4, "memory attention").
 
@@ -41,15 +108,16 @@ def attend(
         memory: float ``[P,K,M]``, spatial memories, each a full grid of L tokens, and after them object pointers.
         encoding: float ``[P,K,M]`` or ``[1,K,M]``, position encoding of the memory.
         num_pointer_tokens: how many of the K, at the end, have no place on the grid.
+        placed_keys: what :meth:`KeptKeys.keys` gave for the spatial memories; it is written into.
 
     Returns:
         float ``[P,L,C]``.
     """
-    cos, sin = attention.rotary_emb(frames, attention.position_ids)
-    turn = torch.complex(cos[0, :, ::2].contiguous(), sin[0, :, ::2].contiguous())
-    keys = memory + encoding
+    turn = _turn(attention, frames)
+    placed = memory.shape[1] - num_pointer_tokens if placed_keys is not None else 0
+    keys = memory[:, placed:] + encoding[:, placed:]
     states = None
-    for layer in attention.layers:
+    for number, layer in enumerate(attention.layers):
         if states is None:
             # Pairs can be fewer than frames, when only some have objects.
             alone = frames if len(frames) <= len(frame_index) else frames[frame_index]
@@ -58,7 +126,13 @@ def attend(
         else:
             states = _self_attention(layer, states, turn)
         read = _cross_attention(
-            layer.cross_attn_image, layer.layer_norm2(states), keys, memory, turn, num_pointer_tokens
+            layer.cross_attn_image,
+            layer.layer_norm2(states),
+            keys,
+            memory,
+            turn,
+            num_pointer_tokens,
+            None if placed_keys is None else placed_keys[number],
         )
         states = states + layer.dropout2(read)
         inner = layer.linear1(layer.layer_norm3(states))
@@ -80,20 +154,27 @@ def _cross_attention(
     memory: torch.Tensor,
     turn: torch.Tensor,
     num_pointer_tokens: int,
+    placed_keys: torch.Tensor | None,
 ) -> torch.Tensor:
+    """``[P,L,C]``; ``keys`` are those of all of the memory, or of its pointers alone where ``placed_keys`` has the others."""
     query = _turned(_heads(module, module.q_proj(queries)), turn)
     key = _heads(module, module.k_proj(keys))
-    placed = key.shape[2] - num_pointer_tokens
-    if placed:
+    if placed_keys is not None:
+        placed_keys[:, :, placed_keys.shape[2] - num_pointer_tokens :] = key
+        key = placed_keys
+    elif placed := key.shape[2] - num_pointer_tokens:
         key = torch.cat([_turned(key[:, :, :placed], turn), key[:, :, placed:]], dim=2)
     dropout = module.dropout_p if module.training else 0.0
-    written_out = query.device.type == "cpu" and query.dtype == torch.float32 and key.shape[2] <= MOST_KEYS
-    if written_out and not dropout:
+    if _is_written_out(query, key.shape[2]) and not dropout:
         read = _written_out(query * module.scaling, key, memory.unsqueeze(1))  # [P,heads,L,M]
         weight = module.v_proj.weight.unflatten(0, (module.num_attention_heads, module.head_dim))
         read = torch.einsum("phlm,hdm->phld", read, weight)
         return module.o_proj(_joined(read) + module.v_proj.bias)
     return module.o_proj(_joined(_fused(module, query, key, _heads(module, module.v_proj(memory)))))
+
+
+def _is_written_out(like: torch.Tensor, num_keys: int) -> bool:
+    return like.device.type == "cpu" and like.dtype == torch.float32 and num_keys <= MOST_KEYS
 
 
 def _written_out(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
@@ -105,6 +186,12 @@ def _written_out(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) ->
 def _fused(module: Sam2VideoRoPEAttention, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
     dropout = module.dropout_p if module.training else 0.0
     return F.scaled_dot_product_attention(query, key, value, dropout_p=dropout, scale=module.scaling)
+
+
+def _turn(attention: Sam2VideoMemoryAttention, like: torch.Tensor) -> torch.Tensor:
+    """By how much each place turns, complex ``[L,d/2]``."""
+    cos, sin = attention.rotary_emb(like, attention.position_ids)
+    return torch.complex(cos[0, :, ::2].contiguous(), sin[0, :, ::2].contiguous())
 
 
 def _turned(states: torch.Tensor, turn: torch.Tensor) -> torch.Tensor:

@@ -14,7 +14,7 @@ from transformers import Sam2VideoModel
 from transformers.models.sam2_video.modeling_sam2_video import NO_OBJ_SCORE, get_1d_sine_pe
 
 from word2mask.segmenters.interface import Decoded, FrameFeatures
-from word2mask.segmenters.memory_attention import attend
+from word2mask.segmenters.memory_attention import KeptKeys, attend
 
 __all__ = ["MemoryFrame", "MemorySteps"]
 
@@ -151,6 +151,7 @@ class MemorySteps:
         memories: Sequence[tuple[int, torch.Tensor]],
         pointers: Sequence[tuple[int, torch.Tensor]],
         max_pointers: int | None = None,
+        kept: KeptKeys | None = None,
     ) -> torch.Tensor:
         """Conditions the coarsest features of P pairs on what their objects remember.
 
@@ -160,6 +161,7 @@ class MemorySteps:
             memories: (frames ago, spatial memory ``[P,M,h,w]``); 0 marks a conditioning frame, whenever it was.
             pointers: (signed frames ago, object pointers ``[P,C]``).
             max_pointers: the span by which a pointer's age is normalised; ``None`` takes the configuration's.
+            kept: of :meth:`kept_keys`, where the same memories are read by several frames.
 
         Returns:
             float ``[P,C,S/16,S/16]``, for ``conditioned`` of :meth:`decode_embeddings`.
@@ -195,8 +197,20 @@ class MemorySteps:
             torch.cat(tokens, dim=1),
             torch.cat(encodings, dim=1),
             num_pointer_tokens,
+            None if kept is None else kept.keys([(ago - 1, memory) for ago, memory in memories], num_pointer_tokens),
         )
         return attended.transpose(1, 2).reshape(num_pairs, channels, height, width)
+
+    def kept_keys(self, features: FrameFeatures) -> KeptKeys:
+        """Where keys of memories are kept while one video is followed; the weights must stay as they are.
+
+        Args:
+            features: any frame of it.
+        """
+        frames, model = features.levels[-1], self.model
+        grid = self._grid_encoding(frames.shape[2], frames.shape[3], model.mem_dim, frames)
+        ages = model.memory_temporal_positional_encoding.flatten(1).to(frames.dtype)
+        return KeptKeys(model.memory_attention, grid, ages)
 
     def _grid_encoding(self, height: int, width: int, channels: int, like: torch.Tensor) -> torch.Tensor:
         """Sine encoding of the grid's positions, ``[1,h·w,channels]``, in the dtype of ``like``."""

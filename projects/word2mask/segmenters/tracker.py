@@ -13,6 +13,7 @@ from typing import Literal
 import torch
 
 from word2mask.segmenters.interface import Decoded, FrameFeatures
+from word2mask.segmenters.memory_attention import KeptKeys
 from word2mask.segmenters.sam2 import MemoryFrame, SAM2Segmenter
 from word2mask.segmenters.trail import Trail
 
@@ -119,6 +120,7 @@ class Tracker:
             max_pointers = min(num_frames, max_pointers)
         if trail is not None:
             trail.begin(keys, {t: masks for t, (masks, _) in shown.items()}, max_pointers)
+        kept = self.segmenter.kept_keys(features)
         for t in count(first) if num_frames is None else range(first, num_frames):
             if t in keys:
                 yield (t, *shown[t])
@@ -126,7 +128,7 @@ class Tracker:
             features = self._features(frames, t)
             if features is None:
                 break
-            memory, masks, scores = self._follow(features, t, keys, recent, 1, max_pointers)
+            memory, masks, scores = self._follow(features, t, keys, recent, 1, max_pointers, kept)
             recent.add(t, memory)
             if first > 0:
                 early.add_near(t, memory, first)
@@ -138,7 +140,7 @@ class Tracker:
             features = self._features(frames, t)
             if features is None:
                 raise ValueError(f"frame {t} isn't there")
-            memory, masks, scores = self._follow(features, t, keys, early, -1, max_pointers)
+            memory, masks, scores = self._follow(features, t, keys, early, -1, max_pointers, kept)
             early.add(t, memory)
             if trail is not None:
                 trail.add(t, memory, masks)
@@ -205,6 +207,7 @@ class Tracker:
         recent: _Recent,
         direction: int,
         max_pointers: int,
+        kept: KeptKeys,
     ) -> tuple[MemoryFrame, torch.Tensor, torch.Tensor]:
         """One frame: attend to memory, decode without a prompt, remember.
 
@@ -215,9 +218,10 @@ class Tracker:
             recent: other frames, not far away.
             direction: 1 forward, -1 backward.
             max_pointers: the span of object pointers.
+            kept: of the whole video.
         """
         segmenter, num_objects = self.segmenter, len(next(iter(keys.values())).pointers)
-        conditioned = self._condition(features, t, keys, recent.maps, recent.pointers, direction, max_pointers)
+        conditioned = self._condition(features, t, keys, recent.maps, recent.pointers, direction, max_pointers, kept)
         frame_index = torch.zeros(num_objects, dtype=torch.long, device=features.levels[-1].device)
         sparse = segmenter.embed_points(num_objects)
         decoded = segmenter.decode_embeddings(
@@ -235,6 +239,7 @@ class Tracker:
         neighbour_pointers: Mapping[int, torch.Tensor],
         direction: int,
         max_pointers: int,
+        kept: KeptKeys | None = None,
     ) -> torch.Tensor:
         """Memory attention of frame t: ``[N,C,S/16,S/16]``; arguments as of :meth:`_follow`."""
         conditioning = self._closest(keys, t)
@@ -252,7 +257,7 @@ class Tracker:
                 pointers.append((ago, neighbour_pointers[t - direction * ago]))
         num_objects = len(next(iter(keys.values())).pointers)
         frame_index = torch.zeros(num_objects, dtype=torch.long, device=features.levels[-1].device)
-        return self.segmenter.attend_memory(features, frame_index, memories, pointers, max_pointers)
+        return self.segmenter.attend_memory(features, frame_index, memories, pointers, max_pointers, kept)
 
     def _remember(
         self, features: FrameFeatures, frame_index: torch.Tensor, decoded: Decoded, binarize: bool

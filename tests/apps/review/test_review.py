@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -17,9 +18,10 @@ pytest.importorskip("jsonschema", reason="the review needs the extra annotate")
 from aiohttp import ClientSession, web
 
 from word2mask.apps.review.program import Review
-from word2mask.apps.review.samples import draw_samples, frames_of
+from word2mask.apps.review.samples import _ways, draw_samples, facts_of, frames_of
 from word2mask.data.sources.ref_sav import RefSAV
 from word2mask.errors import UserError
+from word2mask.ops.masks import decode_rle
 
 
 @pytest.fixture
@@ -88,6 +90,31 @@ def test_frames_carry_the_outline(run: Path) -> None:
     # The blue box comes later.
     assert not shown[0]["seen"] and shown[-1]["seen"]
     assert all(frame["picture"].startswith("data:image/jpeg;base64,/9j/") for frame in shown)
+    assert all(frame["size"] == [96, 64] for frame in shown)
+    # The way around the mask, drawn and filled, is the mask.
+    masklet = json.loads((run / "sam_v_full/sav_train/sav_000/sav_000001_manual.json").read_text())["masklet"]
+    for frame, objects in zip(shown, masklet, strict=True):
+        drawn = np.zeros((64, 96), np.uint8)
+        cv2.fillPoly(drawn, [np.array(way) for way in frame["outline"]], 1)
+        assert np.array_equal(drawn.astype(bool), decode_rle(objects[1]))
+
+
+def test_holes_have_an_outline_too() -> None:
+    mask = np.zeros((20, 30), np.uint8)
+    mask[2:18, 3:27] = 1
+    mask[6:12, 8:20] = 0
+    assert len(_ways(mask)) == 2 and _ways(np.zeros((4, 4), np.uint8)) == []
+
+
+def test_facts() -> None:
+    record = {"long": "A red box.", "area": 0.1234, "frame": 3, "iou": 0.875, "models": {"vision": "m"}}
+    assert facts_of(record) == [
+        "3 words",
+        "largest in frame 12, 12.3% of it",
+        "found again with an IoU of 0.88",
+        "vision: m",
+    ]
+    assert facts_of({"long": "A box.", "area": 0.0, "frame": 0, "iou": None}) == ["2 words"]
 
 
 def test_decisions_are_lines(run: Path) -> None:
@@ -106,7 +133,9 @@ def test_decisions_are_lines(run: Path) -> None:
             assert (await http.post(f"{url}/sample/0", data=b'{"decision": "drop"}')).status == 415
             assert (await http.get(f"{url}/sample/9")).status == 404
             again = await (await http.get(f"{url}/sample/0")).json()
-            assert (again["decision"], again["decided"]) == ("keep", 1)
+            assert (again["decision"], again["decided"], again["kept"], again["dropped"]) == ("keep", 1, 1, 0)
+            assert again["open"] == 1 and again["command"].endswith("decisions.jsonl")
+            assert (await (await http.get(f"{url}/sample/2")).json())["open"] == 1  # once round
             page = await http.get(url)
             assert "load(1);" in await page.text()  # goes on at the first that isn't decided
             assert "frame-ancestors 'none'" in page.headers["Content-Security-Policy"]

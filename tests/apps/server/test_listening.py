@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import socket
+import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 import uvicorn
-from server_requests import asked, png
+from PIL import Image
+from server_requests import asked, data_url, png
 from uvicorn.server import ServerState
 
 from word2mask.apps.server import listening
@@ -51,6 +55,61 @@ def test_a_client_that_goes_is_not_waited_for(port, pretender) -> None:
     pretender.gate.set()
     assert httpx.post(f"http://127.0.0.1:{port}/v1/chat/completions", json=asked("third")).status_code == 200
     assert pretender.batches == [["first"], ["third"]]
+
+
+@pytest.fixture
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the servers of a test put files."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    return tmp_path
+
+
+def clip() -> str:
+    """A video of 50 frames."""
+    frames = [Image.new("RGB", (20, 16), (4 * shade, 0, 0)) for shade in range(50)]
+    file = io.BytesIO()
+    frames[0].save(file, "GIF", save_all=True, append_images=frames[1:])
+    return data_url(file.getvalue(), "image/gif")
+
+
+def wait_until(holds: Callable[[], bool], what: str) -> None:
+    end = time.monotonic() + 60
+    while not holds():
+        assert time.monotonic() < end, f"not so: {what}"
+        time.sleep(0.02)
+
+
+def test_who_leaves_a_stream_ends_it(listen, pretender, temporary) -> None:
+    address = f"http://127.0.0.1:{listen(body_seconds=60, streams=1)}"
+    files = lambda: [path for path in temporary.rglob("*") if path.is_file()]  # noqa: E731
+    numbers = lambda: httpx.get(f"{address}/metrics", timeout=60).text  # noqa: E731
+
+    def streamed(text: str) -> Any:
+        body = asked(text, clip(), stream=True)
+        return httpx.stream("POST", f"{address}/v1/chat/completions", json=body, timeout=60)
+
+    pretender.frame_seconds = 0.1
+    with streamed("the cat") as stream:
+        first = stream.iter_lines()  # once it is forgotten, the connection is closed
+        assert next(first).startswith("data: ")
+        wait_until(lambda: pretender.frames >= 2, "frames are tracked")
+        # One that has to wait for the first leaves too, and gives its place in the queue back before its turn.
+        with streamed("the dog") as waiting:
+            second = waiting.iter_lines()
+            assert next(second).startswith("data: ")
+            assert 'queue_length{kind="stream"} 1.0' in numbers() and len(files()) == 2
+        wait_until(lambda: 'queue_length{kind="stream"} 0.0' in numbers(), "the place in the queue is free")
+        wait_until(lambda: len(files()) == 1, "the second video is deleted")
+        assert 'running{kind="stream"} 1.0' in numbers() and pretender.frames < 50
+    wait_until(lambda: 'running{kind="stream"} 0.0' in numbers(), "nothing is tracked")
+    assert 2 <= pretender.frames < 50
+    wait_until(lambda: not files(), "the first video is deleted")
+    wait_until(lambda: 'completions",status="499"} 2.0' in numbers(), "both are counted as left")
+    assert [request.turns[-1].text for request in pretender.requests] == ["the cat"]
+    # The one after it isn't kept waiting, and is counted as answered.
+    with streamed("the bird") as stream:
+        assert list(stream.iter_lines())[-2] == "data: [DONE]"
+    assert 'completions",status="200"} 1.0' in numbers() and not files()
 
 
 @pytest.mark.parametrize(

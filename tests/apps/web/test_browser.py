@@ -35,13 +35,24 @@ pytestmark = [
     pytest.mark.skipif(not CHROMIUM, reason="no Chromium on the PATH"),
 ]
 
+#: Whether the camera's picture is seen; a press before that takes nothing.
+FILMS = "document.querySelector('{} video')?.videoWidth > 0"
+#: Notes the size of each part of a film as it is encoded.
+ENCODED = """() => {
+    const start = MediaRecorder.prototype.start;
+    MediaRecorder.prototype.start = function (...options) {
+        window.encoded = [];
+        this.addEventListener('dataavailable', (event) => window.encoded.push(event.data.size));
+        return start.apply(this, options);
+    };
+}"""
 BUSY = "document.querySelector('.w2m-progress, .w2m-dots')"
 
 
 @pytest.fixture
 def page(known_session: Any) -> Iterator[Any]:
     """The page at a desk, empty; what the browser complains about fails the test."""
-    built = build_page(known_session, "known", Limits(frames=20))
+    built = build_page(known_session, "known", Limits())
     address = launch(built, "127.0.0.1", 0)
     complaints: list[str] = []
     with playwright.sync_playwright() as driver:
@@ -255,6 +266,7 @@ def test_who_presses_before_the_page_has_opened_is_told(
 def test_a_camera_and_chinese(page: Any, known_session: Any) -> None:
     page.get_by_role("tab", name="Camera").click()
     page.locator("#w2m-photo").get_by_text("Click to Access Webcam").click()
+    page.wait_for_function(FILMS.format("#w2m-photo"))
     page.locator("#w2m-photo button[aria-label='capture photo'], #w2m-photo .button-wrap button").first.click()
     page.wait_for_selector(".w2m-canvas img")
     question = page.locator("#w2m-question textarea")
@@ -264,6 +276,28 @@ def test_a_camera_and_chinese(page: Any, known_session: Any) -> None:
     assert page.locator(".w2m-q").inner_text() == "请分割红色的心。"
     request = known_session.requests[-1]
     assert request.turns[-1].text == "请分割红色的心。" and request.media.frames.std() > 5, "the camera's picture"
+
+
+def test_a_film_of_the_camera(page: Any, known_session: Any) -> None:
+    page.get_by_role("tab", name="Camera").click()
+    film = page.locator("#w2m-film")
+    film.get_by_text("Click to Access Webcam").click()
+    page.wait_for_function(FILMS.format("#w2m-film"))
+    page.evaluate(ENCODED)
+    film.get_by_role("button", name="start recording").click()
+    # Gradio sends what the browser has encoded by the press, which on a busy machine comes late.
+    page.wait_for_function("window.encoded?.filter(size => size > 0).length >= 5")
+    film.get_by_title("stop recording").click()
+    page.wait_for_selector(".w2m-canvas img, .toast-body")
+    assert page.locator(".toast-body").all_inner_texts() == []
+    assert page.locator(".w2m-canvas").get_attribute("aria-label").startswith("Frame 1 of ")
+    before = page.locator(".w2m-canvas img").get_attribute("src")
+    ask(page, "Where is it?", 1)
+    frames = known_session.requests[-1].media
+    assert isinstance(frames, VideoFile) and len(frames) > 1
+    assert f"on {len(frames)} of {len(frames)}" in page.locator(".w2m-timeline svg").first.get_attribute("aria-label")
+    assert page.locator(".w2m-canvas img").get_attribute("src") != before, "the mask is drawn"
+    assert frames.read([0])[0].std() > 5, "the camera's picture"
 
 
 def saved(page: Any, kind: str, ending: str) -> Path:

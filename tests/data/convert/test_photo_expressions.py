@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from word2mask.data.convert.photo_colours import clear_colour, colour_shares
-from word2mask.data.convert.photo_expressions import Thing, expressions, record, split_of
+from word2mask.data.convert.photo_expressions import Thing, expressions, mirrored, record, split_of
 from word2mask.data.sources.own_data import OwnData
 
 SIZE = (100, 200)
@@ -120,3 +120,16 @@ def test_the_tool_writes_what_own_data_reads(repository: Path, tmp_path: Path):
     run = subprocess.run([*command, tmp_path / "other"], capture_output=True, text=True, check=False)
     assert run.returncode == 2 and "not instance annotations in COCO's format" in run.stderr
     assert not (tmp_path / "other").exists()
+
+
+def test_in_the_mirror_left_is_right():
+    left, right = thing("dog", (10, 40, 30, 60)), thing("dog", (100, 40, 140, 80))
+    picture = np.full((*SIZE, 3), (150, 120, 100), np.uint8)
+    picture[:, :5] = 0
+    turned, things = mirrored(picture, [left, right])
+    assert (turned[:, -5:] == 0).all() and (turned[:, :5] == picture[:, -5:]).all()
+    assert [thing.box for thing in things] == [(170, 40, 190, 60), (60, 40, 100, 80)]
+    for thing_, original in zip(things, (left, right), strict=True):
+        assert (thing_.mask == original.mask[:, ::-1]).all()
+    found = said(things, turned)
+    assert found["the dog on the right"] == [things[0]] and found["the dog on the left"] == [things[1]]

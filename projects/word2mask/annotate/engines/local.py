@@ -47,6 +47,9 @@ class Progress:
         return (self.prompt_tokens * price[0] + self.completion_tokens * price[1]) / 1e6
 
 
+#: Seconds between two calls of what watches, where no video gets done.
+BETWEEN = 1.0
+
 Watch = Callable[[Progress], None]
 
 
@@ -89,7 +92,7 @@ def run_local(
         media_folder: where their paths begin.
         settings: of the run.
         store: of answers and records; what it holds isn't asked again.
-        watch: called after every video.
+        watch: called after every video, and every second between.
 
     Returns:
         a record a video, in the order of ``references``.
@@ -117,20 +120,31 @@ async def _run(
                     records[place] = record
                     progress.videos += 1
                     progress.objects.update(found.status for found in record.objects)
-                    progress.prompt_tokens = budget.prompt_tokens
-                    progress.completion_tokens = budget.completion_tokens
-                    progress.asked = asker.asked
-                    if watch is not None:
-                        watch(progress)
+                    tell()
+
+            def tell() -> None:
+                progress.prompt_tokens = budget.prompt_tokens
+                progress.completion_tokens = budget.completion_tokens
+                progress.asked = asker.asked
+                if watch is not None:
+                    watch(progress)
+
+            async def tick() -> None:
+                while True:
+                    await asyncio.sleep(BETWEEN)
+                    tell()
 
             # As many videos as there may be requests, so that none waits for another video's last stage.
             count = min(settings.limits.concurrency, len(references))
+            clock = asyncio.create_task(tick())
             try:
                 async with asyncio.TaskGroup() as group:
                     for _ in range(count):
                         group.create_task(work())
             except BaseExceptionGroup as errors:
                 raise _first(errors) from None
+            finally:
+                clock.cancel()
     return [record for record in records if record is not None]
 
 

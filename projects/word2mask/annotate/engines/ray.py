@@ -8,20 +8,22 @@ workers.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from word2mask.annotate.engines.local import Progress, run_local
+from word2mask.annotate.quality.verification import Grounder, verify
 from word2mask.annotate.records import VideoRecord, VideoReference
 from word2mask.annotate.settings import Limits, Settings
 from word2mask.annotate.store import Store
 from word2mask.errors import UserError
 
-__all__ = ["run_ray", "share"]
+__all__ = ["run_ray", "share", "verify_ray"]
 
 
 def share(limits: Limits, workers: int) -> Limits:
@@ -52,10 +54,8 @@ class _Worker:
         self._left = settings.limits.token_budget
 
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, list[Any]]:
-        references = [
-            VideoReference(*map(str, row))
-            for row in zip(batch["video_id"], batch["video_path"], batch["annotation_path"], strict=True)
-        ]
+        columns = [batch[entry.name] for entry in fields(VideoReference)]
+        references = [VideoReference(*map(str, row)) for row in zip(*columns, strict=True)]
         limits = replace(self._settings.limits, token_budget=self._left)
         last = Progress()
 
@@ -108,37 +108,137 @@ def run_ray(
     Raises:
         UserError: the run must stop; what was answered is in the store.
     """
+    if workers < 1 or batch < 1:
+        raise UserError(f"workers and batch are {workers} and {batch}; expected 1 or more")
+    if not references:
+        return []
+    shared = replace(settings, limits=share(settings.limits, workers))
+    # No worker stands idle because others have all videos.
+    batch = min(batch, -(-len(references) // workers))
+    where = (str(Path(media_folder).resolve()), shared, str(store.folder.resolve()))
+    rows = [asdict(reference) for reference in references]
+    with _mapped(rows, _Worker, where, workers, batch, address) as results:
+        found = _collect(results, watch)
+    return [found[reference.video_id] for reference in references]
+
+
+class _Verifier:
+    """Looks for the objects of batches of videos, with a model that is loaded once."""
+
+    def __init__(
+        self,
+        media_folder: str,
+        load: Callable[[], Grounder],
+        name: str,
+        store: str,
+        threshold: float,
+    ) -> None:
+        self._media_folder, self._name, self._threshold = Path(media_folder), name, threshold
+        self._load, self._store = load, Store(store)
+        self._grounder: Grounder | None = None
+
+    def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, list[Any]]:
+        error, checked = "", []
+        try:
+            if self._grounder is None:
+                self._grounder = self._load()
+            records = [VideoRecord.from_json(json.loads(text)) for text in batch["record"]]
+            checked = verify(records, self._media_folder, self._grounder, self._name, self._store, self._threshold)
+        except UserError as problem:
+            error = str(problem)
+        return {"records": [json.dumps([record.to_json() for record in checked])], "error": [error]}
+
+
+def verify_ray(
+    records: Sequence[VideoRecord],
+    media_folder: Path,
+    load: Callable[[], Grounder],
+    name: str,
+    store: Store,
+    threshold: float = 0.5,
+    watch: Callable[[int, int], None] | None = None,
+    workers: int = 2,
+    gpus: float = 0,
+    batch: int = 16,
+    address: str | None = None,
+) -> list[VideoRecord]:
+    """Drops what a model doesn't find again, as :func:`~word2mask.annotate.quality.verification.verify` does.
+
+    Args:
+        records: what to check.
+        media_folder: where the records' paths begin; seen by every machine.
+        load: gives the model; called once in every worker.
+        name: of the model.
+        store: of what was measured already; seen by every machine.
+        threshold: IoU from which an object stays.
+        watch: called with (videos done, videos) after every batch.
+        workers: processes, of one CPU each.
+        gpus: of each of them; parts of one are allowed.
+        batch: videos that a worker takes at a time.
+        address: of a running Ray cluster; ``None`` starts one on this machine and stops it again.
+
+    Raises:
+        UserError: as the local one.
+    """
+    if workers < 1 or batch < 1:
+        raise UserError(f"workers and batch are {workers} and {batch}; expected 1 or more")
+    batch = min(batch, max(1, -(-len(records) // workers)))
+    where = (str(Path(media_folder).resolve()), load, name, str(store.folder.resolve()), threshold)
+    rows = [{"record": json.dumps(record.to_json())} for record in records]
+    found: dict[str, VideoRecord] = {}
+    with _mapped(rows, _Verifier, where, workers, batch, address, gpus) as results:
+        for row in results:
+            if row["error"]:
+                raise UserError(row["error"])
+            checked = [VideoRecord.from_json(content) for content in json.loads(row["records"])]
+            found |= {record.reference.video_id: record for record in checked}
+            if watch is not None:
+                watch(len(found), len(records))
+    return [found[record.reference.video_id] for record in records]
+
+
+@contextmanager
+def _mapped(
+    rows: list[dict[str, Any]],
+    worker: type,
+    arguments: tuple[Any, ...],
+    workers: int,
+    batch: int,
+    address: str | None,
+    gpus: float = 0,
+) -> Iterator[Any]:
+    """What workers make of batches of rows, in any order.
+
+    Raises:
+        UserError: Ray isn't installed.
+    """
     try:
         import ray
     except ImportError:
         raise UserError(
             "Ray isn't installed; pip install 'ray[data]' (extra annotate), or use --engine local"
         ) from None
-    if workers < 1 or batch < 1:
-        raise UserError(f"workers and batch are {workers} and {batch}; expected 1 or more")
-    if not references:
-        return []
-    shared = replace(settings, limits=share(settings.limits, workers))
-    options: dict[str, Any] = (
-        {"address": address} if address else {"num_cpus": max(2, workers), "include_dashboard": False}
-    )
-    if not address:
-        options |= {"object_store_memory": 256 << 20}
-    ray.init(log_to_driver=False, logging_level="warning", **options)
+    own = {"num_cpus": max(2, workers), "include_dashboard": False, "object_store_memory": 256 << 20}
+    ray.init(log_to_driver=False, logging_level="warning", **({"address": address} if address else own))
     try:
         ray.data.DataContext.get_current().enable_progress_bars = False
-        rows = [asdict(reference) for reference in references]
-        results = ray.data.from_items(rows, override_num_blocks=-(-len(rows) // batch)).map_batches(
-            _Worker,
-            fn_constructor_args=(str(Path(media_folder).resolve()), shared, str(store.folder.resolve())),
-            batch_size=batch,
-            compute=ray.data.ActorPoolStrategy(size=workers),
-            num_cpus=1,
+        blocks = -(-len(rows) // batch)
+        yield (
+            ray.data.from_items(rows, override_num_blocks=blocks)
+            .map_batches(
+                worker,
+                fn_constructor_args=arguments,
+                batch_size=batch,
+                compute=ray.data.ActorPoolStrategy(size=workers),
+                num_cpus=1,
+                num_gpus=gpus,
+            )
+            .iter_rows()
+            if rows
+            else iter(())
         )
-        found = _collect(results.iter_rows(), watch)
     finally:
         ray.shutdown()
-    return [found[reference.video_id] for reference in references]
 
 
 def _collect(rows: Any, watch: Callable[[Progress], None] | None) -> dict[str, VideoRecord]:

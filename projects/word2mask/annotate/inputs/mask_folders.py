@@ -10,7 +10,7 @@ The frames stay where they are; of the masks every fourth is taken, which is wha
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -32,12 +32,20 @@ __all__ = ["find_mask_folders"]
 VOID = 255
 
 
-def find_mask_folders(folder: str | Path, masklets: str | Path) -> list[VideoReference]:
+#: The masks of a video's objects on its annotated frames, by the objects' numbers.
+Tracks = dict[int, list[np.ndarray]]
+
+
+def find_mask_folders(
+    folder: str | Path, masklets: str | Path, watch: Callable[[int, int], None] | None = None
+) -> list[VideoReference]:
     """The videos of a folder, their masks rewritten.
 
     Args:
         folder: with ``JPEGImages``.
-        masklets: folder to write ``<video>_manual.json`` into; what is there already stays.
+        masklets: folder to write ``<video>_manual.json`` into; what is there already and newer than its source stays,
+            and isn't read again.
+        watch: called with (videos done, videos) after each.
 
     Returns:
         references whose paths begin at ``folder``.
@@ -47,20 +55,23 @@ def find_mask_folders(folder: str | Path, masklets: str | Path) -> list[VideoRef
     """
     root, out = Path(folder), Path(masklets)
     videos = _videos(require_folder(root / "JPEGImages", "a folder of frames for each video"))
+    source: _Labels | _MeViS
     if (root / "mask_dict.json").is_file():
-        tracks = _mevis(root, videos)
+        source = _MeViS(root)
     else:
         labels = require_folder(root / "Annotations", "masks beside JPEGImages, or mask_dict.json beside it,")
-        tracks = (
-            (name, place, _labelled(place, labels / place.relative_to(root / "JPEGImages"))) for name, place in videos
-        )
-    references = []
-    for name, place, objects in tracks:
-        file = out / f"{name}_manual.json"
-        if not file.is_file():
+        source = _Labels(root / "JPEGImages", labels)
+    named = {place: out / f"{name}_manual.json" for name, place in videos}
+    found = [VideoReference(name, relative(place, root), relative(named[place], root)) for name, place in videos]
+    references = distinct(found, root)
+    for done, (name, place) in enumerate(videos, start=1):
+        file = named[place]
+        if not file.is_file() or file.stat().st_mtime < source.changed(place):
+            objects = source.read(name, place)
             write_masklets(file, name, [objects[number] for number in sorted(objects)], len(VideoFile(place)), "manual")
-        references.append(VideoReference(name, relative(place, root), relative(file, root)))
-    return distinct(references, root)
+        if watch is not None:
+            watch(done, len(videos))
+    return references
 
 
 def _videos(folder: Path) -> list[tuple[str, Path]]:
@@ -71,7 +82,28 @@ def _videos(folder: Path) -> list[tuple[str, Path]]:
     return [(place.name, place) for place in places]
 
 
-def _labelled(frames: Path, labels: Path) -> dict[int, list[np.ndarray]]:
+class _Labels:
+    """Pictures of labels with the frames' names.
+
+    Args:
+        frames: ``JPEGImages``.
+        labels: ``Annotations``.
+    """
+
+    def __init__(self, frames: Path, labels: Path) -> None:
+        self._frames, self._labels = frames, labels
+
+    def changed(self, place: Path) -> float:
+        """When the youngest picture of a video's labels was written, in seconds since 1970; 0 without any."""
+        folder = self._labels / place.relative_to(self._frames)
+        return max((file.stat().st_mtime for file in folder.glob("*.png")), default=0.0)
+
+    def read(self, name: str, place: Path) -> Tracks:
+        """The masks of a video."""
+        return _labelled(place, self._labels / place.relative_to(self._frames))
+
+
+def _labelled(frames: Path, labels: Path) -> Tracks:
     """Masks of every object on every fourth frame, from pictures of labels with the frames' names."""
     names = sorted((path.stem for path in frames.glob("*.jpg")), key=lambda stem: (len(stem), stem))[::STEP]
     pictures = {}
@@ -98,25 +130,39 @@ def _read_labels(file: Path) -> np.ndarray:
     return values.astype(np.uint8)
 
 
-def _mevis(root: Path, videos: list[tuple[str, Path]]) -> Iterator[tuple[str, Path, dict[int, list[Any]]]]:
-    """Videos with the objects that their expressions name."""
-    masks = load_json(root / "mask_dict.json", dict)
-    described = load_described(root / "meta_expressions.json")
-    for name, place in videos:
+class _MeViS:
+    """The objects that the expressions of MeViS name. Its file of all masks is read when the first are needed."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._described = load_described(root / "meta_expressions.json")
+        self._masks: dict[str, Any] | None = None
+        names = ("mask_dict.json", "meta_expressions.json")
+        self._changed = max((root / name).stat().st_mtime for name in names)
+
+    def changed(self, place: Path) -> float:
+        """When the files were written, in seconds since 1970."""
+        return self._changed
+
+    def read(self, name: str, place: Path) -> Tracks:
+        """The masks of a video."""
+        root, described = self._root, self._described
         if name not in described:
             raise UserError(f"{root / 'meta_expressions.json'}: no video {name}, of which there are frames")
+        if self._masks is None:
+            self._masks = load_json(root / "mask_dict.json", dict)
         expressions = described[name]["expressions"].values()
         numbers = sorted({int(number) for expression in expressions for number in expression["anno_id"]})
-        size, num_frames = VideoFile(place).size, len(VideoFile(place))
-        objects: dict[int, list[Any]] = {}
+        video = VideoFile(place)
+        objects: Tracks = {}
         for number in numbers:
-            track = masks.get(str(number))
-            if not isinstance(track, list) or len(track) != num_frames:
+            track = self._masks.get(str(number))
+            if not isinstance(track, list) or len(track) != len(video):
                 raise UserError(
-                    f"{root / 'mask_dict.json'}: object {number}: expected masks of the {num_frames} frames of {name}"
+                    f"{root / 'mask_dict.json'}: object {number}: expected masks of the {len(video)} frames of {name}"
                 )
-            objects[number] = [_mask(rle, size, root, number) for rle in track[::STEP]]
-        yield name, place, objects
+            objects[number] = [_mask(rle, video.size, root, number) for rle in track[::STEP]]
+        return objects
 
 
 def _mask(rle: Any, size: tuple[int, int], root: Path, number: int) -> np.ndarray:

@@ -15,12 +15,13 @@ import torch
 from torch.nn import functional
 
 from word2mask.annotate.inputs.sav import distinct, relative, write_masklets
-from word2mask.annotate.quality.verification import mean_iou
+from word2mask.annotate.masklets import Masklets, Rle, overlaps
 from word2mask.annotate.records import VideoReference
 from word2mask.data.annotations import require_folder
 from word2mask.data.media import VIDEO_SUFFIXES, VideoFile
 from word2mask.data.sources.ref_sav import SAVVideo
 from word2mask.errors import UserError
+from word2mask.ops.masks import decode_rle, encode_rle
 from word2mask.segmenters.interface import FrameFeatures, Segmenter
 from word2mask.segmenters.sam2 import SAM2Segmenter
 from word2mask.segmenters.tracker import Tracker
@@ -94,39 +95,51 @@ def find_bare_videos(
         if not file.is_file():
             video = SAVVideo(path)
             tracks = propose_objects(video, segmenter, rules or ProposalRules())
-            write_masklets(file, path.stem, list(tracks), len(VideoFile(path)), "auto")
+            write_masklets(file, path.stem, tracks, len(VideoFile(path)), "auto")
         if watch is not None:
             watch(done, len(named))
     return found
 
 
 @torch.no_grad()
-def propose_objects(video: SAVVideo, segmenter: SAM2Segmenter, rules: ProposalRules) -> np.ndarray:
-    """Objects of a video on its annotated frames: bool ``[N,T,H,W]``, surest of the first anchor first."""
+def propose_objects(video: SAVVideo, segmenter: SAM2Segmenter, rules: ProposalRules) -> list[list[Rle]]:
+    """Objects of a video on its annotated frames: run lengths ``[N][T]``, surest of the first anchor first.
+
+    Masks are held as run lengths, whatever the length of the video; of one frame only they are pixels.
+    """
     device = next(segmenter.parameters()).device
     num_frames, (height, width) = len(video), video.size
 
     def pixels(frame: int) -> torch.Tensor:
         return segmenter.processor.prepare_frames(video.read([frame])).to(device)
 
-    tracks = np.zeros((0, num_frames, height, width), dtype=bool)
+    tracks: list[list[Rle]] = []
+    found: list[Masklets] = []
     for anchor in (np.arange(rules.anchors) * num_frames // rules.anchors).tolist():
         proposed = _propose(segmenter.encode_frames(pixels(anchor)), segmenter, rules)
-        seen = torch.from_numpy(_shrunk(tracks[:, anchor], (proposed.shape[-2], proposed.shape[-1]))).to(device)
-        proposed = proposed[_overlaps(proposed, seen).amax(1) < rules.same] if len(seen) else proposed
+        if tracks:
+            known = np.stack([decode_rle(track[anchor]) for track in tracks])
+            seen = torch.from_numpy(_shrunk(known, (proposed.shape[-2], proposed.shape[-1]))).to(device)
+            proposed = proposed[_overlaps(proposed, seen).amax(1) < rules.same]
         proposed = proposed[: rules.most - len(tracks)]
         if not len(proposed):
             continue
-        followed = np.zeros((len(proposed), num_frames, height, width), dtype=bool)
+        nothing = encode_rle(np.zeros((height, width), dtype=bool))
+        followed = [[nothing] * num_frames for _ in proposed]
+        lives = np.zeros(len(proposed), dtype=int)
         for frame, logits, object_logits in Tracker(segmenter).track(pixels, {anchor: proposed}, num_frames):
             large = functional.interpolate(logits[:, None].float(), (height, width), mode="bilinear")[:, 0] > 0
-            followed[:, frame] = (large & (object_logits > 0)[:, None, None]).cpu().numpy()
-        is_seen = followed.mean(axis=(2, 3)) >= rules.smallest
-        followed &= is_seen[..., None, None]
-        for track in followed[is_seen.mean(axis=1) >= rules.lifetime]:
+            masks = (large & (object_logits > 0)[:, None, None]).cpu().numpy()
+            is_seen = masks.mean(axis=(1, 2)) >= rules.smallest
+            lives += is_seen
+            for number in np.flatnonzero(is_seen):
+                followed[number][frame] = encode_rle(masks[number])
+        for number in np.flatnonzero(lives >= rules.lifetime * num_frames):
             # Proposals that were two on their anchor, and that the tracker led to one object.
-            if all(mean_iou(track, other) < rules.same for other in tracks):
-                tracks = np.concatenate([tracks, track[None]])
+            track = Masklets([[rle] for rle in followed[number]], (height, width))
+            if all(overlaps(track, other)[0, 0] < rules.same for other in found):
+                tracks.append(followed[number])
+                found.append(track)
     return tracks
 
 

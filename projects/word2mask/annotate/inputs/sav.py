@@ -30,21 +30,30 @@ def find_sav(folder: str | Path, masklets: Masklets = "manual") -> list[VideoRef
 
     Args:
         folder: e.g. that which holds ``sav_train``.
-        masklets: those that people drew, those that a model drew, or both, as videos of their own.
+        masklets: those that people drew, those that a model drew, or both, as videos of their own; of those that a
+            model drew, what people drew too is left out then.
 
     Raises:
         UserError: no such folder, masklets without their video, or nothing at all.
     """
     root = require_folder(Path(folder), "the videos of SA-V")
-    found = []
+    found: list[VideoReference] = []
     for kind in ("manual", "auto") if masklets == "both" else (masklets,):
         for annotation in sorted(root.rglob(f"*_{kind}.json")):
             stem = annotation.name.removesuffix(f"_{kind}.json")
             video = annotation.with_name(f"{stem}.mp4")
             if not video.is_file():
                 raise UserError(f"{annotation}: no {video.name} beside it; copy the video, or remove the masklets")
-            video_id = f"{stem}_auto" if masklets == "both" and kind == "auto" else stem
-            found.append(VideoReference(video_id, relative(video, root), relative(annotation, root)))
+            is_second = masklets == "both" and kind == "auto"
+            drawn = annotation.with_name(f"{stem}_manual.json")
+            found.append(
+                VideoReference(
+                    f"{stem}_auto" if is_second else stem,
+                    relative(video, root),
+                    relative(annotation, root),
+                    relative(drawn, root) if is_second and drawn.is_file() else "",
+                )
+            )
     if not found:
         raise UserError(f"{root}: no *_{masklets}.json below it; check the folder, or choose other masklets")
     return distinct(found, root)

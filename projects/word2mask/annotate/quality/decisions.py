@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -46,16 +47,6 @@ def apply_decisions(
             return found
         if decision.get("long", found.long) != found.long:
             return found
-        changes = {"status": "dropped", "reason": "reviewed", "detail": decision.get("note", "")}
-        return ObjectRecord(**{**found.to_json(), **changes})
+        return found.dropped("reviewed", decision.get("note", ""))
 
-    return [
-        VideoRecord(
-            record.reference,
-            [judged(record, found) for found in record.objects],
-            record.prompts,
-            record.models,
-            record.is_final,
-        )
-        for record in records
-    ]
+    return [replace(record, objects=[judged(record, found) for found in record.objects]) for record in records]

@@ -1,11 +1,15 @@
-"""Expressions that give something away or say nothing new: leakage of the prompts' own means, and duplicates."""
+"""Expressions that give something away or say nothing new: leakage of the prompts' own means, and duplicates.
+
+Leakage of an evaluation set into what is annotated is looked after before: :mod:`word2mask.annotate.inputs.exclusion`.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 
-from word2mask.annotate.records import ObjectRecord, VideoRecord
+from word2mask.annotate.records import VideoRecord
 
 __all__ = ["filter_records", "leak_of", "shingles", "similarity"]
 
@@ -43,19 +47,33 @@ def filter_records(records: Sequence[VideoRecord]) -> list[VideoRecord]:
     """The same records, with what leaks or repeats dropped.
 
     Within a video two objects must not have expressions that are alike: then neither says which is meant, and both are
-    dropped. Short expressions that leak, or that two objects of a video share, are left out by themselves.
+    dropped. Short expressions that leak, or that two objects of a video share, are left out by themselves. An object
+    that was shown before, pixel for pixel, in a copy of its video has the same answers; the first by the videos' order
+    stays.
     """
-    return [_filtered(record) for record in records]
+    first: dict[tuple[str, ...], str] = {}
+    copies: dict[tuple[str, int], str] = {}
+    for record in sorted(records, key=lambda record: record.reference):
+        for found in record.objects:
+            answers = tuple(sorted(found.calls.values()))
+            if found.status != "kept" or not answers:
+                continue
+            here = f"{record.reference.video_id}/{found.number}"
+            if first.setdefault(answers, here) != here:
+                copies[record.reference.video_id, found.number] = first[answers]
+    return [_filtered(record, copies) for record in records]
 
 
-def _filtered(record: VideoRecord) -> VideoRecord:
+def _filtered(record: VideoRecord, copies: dict[tuple[str, int], str]) -> VideoRecord:
     kept = [found for found in record.objects if found.status == "kept"]
     runs = {found.number: shingles(found.long) for found in kept}
     reasons: dict[int, tuple[str, str]] = {}
     for found in kept:
-        leak = leak_of(found.long)
+        leak, copied = leak_of(found.long), copies.get((record.reference.video_id, found.number))
         twins = [n for n in runs if n != found.number and similarity(runs[n], runs[found.number]) >= SAME]
-        if leak is not None:
+        if copied is not None:
+            reasons[found.number] = ("duplicate", f"the same pictures as {copied}")
+        elif leak is not None:
             reasons[found.number] = ("leak", leak)
         elif twins:
             reasons[found.number] = ("ambiguous", f"as object {', '.join(map(str, twins))}")
@@ -63,16 +81,10 @@ def _filtered(record: VideoRecord) -> VideoRecord:
     objects = []
     for found in record.objects:
         if found.number in reasons:
-            reason, detail = reasons[found.number]
-            objects.append(_with(found, status="dropped", reason=reason, detail=detail))
+            objects.append(found.dropped(*reasons[found.number]))
         elif found.status == "kept":
             short = [text for text in found.short if leak_of(text) is None and said.count(text.lower()) == 1]
-            objects.append(_with(found, short=short))
+            objects.append(replace(found, short=short))
         else:
             objects.append(found)
-    return VideoRecord(record.reference, objects, record.prompts, record.models, record.is_final)
-
-
-def _with(found: ObjectRecord, **changes: object) -> ObjectRecord:
-    """A copy with some attributes changed."""
-    return ObjectRecord(**{**found.to_json(), **changes})
+    return replace(record, objects=objects)

@@ -53,9 +53,12 @@ def statistics(records: Sequence[VideoRecord]) -> dict[str, Any]:
         "not kept": dict(sorted(others.items())),
         "long": describe_texts([found.long for found in kept]),
         "short": describe_texts([text for found in kept for text in found.short]),
-        "area": [
-            round(float(value), 4) for value in np.quantile([found.area for found in kept], (0, 0.25, 0.5, 0.75, 1))
-        ]
-        if kept
-        else [],
+        "area": _quartiles([found.area for found in kept]),
+        # Of all that a model looked for, whether it found them or not.
+        "iou": _quartiles([found.iou for found in objects if found.iou is not None]),
     }
+
+
+def _quartiles(values: Sequence[float]) -> list[float]:
+    """Least, quartiles and greatest; nothing of nothing."""
+    return [round(float(value), 4) for value in np.quantile(values, (0, 0.25, 0.5, 0.75, 1))] if values else []

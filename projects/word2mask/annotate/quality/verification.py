@@ -1,11 +1,12 @@
 """Does the expression find its object again? A model grounds it, and the masks are compared with the masklet's.
 
-This pass is our own; the published pipeline has none. What is found elsewhere is dropped, with its IoU.
+This pass is our own; the published pipeline has none. What is found elsewhere is dropped; the IoU is on record of all.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -61,7 +62,7 @@ def verify(
         records: what to check; objects that aren't kept pass through.
         media_folder: where the records' paths begin.
         grounder: a session.
-        name: of its model, part of the store's keys.
+        name: of its model, part of the store's keys (:func:`word2mask.annotate.store.model_version`).
         store: of what was measured already.
         threshold: IoU from which an object stays.
         frames: of the video that are looked at, evenly spread.
@@ -75,26 +76,19 @@ def verify(
     checked = []
     for done, record in enumerate(records, start=1):
         objects = _Measured(record, media_folder, grounder, name, store, frames)
-        checked.append(
-            VideoRecord(
-                record.reference,
-                [_judge(found, objects, threshold) if found.status == "kept" else found for found in record.objects],
-                record.prompts,
-                {**record.models, "grounding": name},
-                record.is_final,
-            )
-        )
+        judged = [_judge(found, objects, threshold) if found.status == "kept" else found for found in record.objects]
+        checked.append(replace(record, objects=judged, models={**record.models, "grounding": name}))
         if watch is not None:
             watch(done, len(records))
     return checked
 
 
 def _judge(found: ObjectRecord, measured: _Measured, threshold: float) -> ObjectRecord:
-    iou = measured.iou(found)
-    if iou >= threshold:
+    found = replace(found, iou=measured.iou(found))
+    assert found.iou is not None
+    if found.iou >= threshold:
         return found
-    changes = {"status": "dropped", "reason": "not found again", "detail": f"IoU {iou:.3f} under {threshold}"}
-    return ObjectRecord(**{**found.to_json(), **changes})
+    return found.dropped("not found again", f"IoU {found.iou:.3f} under {threshold}")
 
 
 class _Measured:

@@ -12,7 +12,7 @@ from aiohttp import web
 
 from word2mask.annotate.quality.decisions import read_decisions
 from word2mask.apps.review.page import PAGE
-from word2mask.apps.review.samples import frames_of
+from word2mask.apps.review.samples import facts_of, frames_of
 from word2mask.errors import UserError
 
 __all__ = ["Review"]
@@ -63,8 +63,24 @@ class Review:
         decided = self.decisions.get(_key(record), {})
         content = {key: record[key] for key in ("video", "number", "texts", "short")}
         state = {"decision": decided.get("decision"), "note": decided.get("note", ""), "problem": problem}
-        count = sum(_key(sample) in self.decisions for sample in self.samples)
-        return web.json_response(content | state | {"total": len(self.samples), "decided": count, "frames": frames})
+        return web.json_response(
+            content | state | self._standing(request) | {"facts": facts_of(record), "frames": frames}
+        )
+
+    def _standing(self, request: web.Request) -> dict[str, Any]:
+        """How far the review is, and the next sample that isn't decided, seen from that of a request."""
+        taken = [self.decisions.get(_key(sample), {}).get("decision") for sample in self.samples]
+        here, total = int(request.match_info["number"]), len(self.samples)
+        others = [place for place in [*range(here + 1, total), *range(here)] if taken[place] is None]
+        kept, dropped = taken.count("keep"), taken.count("drop")
+        return {
+            "total": total,
+            "decided": kept + dropped,
+            "kept": kept,
+            "dropped": dropped,
+            "open": others[0] if others else None,
+            "command": f"--decisions {self.file}",
+        }
 
     async def _decide(self, request: web.Request) -> web.Response:
         record = self._record(request)

@@ -1,4 +1,4 @@
-"""What a reviewer sees of an object: the texts of its record, and frames of its video with its outline."""
+"""What a reviewer sees of an object: the texts of its record, and frames of its video with the way of its outline."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ import random
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
+
 from word2mask.annotate import views
 from word2mask.annotate.preparing import data_url, open_annotated
 from word2mask.data.annotations import require_folder
@@ -14,7 +17,7 @@ from word2mask.data.sources.ref_sav import STEP
 from word2mask.errors import UserError
 from word2mask.ops.frames import uniform_frames
 
-__all__ = ["draw_samples", "frames_of"]
+__all__ = ["draw_samples", "facts_of", "frames_of"]
 
 #: Frames that are shown in turn, and their longest side in pixels.
 FRAMES = 16
@@ -46,7 +49,11 @@ def draw_samples(dataset: Path, count: int | None, seed: int) -> list[dict[str, 
 
 
 def frames_of(record: dict[str, Any], media_folder: Path) -> list[dict[str, Any]]:
-    """Evenly spread frames with the object outlined: ``[{"frame", "picture" (data URL), "seen"}]``.
+    """Evenly spread frames, and where the object is in them.
+
+    Returns:
+        of each: ``frame`` (its number in the video), ``picture`` (a data URL), ``size`` (its width and height in
+        pixels), ``outline`` (closed ways ``[[x, y], …]`` in these pixels, around parts and holes) and ``seen``.
 
     Raises:
         UserError: the video or its masklets can't be read.
@@ -57,6 +64,30 @@ def frames_of(record: dict[str, Any], media_folder: Path) -> list[dict[str, Any]
     for index, frame in video.walk([STEP * place for place in places]):
         small = views.shrunk(frame, SIDE)
         mask = masklets.small(index // STEP, record["number"], small.shape[:2])
-        picture = data_url(views.to_jpeg(views.outlined(small, mask)))
-        shown.append({"frame": index, "picture": picture, "seen": bool(mask.any())})
+        height, width = mask.shape
+        shown.append(
+            {
+                "frame": index,
+                "picture": data_url(views.to_jpeg(small)),
+                "size": [width, height],
+                "outline": _ways(mask),
+                "seen": bool(mask.any()),
+            }
+        )
     return shown
+
+
+def facts_of(record: dict[str, Any]) -> list[str]:
+    """What else is known of an object, in a few words each."""
+    facts = [f"{len(record['long'].split())} words"]
+    if record.get("area"):
+        facts.append(f"largest in frame {STEP * record['frame']}, {record['area']:.1%} of it")
+    if record.get("iou") is not None:
+        facts.append(f"found again with an IoU of {record['iou']:.2f}")
+    return facts + [f"{role}: {name}" for role, name in record.get("models", {}).items()]
+
+
+def _ways(mask: np.ndarray) -> list[list[list[int]]]:
+    """The borders of a mask, uint8 ``[H,W]``: of its parts, and of holes in them."""
+    found, _ = cv2.findContours(mask, cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)
+    return [[[int(x), int(y)] for x, y in way.reshape(-1, 2)] for way in found]

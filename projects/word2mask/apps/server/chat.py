@@ -37,13 +37,32 @@ def router(service: Service) -> APIRouter:
             # Refused before the first byte, while there still is a status to say it with.
             mailbox = Mailbox(service, question, "stream", service.limits.seconds)
             mailbox.submit()
-            return StreamingResponse(_streamed(service, mailbox), media_type="text/event-stream")
+            return _Stream(_streamed(service, mailbox), mailbox)
         answered = await service.answer(question, request)
         message = {"role": "assistant", "content": answered.text, "word2mask": answered.masks}
         choice = {"index": 0, "message": message, "finish_reason": answered.finish_reason, "logprobs": None}
         return JSONResponse(_head(service, "chat.completion") | {"choices": [choice]})
 
     return routes
+
+
+class _Stream(StreamingResponse):
+    """Server-sent events; the task ends with them, be it that the client leaves, even before the first of them.
+
+    Args:
+        events: of :func:`_streamed`.
+        mailbox: where they come from.
+    """
+
+    def __init__(self, events: AsyncIterator[str], mailbox: Mailbox) -> None:
+        super().__init__(events, media_type="text/event-stream")
+        self._task = mailbox.task
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._task.cancel()
 
 
 def _head(service: Service, kind: str) -> dict[str, Any]:
@@ -59,25 +78,17 @@ async def _streamed(service: Service, mailbox: Mailbox) -> AsyncIterator[str]:
         return f"data: {json.dumps(head | {'choices': [{'index': 0, 'delta': delta, 'finish_reason': finish}]})}\n\n"
 
     written = 0
-    try:
-        yield event({"role": "assistant", "content": ""})
-        while True:
-            happened = await mailbox.next()
-            if happened.name == "text":
-                written += len(happened.value)
-                yield event({"content": happened.value})
-                continue
-            if happened.name == "error":
-                yield f"data: {json.dumps(happened.value.content())}\n\n"
-                return
-            answered = happened.value
-            # What of the text could have changed until its end.
-            if len(answered.text) > written:
-                yield event({"content": answered.text[written:]})
-            yield event({"word2mask": answered.masks})
-            yield event({}, answered.finish_reason)
-            yield "data: [DONE]\n\n"
-            return
-    finally:
-        # A client that has gone gives no answer to wait for.
-        mailbox.task.cancel()
+    yield event({"role": "assistant", "content": ""})
+    while (happened := await mailbox.next()).name == "text":
+        written += len(happened.value)
+        yield event({"content": happened.value})
+    if happened.name == "error":
+        yield f"data: {json.dumps(happened.value.content())}\n\n"
+        return
+    answered = happened.value
+    # What of the text could have changed until its end.
+    if len(answered.text) > written:
+        yield event({"content": answered.text[written:]})
+    yield event({"word2mask": answered.masks})
+    yield event({}, answered.finish_reason)
+    yield "data: [DONE]\n\n"

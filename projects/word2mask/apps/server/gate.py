@@ -28,6 +28,8 @@ logger = logging.getLogger("word2mask.server")
 
 #: What is open without a key: whether it lives, and how to talk to it.
 OPEN = {"/healthz", "/docs", "/openapi.json"}
+#: Counted and logged for a client that left before its answer's end, whatever status it got.
+LEFT = 499
 #: What a multipart body says besides its file.
 MULTIPART_MARGIN = 2**20
 
@@ -61,9 +63,10 @@ class Gate:
             await self._let_in(scope, visit)
         route = getattr(scope.get("route"), "path", "none")
         seconds = time.monotonic() - started
-        self._counters.requests.labels(route, str(visit.status)).inc()
+        status = visit.status if visit.is_over else LEFT
+        self._counters.requests.labels(route, str(status)).inc()
         self._counters.seconds.labels(route).observe(seconds)
-        logger.info("%s %s %d %.3f s", scope["method"], route, visit.status, seconds)
+        logger.info("%s %s %d %.3f s", scope["method"], route, status, seconds)
 
     async def _let_in(self, scope: MutableMapping[str, Any], visit: _Visit) -> None:
         counts = scope["method"] == "POST"
@@ -81,6 +84,9 @@ class Gate:
             # Answered and logged by problems.py; uvicorn would log the message too, which may quote a request.
             if not visit.has_answered:
                 await response(as_problem(error))(scope, visit.receive, visit.send)
+            elif not visit.is_over:
+                # Too late for an answer, and nobody else logs it.
+                visit.status, visit.is_over = as_problem(error).status, True
         finally:
             self._inside -= counts
 
@@ -123,7 +129,7 @@ class _Visit:
         self._deadline = time.monotonic() + limits.body_seconds
         self._bytes, self._has_body = 0, False
         self._refused: _Refused | None = None
-        self.status, self.has_answered = 499, False
+        self.status, self.has_answered, self.is_over = LEFT, False, False
 
     async def receive(self) -> Message:
         """The body's next part; of a refused body, what a client says that has gone."""
@@ -158,6 +164,8 @@ class _Visit:
             message = {**message, "headers": [*message.get("headers", []), (b"x-content-type-options", b"nosniff")]}
         async with asyncio.timeout(self._seconds):
             await self._send(message)
+        if message["type"] == "http.response.body" and not message.get("more_body", False):
+            self.is_over = True
 
 
 def _most_bytes(scope: MutableMapping[str, Any], limits: Limits) -> int:

@@ -15,9 +15,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from word2mask.apps.sent_media import suffix_of
 from word2mask.apps.server.limits import Limits
 from word2mask.apps.server.problems import Problem
+from word2mask.data.first_bytes import suffix_of
 
 __all__ = ["Store", "Upload"]
 

@@ -46,7 +46,7 @@ class Event:
     value: Any
 
 
-@dataclass
+@dataclass(eq=False)
 class Task:
     """One question to the model.
 
@@ -127,6 +127,8 @@ class Worker:
                 raise Problem(503, "the server is shutting down; try again later", "closing", retry_after=5)
             queue = self._waiting[task.kind]
             if len(queue) >= most:
+                self._drop_cancelled()
+            if len(queue) >= most:
                 self._counters.rejected.labels("queue_full").inc()
                 wait = max(1, round(len(queue) * self._second_each))
                 raise Problem(
@@ -177,18 +179,24 @@ class Worker:
 
     def _take(self, kind: Kind, most: int) -> list[Task]:
         """Tasks off a queue, those left out that nobody waits for."""
-        taken: list[Task] = []
         with self._changed:
+            self._drop_cancelled()
             queue = self._waiting[kind]
-            while queue and len(taken) < most:
-                task = queue.popleft()
-                if task.is_cancelled:
-                    task.tell(Event("error", Cancelled()))
-                else:
-                    task.start()
-                    taken.append(task)
+            taken = [queue.popleft() for _ in range(min(most, len(queue)))]
             self._count()
+        for task in taken:
+            task.start()
         return taken
+
+    def _drop_cancelled(self) -> None:
+        """Takes off every queue what nobody waits for; while a film is tracked, its own may be left alone for long.
+
+        Called with the lock held.
+        """
+        for queue in self._waiting.values():
+            for task in [task for task in queue if task.is_cancelled]:
+                queue.remove(task)
+                task.tell(Event("error", Cancelled()))
 
     def _answer_some(self, wait: bool) -> None:
         """One batch of what waits."""
@@ -311,6 +319,9 @@ class Worker:
         return progress
 
     def _let_others_in(self) -> None:
+        with self._changed:
+            self._drop_cancelled()
+            self._count()
         self._answer_some(wait=False)
         self._advance_streams()
 

@@ -6,7 +6,9 @@ import argparse
 import importlib.util
 import logging
 import os
+import signal
 import sys
+import threading
 from dataclasses import replace
 from typing import Any
 
@@ -38,6 +40,9 @@ def add_page(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--max-megapixels", type=float, default=limits.megapixels, help="largest picture")
     parser.add_argument("--max-megabytes", type=int, default=limits.megabytes, help="largest file")
+    parser.add_argument(
+        "--max-stored-megabytes", type=int, default=limits.stored_megabytes, help="all visitors' files on disk together"
+    )
     parser.add_argument("--max-turns", type=int, default=limits.turns, help="questions in one conversation")
 
 
@@ -110,11 +115,18 @@ def open_page(session: Any, name: str, options: argparse.Namespace, wait: bool =
         ) from error
     logger.info("the page is at %s (stop with Ctrl-C)", address)
     if wait:
+        # As Docker and systemd stop programs; visitors' files are deleted then too.
+        signal.signal(signal.SIGTERM, _end)
         try:
-            page.blocks.block_thread()
+            # Gradio's own waiting would take Ctrl-C for an end like any other.
+            threading.Event().wait()
         finally:
             page.close()
     return page, address
+
+
+def _end(number: int, frame: Any) -> None:
+    raise SystemExit(128 + number)
 
 
 def check_page(options: argparse.Namespace) -> Limits:
@@ -125,13 +137,19 @@ def check_page(options: argparse.Namespace) -> Limits:
     """
     if importlib.util.find_spec("gradio") is None:
         raise UserError("the page needs Gradio, which isn't installed; run pip install 'word2mask[apps]'")
-    for name in ("max_frames", "max_megapixels", "max_megabytes", "max_turns"):
+    for name in ("max_frames", "max_megapixels", "max_megabytes", "max_stored_megabytes", "max_turns"):
         if getattr(options, name) <= 0:
             raise UserError(f"--{name.replace('_', '-')} is {getattr(options, name)}; expected more than 0")
     if not 0 <= options.port <= 65535:
         raise UserError(f"--port {options.port}: expected 0 to 65535")
+    if options.max_stored_megabytes < options.max_megabytes:
+        raise UserError(
+            f"--max-stored-megabytes is {options.max_stored_megabytes}; expected --max-megabytes, "
+            f"{options.max_megabytes}, or more"
+        )
     return Limits(
         megabytes=options.max_megabytes,
+        stored_megabytes=options.max_stored_megabytes,
         megapixels=options.max_megapixels,
         frames=options.max_frames,
         turns=options.max_turns,

@@ -18,7 +18,9 @@ from word2mask.apps.web.showing import (
     MASKED,
     NEW,
     PICTURE,
+    STOPPED,
     WHOLE,
+    ended,
     everything,
     for_visitors,
     masked,
@@ -34,6 +36,10 @@ from word2mask.apps.web.visit import Visit
 from word2mask.errors import UserError
 
 __all__ = ["Events"]
+
+#: What changes besides when something else is looked at: the question, what was made, and what the camera took.
+AFRESH = ("question", "made", "packed", "photo", "film")
+UNMADE = ("", "", None, None)
 
 
 class Events:
@@ -55,7 +61,7 @@ class Events:
     def connect(self) -> None:
         """Every event of the page."""
         parts, whole, picture = self.parts, self._of(WHOLE), self._of(PICTURE)
-        afresh = self._of((*WHOLE, "question", "made", "packed"))
+        afresh = self._of((*WHOLE, *AFRESH))
         self._on(parts["upload"].upload, self.upload, [parts["upload"]], afresh)
         self._on(parts["photo"].input, self.upload, [parts["photo"]], afresh)
         self._on(parts["film"].stop_recording, self.upload, [parts["film"]], afresh)
@@ -119,18 +125,18 @@ class Events:
                 visit.receive(path, Path(path).name)
             except UserError as error:
                 warn(visit, error)
-        return (*everything(visit), "", "", "")
+        return (*everything(visit), "", *UNMADE)
 
     def example(self, visit: Visit, event: gr.EventData) -> tuple[Any, ...]:
         """An example was chosen; its question is there to be asked."""
         chosen = EXAMPLES[number_of(event, len(EXAMPLES))]
         visit.look_at(chosen.media(), chosen.name)
-        return (*everything(visit), chosen.question, "", "")
+        return (*everything(visit), chosen.question, *UNMADE)
 
     def leave(self, visit: Visit) -> tuple[Any, ...]:
         """Back to the beginning."""
         visit.close()
-        return (*everything(visit), "", "", "")
+        return (*everything(visit), "", *UNMADE)
 
     def restart(self, visit: Visit) -> tuple[Any, ...]:
         """The same picture or video, nothing said."""
@@ -232,8 +238,8 @@ class Events:
             return
         own = visit.stopped
         for event in run_for(visit, working):
-            if visit.stopped is not own:  # Stopped; the page shows that by now, or what came after it.
-                yield unchanged(len(WHOLE) + 1)
+            if visit.stopped is not own:
+                yield (*ended(visit), gr.skip())
             elif isinstance(event, Snapshot):
                 pending = pending_html(question, event)
                 yield (*unchanged(9), talk_html(visit, pending), progress_html(event), *unchanged(4))
@@ -246,4 +252,4 @@ class Events:
     def stop(self, visit: Visit) -> tuple[Any, ...]:
         """Stops what runs."""
         visit.stop()
-        return everything(visit, status='<p class="w2m-quiet" role="status">Stopped.</p>')
+        return everything(visit, status=STOPPED)

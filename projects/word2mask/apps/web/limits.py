@@ -6,7 +6,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from word2mask.apps.sent_media import Extent, is_picture, suffix_of_file, video_extent
+from word2mask.apps.sent_media import Extent, is_picture, video_extent
+from word2mask.data.first_bytes import suffix_of_file
 from word2mask.data.media import VideoFile, open_media
 from word2mask.data.pictures import IMAGE_SUFFIXES, VIDEO_SUFFIXES, image_size
 from word2mask.errors import UserError
@@ -20,10 +21,11 @@ LONGEST_NAME = 60
 
 @dataclass(frozen=True)
 class Limits:
-    """Bounds on what one visitor can ask of the server.
+    """Bounds on what visitors can ask of the server.
 
     Attributes:
         megabytes: of an uploaded file.
+        stored_megabytes: of all visitors' files together, uploads and what is made for them.
         megapixels: of a picture.
         frame_megapixels: of a video's frame.
         frames: of a video; 1 takes pictures only.
@@ -34,6 +36,7 @@ class Limits:
     """
 
     megabytes: int = 200
+    stored_megabytes: int = 4000
     megapixels: float = 24.0
     frame_megapixels: float = 2.3
     frames: int = 900

@@ -16,7 +16,7 @@ import gradio as gr
 from word2mask.apps.web import work
 from word2mask.apps.web.limits import checked_text
 from word2mask.apps.web.running import Cancelled, Done, Snapshot, run
-from word2mask.apps.web.showing import MASKED, NEW, PICTURE, TITLE, masked, picture, telling, unchanged, warn
+from word2mask.apps.web.showing import MASKED, NEW, PICTURE, STOPPED, TITLE, masked, picture, telling, unchanged, warn
 from word2mask.apps.web.talk import progress_html
 from word2mask.apps.web.visit import Visit
 from word2mask.errors import UserError
@@ -97,8 +97,10 @@ class Making:
                 raise UserError("something is still running; wait, or press Stop")
         own = visit.stopped = threading.Event()
         for event in run_for(visit, working):
-            if visit.stopped is not own:  # Stopped; the page shows that by now, or what came after it.
+            if visit.stopped is not None and visit.stopped is not own:  # Stopped, and something else is waiting.
                 yield unchanged(2 + outputs)
+            elif visit.stopped is not own:  # Said again, as in :func:`~word2mask.apps.web.showing.ended`.
+                yield (STOPPED, gr.update(visible=False), *unchanged(outputs))
             elif isinstance(event, Snapshot):
                 yield (progress_html(event), gr.update(visible=True), *unchanged(outputs))
             elif isinstance(event, Done):

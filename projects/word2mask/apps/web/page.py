@@ -7,11 +7,13 @@ from html import escape
 from typing import Any
 
 import gradio as gr
+from starlette.middleware import Middleware
 from starlette.requests import Request as HttpRequest
 from starlette.responses import FileResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from word2mask.apps.web import stage, talk
+from word2mask.apps.web.disk import Disk, Gate
 from word2mask.apps.web.events import Events
 from word2mask.apps.web.examples import examples_html
 from word2mask.apps.web.limits import Limits
@@ -25,9 +27,10 @@ from word2mask.inference.editing.instruction import EFFECTS
 
 __all__ = ["Page", "build_page", "launch"]
 
-#: Seconds after which Gradio's own copies of uploads are removed; it looks as often.
-UPLOADS_KEPT = 600
 TOOLS = [("On it", "on"), ("Off it", "off"), ("Box", "box"), ("Brush", "brush")]
+
+#: What a film is asked to be; Gradio's own wish is larger than :class:`Limits` takes.
+CAMERA = {"video": {"width": {"ideal": 1280}, "height": {"ideal": 720}}, "audio": False}
 
 WELCOME = """
 <div class="w2m-welcome">
@@ -51,11 +54,19 @@ class Page:
     blocks: Any
     visits: Visits
     limits: Limits
+    disk: Disk
 
     def close(self) -> None:
-        """Serves nothing any more; all visits end."""
+        """Serves nothing any more; all visits end, and nothing stays of what was sent."""
         self.blocks.close(verbose=False)
         self.visits.close()
+        self.disk.close()
+        self.forget(self.disk.sweep(0))
+
+    def forget(self, gone: set[str]) -> None:
+        """Takes the paths of deleted files out of Gradio's own lists, which would grow for ever."""
+        for known in self.blocks.temp_file_sets:
+            known.difference_update(gone)
 
 
 def build_page(session: Any, name: str, limits: Limits | None = None) -> Page:
@@ -65,9 +76,13 @@ def build_page(session: Any, name: str, limits: Limits | None = None) -> Page:
         session: a :class:`word2mask.inference.session.Session`.
         name: of the model, as the page shows it.
         limits: of what visitors may bring.
+
+    Raises:
+        UserError: there is no place for their files.
     """
     limits = limits or Limits()
-    visits = Visits(limits)
+    disk = Disk(limits)
+    visits = Visits(limits, disk)
 
     def begin(request: gr.Request) -> Visit:
         return visits.begin(str(request.session_hash))
@@ -75,9 +90,7 @@ def build_page(session: Any, name: str, limits: Limits | None = None) -> Page:
     def end(request: gr.Request) -> None:
         visits.end(str(request.session_hash))
 
-    with gr.Blocks(
-        title="word2mask", analytics_enabled=False, delete_cache=(UPLOADS_KEPT, UPLOADS_KEPT), fill_width=True
-    ) as blocks:
+    with gr.Blocks(title="word2mask", analytics_enabled=False, fill_width=True) as blocks:
         visit = gr.State()
         blocks.load(begin, None, visit, api_visibility="private", show_progress="hidden")
         blocks.unload(end)
@@ -92,7 +105,7 @@ def build_page(session: Any, name: str, limits: Limits | None = None) -> Page:
         _results(parts)
         Events(session, visit, parts).connect()
     blocks.queue(max_size=limits.waiting, default_concurrency_limit=16)
-    return Page(blocks, visits, limits)
+    return Page(blocks, visits, limits, disk)
 
 
 def launch(page: Page, host: str, port: int, share: bool = False) -> str:
@@ -123,8 +136,14 @@ def launch(page: Page, host: str, port: int, share: bool = False) -> str:
         head=HEAD,
         ssr_mode=False,
         enable_monitoring=False,
-        app_kwargs={"routes": [Route("/word2mask/files/{token}/{name}", file)], "docs_url": None, "redoc_url": None},
+        app_kwargs={
+            "routes": [Route("/word2mask/files/{token}/{name}", file)],
+            "middleware": [Middleware(Gate, disk=page.disk, limits=page.limits)],
+            "docs_url": None,
+            "redoc_url": None,
+        },
     )
+    page.disk.keep_clean(page.forget)
     return str(public or local)
 
 
@@ -155,10 +174,22 @@ def _welcome(parts: dict[str, Any], limits: Limits) -> None:
                 )
             with gr.Tab("Camera"):
                 parts["photo"] = gr.Image(
-                    label="Take a picture", sources=["webcam"], type="filepath", format="png", elem_id="w2m-photo"
+                    label="Take a picture",
+                    sources=["webcam"],
+                    type="filepath",
+                    format="png",
+                    webcam_options=gr.WebcamOptions(mirror=False),
+                    elem_id="w2m-photo",
                 )
                 parts["film"] = gr.Video(
-                    label="Take a video", sources=["webcam"], visible=not only_pictures, elem_id="w2m-film"
+                    label="Take a video",
+                    sources=["webcam"],
+                    visible=not only_pictures,
+                    # Gradio would mirror a film, or take its sound out, by the program ffmpeg: before a look at what
+                    # the file is, and only where that program is. The microphone isn't asked for all the same.
+                    include_audio=True,
+                    webcam_options=gr.WebcamOptions(mirror=False, constraints=CAMERA),
+                    elem_id="w2m-film",
                 )
         gr.HTML('<p class="w2m-quiet">Or open an example:</p>', apply_default_css=False, js_on_load=None)
         parts["examples"] = gr.HTML(

@@ -17,8 +17,8 @@ from word2mask.apps.web.visit import Visit
 from word2mask.errors import UserError
 
 __all__ = [
-    *("MASKED", "NEW", "PICTURE", "TITLE", "WHOLE"),
-    *("everything", "for_visitors", "masked", "number_of", "picture", "places_of"),
+    *("MASKED", "NEW", "PICTURE", "STOPPED", "TITLE", "WHOLE"),
+    *("ended", "everything", "for_visitors", "masked", "number_of", "picture", "places_of"),
     *("targets", "telling", "unchanged", "warn"),
 ]
 
@@ -33,6 +33,9 @@ WHOLE = (
 PICTURE = ("stage", "timeline", "objects")
 #: What changes with the masks.
 MASKED = (*PICTURE, "talk", "target")
+
+#: The status once a visitor has stopped what ran.
+STOPPED = '<p class="w2m-quiet" role="status">Stopped.</p>'
 
 #: Over every message about something that can't be done, and how many seconds it stays.
 TITLE, SECONDS = "That didn't work", 12
@@ -70,6 +73,24 @@ def everything(visit: Visit, pending: str = "", status: str = "", busy: bool = F
         gr.update(choices=targets(visit), value=NEW),
         gr.update(interactive=not busy),
         gr.update(visible=busy),
+    )
+
+
+def ended(visit: Visit) -> tuple[Any, ...]:
+    """:data:`WHOLE` at the end of a question that was stopped; nothing where another one waits by then.
+
+    The press of Stop has shown this already, but it passes the queue by, and may overtake a last report of progress,
+    which would stay on the page.
+    """
+    if visit.stopped is not None:
+        return unchanged(len(WHOLE))
+    return (
+        *unchanged(WHOLE.index("talk")),
+        talk_html(visit),
+        STOPPED,
+        gr.skip(),
+        gr.update(interactive=True),
+        gr.update(visible=False),
     )
 
 

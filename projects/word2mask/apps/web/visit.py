@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import shutil
 import tempfile
@@ -14,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from word2mask.apps.web.disk import Disk
 from word2mask.apps.web.limits import Limits, checked_media, shown_name
 from word2mask.apps.web.regions import Marks
 from word2mask.data.media import VideoFile
@@ -21,6 +23,9 @@ from word2mask.errors import UserError
 from word2mask.types import Media, Result, Segment, Turn, VisualPrompt
 
 __all__ = ["Correction", "Exchange", "Files", "Visit"]
+
+#: Files that were made for a visitor and are kept, the last ones.
+MADE = 8
 
 
 class Files:
@@ -96,6 +101,9 @@ class Visit:
     """The state of one visitor's page; nothing of it outlives the visit.
 
     Attributes:
+        limits: of what the visitor may bring.
+        files: that are offered for download.
+        disk: that all visitors share; ``None`` uses the system's temporary folder.
         media: what is looked at, or ``None`` at first.
         exchanges: the conversation about it, oldest first.
         shown: number of the exchange whose masks are drawn.
@@ -114,6 +122,7 @@ class Visit:
 
     limits: Limits = field(default_factory=Limits)
     files: Files = field(default_factory=Files)
+    disk: Disk | None = None
     media: Media | VideoFile | None = None
     name: str = ""
     exchanges: list[Exchange] = field(default_factory=list)
@@ -135,8 +144,22 @@ class Visit:
     def folder(self) -> Path:
         """Of this visitor's files; made when it is first asked for."""
         if self._folder is None:
-            self._folder = _new_folder()
+            self._folder = self._new_folder()
         return self._folder
+
+    def folder_for_one(self) -> Path:
+        """A folder for one more file that is made; of those made before, the last few stay.
+
+        Raises:
+            UserError: the visitors' files fill what they may.
+        """
+        if self.disk is not None:
+            self.disk.check()
+        made = sorted((path for path in self.folder.iterdir() if path.is_dir()), key=lambda path: path.stat().st_mtime)
+        for oldest in made[: max(len(made) - MADE + 1, 0)]:
+            self.files.withdraw(oldest)
+            shutil.rmtree(oldest, ignore_errors=True)
+        return Path(tempfile.mkdtemp(dir=self.folder))
 
     @property
     def is_video(self) -> bool:
@@ -198,9 +221,9 @@ class Visit:
         media, folder = checked_media(path, name, self.limits), None
         if not isinstance(media, Media):
             # A video is read from its file as long as it is looked at, and the upload's own doesn't last.
-            folder = _new_folder()
+            folder = self._new_folder()
             kept = folder / f"video{Path(path).suffix.lower()}"
-            shutil.copyfile(path, kept)
+            _keep(Path(path), kept)
             media = VideoFile(kept)
         self.look_at(media, shown_name(name), folder)
 
@@ -325,6 +348,9 @@ class Visit:
         self.restart()
         self._remove_files()
 
+    def _new_folder(self) -> Path:
+        return Path(tempfile.mkdtemp(prefix="word2mask-visit-")) if self.disk is None else self.disk.new_folder()
+
     def _remove_files(self) -> None:
         if self._folder is not None:
             self.files.withdraw(self._folder)
@@ -332,5 +358,9 @@ class Visit:
             self._folder = None
 
 
-def _new_folder() -> Path:
-    return Path(tempfile.mkdtemp(prefix="word2mask-visit-"))
+def _keep(path: Path, kept: Path) -> None:
+    """Another name for a file, or where there can't be one, a copy."""
+    try:
+        os.link(path, kept)
+    except OSError:
+        shutil.copyfile(path, kept)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 
+from word2mask.apps.web.disk import Disk
 from word2mask.apps.web.limits import Limits
 from word2mask.apps.web.visit import Files, Visit
 
@@ -15,14 +16,15 @@ class Visits:
 
     Args:
         limits: of each.
+        disk: that they share.
 
     Attributes:
         files: that the visits offer for download.
     """
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, disk: Disk | None = None) -> None:
         self.files = Files()
-        self._limits = limits
+        self._limits, self._disk = limits, disk
         self._going_on: dict[str, Visit] = {}
         self._lock = threading.Lock()
 
@@ -31,7 +33,7 @@ class Visits:
 
     def begin(self, key: str) -> Visit:
         """A new visit; an earlier one of the same connection ends."""
-        visit = Visit(self._limits, self.files)
+        visit = Visit(self._limits, self.files, self._disk)
         with self._lock:
             earlier, self._going_on[key] = self._going_on.get(key), visit
         if earlier is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-import tempfile
+import shutil
 import threading
 import time
 import zipfile
@@ -171,8 +171,11 @@ def previewed(session: Any, visit: Visit, effect: Effect, report: Progress) -> n
     frame = Media("image", visit.shown_frame()[None], (0,), visit.name)
     out = _new_name(visit, "preview", ".png")
     one = replace(result, segments=here, num_frames=1)
-    made = edit(session, frame, Instruction(effect), out, result=one, progress=report)
-    return open_image(made.path).frames[0]
+    try:
+        made = edit(session, frame, Instruction(effect), out, result=one, progress=report)
+        return open_image(made.path).frames[0]
+    finally:
+        shutil.rmtree(out.parent, ignore_errors=True)
 
 
 def download(session: Any, visit: Visit, kind: str, report: Progress) -> Path:
@@ -265,8 +268,10 @@ def _rate(visit: Visit) -> float | None:
 def _new_name(visit: Visit, stem: str, suffix: str) -> Path:
     """A file in the visit's folder that isn't there yet, called after what is looked at.
 
-    A visitor gets a folder a file, so that the name may stay what it says.
+    A file gets a folder of its own, so that the name may stay what it says.
+
+    Raises:
+        UserError: there is no room.
     """
     named = re.sub(r"[^\w-]+", "_", Path(visit.name).stem).strip("_")[:40] or "word2mask"
-    folder = Path(tempfile.mkdtemp(dir=visit.folder))
-    return folder / f"{named}_{stem}{suffix}"
+    return visit.folder_for_one() / f"{named}_{stem}{suffix}"

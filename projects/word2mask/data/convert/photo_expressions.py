@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -75,6 +75,17 @@ def read_things(annotations: Sequence[dict[str, Any]], names: dict[int, str], si
     return things
 
 
+def mirrored(picture: np.ndarray, things: Sequence[Thing]) -> tuple[np.ndarray, list[Thing]]:
+    """A picture as in a mirror, and its objects: what is said of it is worked out anew."""
+    width = picture.shape[1]
+    turned = [
+        replace(thing, mask=np.ascontiguousarray(thing.mask[:, ::-1]), box=(width - x2, y1, width - x1, y2))
+        for thing in things
+        for x1, y1, x2, y2 in [thing.box]
+    ]
+    return np.ascontiguousarray(picture[:, ::-1]), turned
+
+
 def record(
     picture: np.ndarray, things: Sequence[Thing], image: str, name: str, categories: Sequence[str], absent: int = 2
 ) -> dict[str, Any] | None:
@@ -100,6 +111,9 @@ def record(
         "expressions": [
             {"text": texts, "masks": [encode_rle(thing.mask) for thing in meant], "kind": kind.partition("/")[0]}
             for kind, texts, meant in found
+        ],
+        "objects": [
+            {"name": thing.category, "mask": encode_rle(thing.mask)} for thing in things if not thing.is_crowd
         ],
     }
 

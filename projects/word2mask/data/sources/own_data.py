@@ -19,6 +19,7 @@ key             what it holds
 ``masks``       ``[MASK, …]`` of the turns, in the order of their ``[SEG]``
 ``regions``     ``[REGION, …]``, visual prompts, called ``region1``, ``region2`` … in the text; of a video, on frame 0
 ``void``        MASK of what neither loss nor score looks at
+``objects``     ``[{"name": "dog", "mask": MASK}, …]``, all that can be named: for :mod:`word2mask.data.named_cells`
 ``kind``        a word for tables of scores
 =============== =======================================================================================================
 

@@ -1,0 +1,20 @@
+"""A language model that never saw a picture, with SAM 2's trunk as its eyes and ImageNet's classes beside it."""
+
+from mmengine.config import read_base
+
+from word2mask.mllms.composed import ComposedMLLM
+
+with read_base():
+    from ..segmenters.sam2_hiera_tiny import segmenter
+
+mllm = dict(
+    type=ComposedMLLM.from_parts,
+    language="pretrained/smollm2-135m/SmolLM2-135M-Instruct.Q4_1.gguf",
+    segmenter=segmenter,
+    classifier="pretrained/efficientnet-lite2/efficientnet-lite2-9656183e.pth",
+    # 64 pixels each way: 256 tokens a picture of 1024.
+    connector_group=2,
+    # Which language knows nothing of where a token stands in the picture.
+    names_places=True,
+    max_length=2048,
+)
