@@ -77,9 +77,10 @@ setup(
             "httpx==0.28.1",
             "openai==3.57.0",
             "schemathesis==4.32.5",
-            # For the test that drives the web page; the browser is the system's own Chromium.
+            # For the tests that drive the web page and look for barriers; the browser is the system's own Chromium.
             "gradio==6.31.0",
             "playwright==1.65.2",
+            "axe-playwright-python==0.1.8",
             # For the test that runs the notebook.
             "nbclient==0.11.0",
             "ipykernel==7.4.0",

@@ -156,8 +156,9 @@ def scores(logits: torch.Tensor, picture: Picture) -> list[float]:
     return [iou(*intersection_and_union(guess, truth)) for guess, truth in pairs]
 
 
-def biggest_object(expressions: Path) -> tuple[int, float]:
-    """Number of questions, and the mean IoU of the picture's biggest object given as the answer to each of them.
+def biggest_object(expressions: Path) -> tuple[int, float, float]:
+    """Number of questions, and the mean IoU of the picture's biggest object given as the answer to each of them, and to
+    each that has a target.
 
     Biggest among the objects that are meant by any question; the first wording counts, no target gives 0.
     """
@@ -167,27 +168,48 @@ def biggest_object(expressions: Path) -> tuple[int, float]:
         sample = source.read(index)
         masks = None if sample.masks is None else sample.masks[:, 0]
         by_picture.setdefault(sample.id.partition("/")[0], []).append(masks)
-    values = []
+    values, targeted = [], []
     for asked in by_picture.values():
         objects = np.concatenate([masks for masks in asked if masks is not None])
         biggest = objects[objects.sum(axis=(1, 2)).argmax()]
         for masks in asked:
             union = np.zeros_like(biggest) if masks is None else masks.any(axis=0)
             values.append(iou(*intersection_and_union(biggest, union)))
-    return len(values), 100 * float(np.mean(values))
+            if masks is not None:
+                targeted.append(values[-1])
+    return len(values), 100 * float(np.mean(values)), 100 * float(np.mean(targeted))
+
+
+def of_targets(result: dict[str, Any], expressions: Path) -> str:
+    """gIoU over the questions that have a target: of the others each counts 1 or 0, as N-acc says."""
+    file = expressions.with_name(result["label"].partition(":")[2].partition("@")[0] + ".jsonl")
+    asked = [item for line in file.read_text(encoding="utf-8").splitlines() for item in json.loads(line)["expressions"]]
+    without = sum(not item["masks"] for item in asked)
+    if len(asked) != result["count"]:
+        return "–"
+    metrics = result["metrics"]
+    return f"{(metrics['giou'] * len(asked) - metrics['n_acc'] * without) / (len(asked) - without):.1f}"
 
 
 def score_table(expressions: Path | None, folders: Sequence[str]) -> list[str]:
     """What answers to expressions reach, as lines of Markdown."""
-    lines = ["", "## Expressions", "", "| answer | questions | gIoU | N-acc | T-acc |", "|---|---|---|---|---|"]
-    if expressions is not None:
-        count, value = biggest_object(expressions)
-        lines.append(f"| the picture's biggest object, `{expressions.name}` | {count} | {value:.1f} | 0.0 | 100.0 |")
+    if expressions is None:
+        return []
+    lines = [
+        *("", "## Expressions", ""),
+        "| answer | questions | gIoU | gIoU where there is a target | N-acc | T-acc |",
+        "|---|---|---|---|---|---|",
+    ]
+    count, value, targeted = biggest_object(expressions)
+    lines.append(
+        f"| the picture's biggest object, `{expressions.name}` | {count} | {value:.1f} | {targeted:.1f} | 0.0 | 100.0 |"
+    )
     for given in folders:
         name, _, folder = given.partition("=")
         for one in load_results(Path(folder))["benchmarks"]:
-            numbers = " | ".join(f"{one['metrics'].get(key, float('nan')):.1f}" for key in ("giou", "n_acc", "t_acc"))
-            lines.append(f"| {name}, {one['label']} | {one['count']} | {numbers} |")
+            numbers = [f"{one['metrics'].get(key, float('nan')):.1f}" for key in ("giou", "n_acc", "t_acc")]
+            cells = [f"{name}, {one['label']}", one["count"], numbers[0], of_targets(one, expressions), *numbers[1:]]
+            lines.append(f"| {' | '.join(map(str, cells))} |")
     return lines
 
 

@@ -274,3 +274,67 @@ def test_bad_files_get_one_sentence_and_no_library_a_word(tmp_path: Path, capfd:
             opened.read([0])
         assert "\n" not in str(caught.value)
     assert capfd.readouterr() == ("", "")
+
+
+def without_usability(source: Path, target: Path) -> Path:
+    """A copy whose H.264 parameters don't say how many frames come out of turn (ITU-T H.264, 7.3.2.1.1 and E.1.1)."""
+
+    class Bits:
+        def __init__(self, content: bytes) -> None:
+            self.text, self.place = "".join(f"{byte:08b}" for byte in content), 0
+
+        def take(self, count: int) -> int:
+            self.place += count
+            return int(self.text[self.place - count : self.place], 2)
+
+        def golomb(self) -> int:
+            zeros = self.text.index("1", self.place) - self.place
+            self.place += zeros
+            return self.take(zeros + 1) - 1
+
+    with av.open(str(source)) as opened, av.open(str(target), "w") as file:
+        stream = opened.streams.video[0]
+        header = bytes(stream.codec_context.extradata)  # avcC: 6 bytes, a length in 2, the parameters, the rest
+        end = 8 + int.from_bytes(header[6:8], "big")
+        parameters = header[8:end].replace(b"\0\0\3", b"\0\0")
+        bits = Bits(parameters[1:])
+        assert bits.take(8) == 100  # profile "high"
+        bits.take(16)
+        for _ in range(4):  # number, format of colours, depths
+            bits.golomb()
+        bits.take(2)
+        bits.golomb()
+        assert bits.golomb() == 0  # order by numbers that are sent
+        for count in (0, 0, 1, 0, 0, 1, 1):
+            bits.take(count) if count else bits.golomb()
+        if bits.take(1):  # cut at the sides
+            for _ in range(4):
+                bits.golomb()
+        assert bits.take(1) == 1  # it says more: no longer
+        text = f"{bits.text[: bits.place - 1]}01"
+        text += "0" * (-len(text) % 8)
+        short = parameters[:1] + bytes(int(text[place : place + 8], 2) for place in range(0, len(text), 8))
+        copy = file.add_stream_from_template(stream)
+        copy.codec_context.extradata = header[:6] + len(short).to_bytes(2, "big") + short + header[end:]
+        for packet in opened.demux(stream):
+            if packet.dts is not None:
+                packet.stream = copy
+                file.mux(packet)
+    return target
+
+
+@pytest.mark.parametrize("options", [{"bf": "3"}, {"bf": "8", "x264-params": "b-adapt=0:ref=6"}])
+def test_an_index_says_how_far_frames_come_out_of_turn(tmp_path: Path, options: dict[str, str]) -> None:
+    """Opening decodes nothing to find it out, and frames come whole and in order all the same."""
+    whole = write_video(tmp_path / "a.mp4", 40, **options)
+    with av.open(str(whole)) as file:
+        everything = [frame.to_ndarray(format="rgb24") for frame in file.decode(video=0)]
+    reader = AVReader(without_usability(whole, tmp_path / "b.mp4"))
+    assert np.array_equal(reader.read(list(range(40))), everything)
+
+
+def test_a_name_that_says_another_container(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "a.ts", 12)
+    every = AVReader(path).read(list(range(12)))
+    path.rename(tmp_path / "a.mp4")
+    assert np.array_equal(AVReader(tmp_path / "a.mp4").read(list(range(12))), every)

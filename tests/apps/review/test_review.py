@@ -185,8 +185,26 @@ def test_in_a_browser(run: Path) -> None:
             await page.keyboard.press("k")
             await page.wait_for_selector("body[data-ready='2']")
             assert await page.inner_text("#count") == "3 of 3, 2 decided"
+            # The last one stays open: the next open one is itself, and there is no other.
+            assert await page.is_disabled("#open")
             await page.click("#back")
             await page.wait_for_selector("#keep[aria-pressed=true]")
+            # Step by step, with and without the outline.
+            await page.click("#play")
+            await page.wait_for_selector("#play[aria-pressed=false]")
+            await page.click("#film button:last-child")
+            assert await page.inner_text("#when") == "frame 20" and not await page.is_visible("#unseen")
+            assert (await page.get_attribute("#outline .line", "d")).startswith("M")
+            await page.keyboard.press("o")
+            assert await page.get_attribute("#outline .line", "d") == ""
+            await page.keyboard.press("o")
+            await page.click("#film button:first-child")
+            assert await page.is_visible("#unseen")  # the blue box comes later
+            await page.click("#open")
+            await page.wait_for_selector("body[data-ready='2']")
+            await page.click("#keep")
+            await page.wait_for_selector("#done:not([hidden])")
+            assert (await page.inner_text("#command")).endswith("decisions.jsonl")
             await page.set_viewport_size({"width": 1280, "height": 800})
             await page.screenshot(path=str(run / "wide.png"))
             await page.set_viewport_size({"width": 390, "height": 800})
@@ -194,11 +212,14 @@ def test_in_a_browser(run: Path) -> None:
             assert width <= 390
             await page.screenshot(path=str(run / "page.png"))
             await browser.close()
-            icon = [problem for problem in problems if "404" not in problem]
-            assert not icon, icon
+            assert not problems, problems
 
     with_program(review_of(run), use)
-    assert decisions(run) == [("sav_000001", 0, "drop", "kindly drop"), ("sav_000001", 1, "keep", "")]
+    assert decisions(run) == [
+        ("sav_000001", 0, "drop", "kindly drop"),
+        ("sav_000001", 1, "keep", ""),
+        ("sav_000002", 0, "keep", ""),
+    ]
     from PIL import Image
 
     assert np.asarray(Image.open(run / "page.png")).std() > 5

@@ -377,3 +377,61 @@ def test_visitors_see_their_own(page: Any, picture: Path, known_session: Any) ->
     assert said == ["first visitor's", "and now?"]
     assert page.locator(".w2m-q").all_inner_texts() == said
     assert other.locator(".w2m-q").all_inner_texts() == ["second visitor's"]
+
+
+def barriers(page: Any) -> list[str]:
+    """What axe finds of WCAG 2.2 A and AA that keeps somebody out, as ``rule: element``."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe isn't installed (extra dev)")
+    rules = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
+    page.wait_for_function("document.getAnimations().every(animation => animation.playState !== 'running')")
+    found = axe.Axe().run(page, options={**rules, "resultTypes": ["violations"]}).response
+    assert len(found["passes"]) > 10, "axe has looked"
+    return [
+        f"{rule['id']}: {node['html'][:200]}"
+        for rule in found["violations"]
+        if rule["impact"] in ("serious", "critical")
+        for node in rule["nodes"]
+    ]
+
+
+@pytest.mark.parametrize("size", [(1280, 900), (390, 844)], ids=["desk", "telephone"])
+def test_nobody_is_kept_out(page: Any, size: tuple[int, int], video: Path) -> None:
+    page.set_viewport_size({"width": size[0], "height": size[1]})
+    assert barriers(page) == []
+    page.locator("#w2m-switch").click()
+    page.wait_for_selector("body.dark")
+    assert barriers(page) == [], "dark"
+    upload(page, video)
+    page.wait_for_selector(".w2m-canvas img")
+    ask(page, "Where is it?", 1)
+    page.locator("#w2m-edit button").first.click()
+    page.locator("#w2m-download button").first.click()
+    page.locator("#w2m-pack").click()
+    page.wait_for_selector("#w2m-packed a")
+    assert barriers(page) == [], "an answer, dark"
+    page.locator("#w2m-switch").click()
+    page.wait_for_selector("body:not(.dark)")
+    assert barriers(page) == [], "an answer"
+
+
+def test_who_finds_no_room_is_told(known_session: Any, tmp_path: Path) -> None:
+    built = build_page(known_session, "known", Limits(megabytes=1, stored_megabytes=1))
+    address = launch(built, "127.0.0.1", 0)
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=OPTIONS)
+        page = browser.new_page()
+        page.set_default_timeout(60_000)
+        page.goto(address, wait_until="domcontentloaded")
+        page.wait_for_selector(".w2m-example")
+        noise = np.random.default_rng(0).integers(0, 255, (300, 400, 3), dtype=np.uint8)
+        Image.fromarray(noise).save(tmp_path / "noise.png")
+        wait_until(lambda: len(built.visits) == 1, "the page has begun a visit")
+        others = built.disk.new_folder() / "video.mp4"
+        others.write_bytes(bytes(900_000))
+        upload(page, tmp_path / "noise.png")
+        page.get_by_text("the server has no room for more files of visitors now; try again").wait_for()
+        others.unlink()
+        upload(page, tmp_path / "noise.png")
+        page.wait_for_selector(".w2m-canvas img")
+        browser.close()
+    built.close()

@@ -1,12 +1,13 @@
 """Effects on pixels: nothing changes outside of the mask, and inside what each promises, computed by hand."""
 
+import cv2
 import numpy as np
 import pytest
 
 from word2mask.inference.editing.editor import BuiltInEditor, steady_box
 from word2mask.inference.editing.ink import ink_wash
 from word2mask.inference.editing.instruction import Effect, Instruction
-from word2mask.inference.editing.soft_masks import SoftMasks, signed_distance, soft_edge
+from word2mask.inference.editing.soft_masks import SoftMasks, SteadyMasks, signed_distance, soft_edge
 from word2mask.inference.editing.surroundings import cover, cutout, outline, replace_background, spotlight
 from word2mask.inference.editing.tones import blend, blur, brighten, darken, grayscale, pixelate, recolor
 
@@ -187,3 +188,59 @@ def test_a_box_is_averaged_over_both_sides():
     assert steady_box(boxes.get, 1, 5) == (1, 0, 11, 10)
     assert steady_box(boxes.get, 0, 5) == (0, 0, 10, 10)
     assert steady_box(boxes.get, 3, 5) is None
+
+
+def radii(masks, middles, angles):
+    """Where the border lies as seen from the middles, in pixels, ``[T,A]``: soft masks are read between pixels."""
+    steps = np.arange(10, 40, 0.05, dtype=np.float32)
+    found = []
+    for mask, (row, column) in zip(masks, middles, strict=True):
+        rows, columns = (
+            (place + turn(angles)[:, None] * steps).astype(np.float32)
+            for place, turn in ((row, np.sin), (column, np.cos))
+        )
+        found.append(steps[(cv2.remap(mask, columns, rows, cv2.INTER_LINEAR) > 0.5).sum(axis=1)])
+    return np.array(found)
+
+
+@pytest.mark.parametrize("speed", [0, 4])
+def test_lines_lie_still_on_masks_that_tremble(speed):
+    """A disc whose border is elsewhere by up to 1.5 pixels on each frame and at each angle, standing still or moving."""
+    generator, angles = np.random.default_rng(0), np.linspace(0, 2 * np.pi, 90, endpoint=False)
+    middles = [(60.0, 40.0 + speed * index) for index in range(15)]
+    masks = []
+    for row, column in middles:
+        rows, columns = np.mgrid[:120, :140] - np.array([row, column])[:, None, None]
+        noise = np.interp(
+            np.arctan2(rows, columns) % (2 * np.pi), np.linspace(0, 2 * np.pi, 25), generator.uniform(-1.5, 1.5, 25)
+        )
+        masks.append(np.hypot(rows, columns) < 25 + noise)
+    errors = {}
+    for kind in (SoftMasks, SteadyMasks):
+        soft = kind(lambda frame: masks[frame], 15, (120, 140))
+        found = radii([soft[frame] for frame in range(15)], middles, angles)[4:-4]
+        errors[kind] = np.abs(np.diff(found, axis=0)).mean()
+        assert abs(found.mean() - 25) < 0.3, "neither grown nor shrunk"
+        # Nor behind: what lies before the disc's middle as far as what lies after it.
+        assert abs((found[:, :20].mean() - found[:, 35:55].mean())) < 0.5
+    assert errors[SteadyMasks] < 0.4 * errors[SoftMasks]
+
+
+def test_lines_keep_to_the_frame_where_it_is_cut_or_has_thin_parts():
+    masks = masks_of([2, 2, 22, None, 22])
+    steady = SteadyMasks(lambda frame: masks[frame], 5, (20, 40))
+    for frame in (0, 1, 2, 4):
+        inside = signed_distance(masks[frame])
+        assert (steady[frame][inside > 1.5] > 0.5).all() and (steady[frame][inside < -1.5] < 0.5).all()
+    assert not steady[3].any()
+    # A leg of 4 pixels that moves under a body, and a thing of a single pixel.
+    moving = np.zeros((9, 60, 60), dtype=bool)
+    moving[:, 10:40, 5:55] = True
+    for index, mask in enumerate(moving):
+        mask[40:55, 12 + 2 * index : 16 + 2 * index] = True
+    legs = SteadyMasks(lambda frame: moving[frame], 9, (60, 60))
+    for frame in range(9):
+        assert (legs[frame][44:52, 13 + 2 * frame : 15 + 2 * frame] > 0.5).all()
+    dot = np.zeros((9, 60, 60), dtype=bool)
+    dot[:, 30, 30] = True
+    assert SteadyMasks(lambda frame: dot[frame], 9, (60, 60))[4][30, 30] > 0.5

@@ -9,8 +9,9 @@ PAGE = """<!doctype html>
   --good: light-dark(#15803d, #34c26b); --bad: light-dark(#c2410c, #f08a4b); --on: light-dark(#fff, #10141a);
   --mark: #ffe100; --accent: light-dark(#1d4ed8, #7aa2ff); }
 * { box-sizing: border-box; }
-body { margin: 0; background: var(--page); color: var(--ink); font: 16px/1.55 system-ui, sans-serif; }
-.wide { max-width: 1380px; margin: 0 auto; padding: 0 24px; }
+body { margin: 0; min-height: 100vh; display: flex; flex-direction: column; background: var(--page); color: var(--ink);
+  font: 16px/1.55 system-ui, sans-serif; }
+.wide { width: 100%; max-width: 1380px; margin: 0 auto; padding: 0 24px; }
 header { background: var(--card); border-bottom: 1px solid var(--line); }
 header .wide { display: flex; align-items: center; gap: 6px 24px; flex-wrap: wrap; padding-block: 12px; }
 h1 { font-size: 1.05rem; margin: 0; overflow-wrap: anywhere; }
@@ -20,7 +21,8 @@ h1 { font-size: 1.05rem; margin: 0; overflow-wrap: anywhere; }
 #bar .keep { background: var(--good); } #bar .drop { background: var(--bad); }
 #problem { color: var(--bad); margin: 12px 0 0; } #problem:empty { display: none; }
 main { display: grid; gap: 20px; grid-template-columns: minmax(0, 1fr) minmax(320px, 460px); padding-block: 20px 12px; }
-.card { background: var(--card); border: 1px solid var(--line); border-radius: 14px; overflow: hidden; }
+.card { background: var(--card); border: 1px solid var(--line); border-radius: 14px; overflow: hidden;
+  align-self: start; }
 #stage { position: relative; background: #000; aspect-ratio: 16 / 9; display: grid; place-items: center; }
 #shown { position: relative; max-width: 100%; max-height: 100%; line-height: 0; }
 #frame { display: block; width: 100%; height: 100%; }
@@ -49,7 +51,7 @@ p { margin: 0; overflow-wrap: anywhere; }
 #facts { color: var(--soft); font-size: .9rem; }
 details { margin-top: 8px; font-size: .92rem; } summary { cursor: pointer; color: var(--accent); }
 details p + h2 { margin-top: 8px; }
-footer { position: sticky; bottom: 0; background: var(--card); border-top: 1px solid var(--line); }
+footer { position: sticky; bottom: 0; margin-top: auto; background: var(--card); border-top: 1px solid var(--line); }
 footer .wide { display: flex; gap: 10px; padding-block: 12px; flex-wrap: wrap; align-items: center; }
 button, input[type=text] { font: inherit; color: inherit; }
 .key { padding: 9px 18px; border-radius: 10px; border: 1px solid var(--line); background: var(--page);
@@ -59,7 +61,7 @@ button, input[type=text] { font: inherit; color: inherit; }
 :focus-visible { outline: 2px solid var(--accent); outline-offset: 2px; }
 .tools .key { padding: 4px 12px; font-size: .9rem; }
 .tools [aria-pressed=true] { border-color: var(--accent); color: var(--accent); }
-kbd { font: .78em ui-monospace, monospace; opacity: .7; margin-left: 4px; }
+kbd { font: .82em ui-monospace, monospace; opacity: .75; margin-left: 5px; }
 #keep { border-color: var(--good); color: var(--good); font-weight: 600; }
 #drop { border-color: var(--bad); color: var(--bad); font-weight: 600; }
 #keep[aria-pressed=true], #keep:hover { background: var(--good); color: var(--on); }
@@ -70,7 +72,8 @@ kbd { font: .78em ui-monospace, monospace; opacity: .7; margin-left: 4px; }
   margin-top: 20px; }
 [hidden] { display: none !important; } code { font: .9em ui-monospace, monospace; overflow-wrap: anywhere; }
 @media (max-width: 900px) { main { grid-template-columns: minmax(0, 1fr); } .wide { padding-inline: 14px; }
-  #film button:nth-child(2n) { display: none; } kbd { display: none; } #note { order: 9; flex-basis: 100%; } }
+  #film button:nth-child(2n) { display: none; } kbd { display: none; } #note { order: 9; flex-basis: 100%; }
+  footer .wide { gap: 8px; } footer .key { flex: 1 1 auto; padding-inline: 10px; } #drop, #keep { flex-basis: 40%; } }
 </style></head><body>
 <header><div class="wide"><h1 id="name">Review of expressions</h1>
 <span id="count" aria-live="polite"></span></div>
@@ -107,7 +110,7 @@ kbd { font: .78em ui-monospace, monospace; opacity: .7; margin-left: 4px; }
 <button class="key" id="keep" aria-pressed="false">Keep<kbd>k</kbd></button></div></footer>
 <script>
 const $ = id => document.getElementById(id), ahead = new Map();
-let at = 0, total = 0, frames = [], timer = null, asked = 0, outlined = true;
+let at = 0, total = 0, frames = [], timer = null, asked = 0, outlined = true, busy = false;
 function show(n) {
   if (!frames.length) return;
   const found = frames[n], d = found.outline.map(way => "M" + way.join(" ") + "Z").join("");
@@ -172,17 +175,18 @@ async function load(n) {
   if (at + 1 < total) sample(at + 1);
 }
 async function decide(decision) {
+  if (busy) return;
+  busy = true;
   const body = JSON.stringify({decision, note: $("note").value});
   try {
     const headers = {"Content-Type": "application/json"};
     const answer = await fetch("sample/" + at, {method: "POST", headers, body});
     if (!answer.ok) { $("problem").textContent = (await answer.json()).error; return; }
+    ahead.clear(); $("note").blur();
+    await load(Math.min(at + 1, total - 1));
   } catch (error) {
     $("problem").textContent = "not written down, the program doesn't answer: " + error.message;
-    return;
-  }
-  ahead.clear(); $("note").blur();
-  load(Math.min(at + 1, total - 1));
+  } finally { busy = false; }
 }
 const step = by => { play(false); show((+$("place").value + by + frames.length) % frames.length); };
 const keys = {k: () => decide("keep"), d: () => decide("drop"), n: () => $("open").click(), o: () => $("line").click(),

@@ -235,7 +235,7 @@ def _results(parts: dict[str, Any]) -> None:
     """What can be made of an answer."""
     with gr.Column(visible=False) as parts["results"]:
         with gr.Accordion("Edit what is shown", open=False, elem_id="w2m-edit"):
-            with gr.Row():
+            with gr.Row(equal_height=True):
                 parts["effect"] = gr.Dropdown(
                     [(name.replace("_", " "), name) for name in EFFECTS],
                     value="ink_wash",
@@ -246,10 +246,10 @@ def _results(parts: dict[str, Any]) -> None:
                 parts["words"] = gr.Textbox(
                     label="Label or emoji, where it has one", max_length=80, elem_id="w2m-words"
                 )
-            with gr.Row():
+            with gr.Row(equal_height=True):
                 parts["preview"] = gr.Button("Preview on this frame", elem_id="w2m-preview")
                 parts["make"] = gr.Button("Make it", elem_id="w2m-make")
-            with gr.Row():
+            with gr.Row(equal_height=True):
                 parts["instruction"] = gr.Textbox(
                     label="Or say it",
                     placeholder="turn the red heart into ink-wash style from 0.5 s to 1 s · 把红色的心变成水墨风格",
@@ -291,7 +291,7 @@ def _talk(parts: dict[str, Any], limits: Limits) -> None:
         parts["ask"] = gr.Button("Ask", variant="primary", scale=2, min_width=90, elem_id="w2m-ask")
         parts["stop"] = gr.Button("Stop", variant="stop", scale=1, min_width=80, visible=False, elem_id="w2m-stop")
     parts["ticket"] = gr.Number(0, precision=0, visible=False)
-    with gr.Row(visible=False) as parts["again"]:
+    with gr.Row(visible=False, equal_height=True) as parts["again"]:
         parts["restart"] = gr.Button("New conversation", size="sm", min_width=120, elem_id="w2m-restart")
         parts["leave"] = gr.Button(
             "Another picture" if limits.only_pictures else "Another picture or video",

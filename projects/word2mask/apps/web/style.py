@@ -31,9 +31,9 @@ def theme() -> Any:
         block_label_background_fill="transparent",
         block_label_background_fill_dark="transparent",
         block_shadow="none",
-        input_background_fill="#ffffff",
+        input_background_fill="#f9f8f5",
         input_background_fill_dark="#232229",
-        input_placeholder_color="#76737f",
+        input_placeholder_color="#6a6773",
         input_placeholder_color_dark="#9a96a8",
         button_primary_background_fill="#5b3fd6",
         button_primary_background_fill_hover="#4a31b8",
@@ -177,7 +177,8 @@ body { background: var(--body-background-fill) !important; }
 @media (prefers-reduced-motion: reduce) { .w2m-progress i, .w2m-dots i { animation: none !important; } }
 
 .w2m-made { display: grid; gap: 8px; }
-.w2m-made video, .w2m-made img { width: 100%; max-height: 50vh; object-fit: contain; border-radius: 12px; margin: 0;
+.w2m-made video, .w2m-made img { max-width: 100%; max-height: 50vh; min-height: min(50vh, 300px); object-fit: contain;
+  border-radius: 12px; margin: 0 auto;
   background: repeating-conic-gradient(var(--w2m-quiet) 0 25%, var(--w2m-card) 0 50%) 0 0/18px 18px; }
 .w2m-made a { color: var(--w2m-accent); font-weight: 620; text-decoration: none; }
 .w2m-made a:hover { text-decoration: underline; }

@@ -16,7 +16,7 @@ from word2mask.inference.editing.editor import BuiltInEditor, Editor
 from word2mask.inference.editing.instruction import Instruction
 from word2mask.inference.editing.output import Target
 from word2mask.inference.editing.readings import read_instruction
-from word2mask.inference.editing.soft_masks import MAX_REACH, SoftMasks
+from word2mask.inference.editing.soft_masks import MAX_REACH, SoftMasks, SteadyMasks
 from word2mask.inference.editing.timeline import Timeline, timeline_of
 from word2mask.text.expressions import says_nothing_is_there
 from word2mask.text.questions import SEGMENTATION_QUESTIONS
@@ -273,6 +273,8 @@ def _found(
     # What is removed must be covered on each frame as it is there; an average over time would leave fast parts.
     reach = 0 if instruction.effect.name == "remove" else MAX_REACH
     soft = SoftMasks(mask, len(frames), frames.size, reach=reach)
+    if instruction.effect.name == "outline":
+        soft = SteadyMasks(mask, len(frames), frames.size)
     return _Inverted(soft) if instruction.is_inverted else soft
 
 

@@ -41,7 +41,11 @@ def outline(
         width: of the line in pixels, half of it outside; ``None`` goes by the frame's size.
     """
     width = max(2.0, min(frame.shape[:2]) / 120) if width is None else width
-    line = np.clip(width / 2 + 0.5 - np.abs(signed_distance(soft > 0.5)), 0, 1)
+    # At twice the size, or a border that moves by parts of a pixel would jump by whole ones.
+    large = (2 * soft.shape[1], 2 * soft.shape[0])
+    distance = signed_distance(cv2.resize(soft, large, interpolation=cv2.INTER_LINEAR) > 0.5) / 2
+    line = np.clip(2 * (width / 2 - np.abs(distance)) + 0.5, 0, 1)
+    line = cv2.resize(line, soft.shape[::-1], interpolation=cv2.INTER_AREA)
     return blend(frame, np.broadcast_to(np.uint8(color), frame.shape), line)
 
 
