@@ -21,8 +21,9 @@ from word2mask.segmenters.sam2_keys import from_meta, to_meta
 sys.path.insert(0, str(Path(__file__).parent))
 import sam2_weights as shared
 
-#: Largest difference, as a share of the largest logit; memories are bfloat16, which turns a last bit into more.
-TOLERANCE = 3e-5
+#: Largest difference, as a share of the largest logit. Memories are bfloat16 on both sides, which turns a last bit into
+#: more, from frame to frame: over 7 frames it stays below 3e-5, over 20 below this.
+TOLERANCE = 1e-4
 
 
 @pytest.fixture(scope="module", params=["2.0", "2.1"])

@@ -148,9 +148,9 @@ class AVReader:
     def _key_before(self, index: int) -> int:
         return self._keys[bisect_right(self._keys, index) - 1]
 
-    def _from(self, index: int) -> Iterator[Any]:
-        """Decoded frames from the key frame before ``index`` on."""
-        key = self._key_before(index)
+    def _from(self, index: int, earlier: int = 0) -> Iterator[Any]:
+        """Decoded frames from the key frame before ``index`` on, or from one that is some key frames earlier."""
+        key = self._keys[max(bisect_right(self._keys, index) - 1 - earlier, 0)]
         self._container.seek(self._sought.get(key, self._times[key]), stream=self._stream)
         for packet in self._container.demux(self._stream):
             self._stream.codec_context.skip_frame = "DEFAULT" if packet.pts in self._needed else "NONREF"
@@ -163,10 +163,11 @@ class AVReader:
             if index == 0 and first is not None:
                 return self._pixels(first)
             goes_on = self._place < index and self._key_before(index) - self._place <= WORTH_A_JUMP
-            # What was left out when it passed is met on a second way, from the key frame.
-            for way in range(2):
+            # What was left out when it passed is met on a second way, from the key frame; where a jump without an index
+            # landed behind it, on a third.
+            for way in range(3):
                 if way or not goes_on:
-                    self._coming = self._from(index)
+                    self._coming = self._from(index, max(way - 1, 0))
                 for frame in self._coming:
                     if frame.pts is None or frame.pts < time:
                         continue

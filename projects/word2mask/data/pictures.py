@@ -46,9 +46,9 @@ def open_picture(path: Path) -> Image.Image:
     except Image.DecompressionBombError as error:
         # Pillow stops before it gives the size, but says how many pixels there are.
         pixels = re.search(r"\d+", str(error))
-        many = f"{int(pixels[0]) / 1e6:.0f} megapixels" if pixels else "too many pixels"
+        many = f"{int(pixels[0]) / 1e6:.0f} megapixels, " if pixels else ""
         raise UnreadableMedia(
-            f"{path}: the picture is too large: {many}, at most {MAX_PIXELS // 10**6} megapixels are read; scale it down"
+            f"{path}: the picture is too large: {many}at most {MAX_PIXELS // 10**6} megapixels are read; scale it down"
         ) from error
     except (OSError, ValueError, SyntaxError) as error:
         raise NotAPicture(_not_a_picture(path, error)) from error

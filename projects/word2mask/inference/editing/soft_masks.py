@@ -30,11 +30,11 @@ MIN_OVERLAP = 0.6
 #: Width of the ramp beside the shorter side of the frame; 2 pixels of 480.
 FEATHER = 1 / 240
 #: For lines: weights of the frames on either side beside the frame's own 3, and how many times as far apart borders may
-#: lie. In pixels of a frame whose shorter side has 240, and at least: the spread of a smoothing along the border, and how far from the
-#: frame's own border it may come to lie; a leg under a body is that much thinner at most.
+#: lie. In pixels of a frame whose shorter side has 240, and at least: the spread of a smoothing along the border, and
+#: how far from the frame's own border it may come to lie; a leg under a body is that much thinner at most.
 STEADY_WEIGHTS = (2.5, 2.0, 1.5, 1.0)
 STEADY_TOLERANCE = 3.0
-STEADY_SPREAD, STEADY_MOST = 0.8, 1.5
+STEADY_SPREAD, STEADY_MOST = 0.8, 1.25
 
 
 def signed_distance(mask: np.ndarray) -> np.ndarray:
@@ -138,8 +138,8 @@ class SoftMasks(Sequence[np.ndarray]):
 class SteadyMasks(SoftMasks):
     """Soft masks for lines along the border: it is where some frames have it on the average, not where one has it.
 
-    Frames before and after are moved by as much as the middle of the mask moved, so that an object in motion is averaged
-    with itself. A part that moves otherwise counts as little as in :class:`SoftMasks`.
+    Frames before and after are moved by as much as the middle of the mask moved, so that an object in motion is
+    averaged with itself. A part that moves otherwise counts as little as in :class:`SoftMasks`.
 
     Args:
         masks: gives the mask bool ``[H,W]`` of a frame.
