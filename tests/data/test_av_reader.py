@@ -108,7 +108,7 @@ def counted(reader: AVReader, monkeypatch: pytest.MonkeyPatch) -> list[int]:
             yield frame
 
     monkeypatch.setattr(reader, "_coming", counting(reader._coming))
-    monkeypatch.setattr(reader, "_from", lambda index: counting(original(index)))
+    monkeypatch.setattr(reader, "_from", lambda *where: counting(original(*where)))
     return decoded
 
 

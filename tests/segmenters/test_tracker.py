@@ -203,9 +203,9 @@ def test_memory_is_flat_and_frames_are_asked_for_once(segmenter, pixels):
     kept = []
     follow = tracker._follow
 
-    def watched(features, t, keys, recent, direction, max_pointers):
+    def watched(features, t, keys, recent, direction, max_pointers, kept_keys):
         kept.append((len(recent.maps), len(recent.pointers)))
-        return follow(features, t, keys, recent, direction, max_pointers)
+        return follow(features, t, keys, recent, direction, max_pointers, kept_keys)
 
     tracker._follow = watched
     order = [t for t, *_ in tracker.track(frame, {20: torch.ones(1, 8, 8, dtype=torch.bool)}, 40)]

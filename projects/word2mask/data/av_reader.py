@@ -104,7 +104,11 @@ class AVReader:
         """When each frame is shown, in the file's own unit, and the places of the key frames; nothing is decoded."""
         stream = self._container.streams.best("video")
         if stream is None:
-            raise NotAVideo(f"{self._path}: no video in it, only {self._others()}; give a file with frames to show")
+            others = self._others()
+            # The index of an mp4 stands at its end; without it FFmpeg takes the frames for data of an unknown kind.
+            if others == "data":
+                raise NotAVideo(not_a_video(self._path))
+            raise NotAVideo(f"{self._path}: no video in it, only {others}; give a file with frames to show")
         packets = [
             (packet.pts, packet.dts, packet.is_keyframe)
             for packet in self._container.demux(stream)

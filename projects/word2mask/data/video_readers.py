@@ -24,6 +24,9 @@ from word2mask.data.pictures import (
     open_picture,
 )
 
+# Read by OpenCV when it first opens a file; its FFmpeg would write to stderr what the exception says.
+os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+
 
 class Reader(Protocol):
     """One way to get at frames. ``read`` receives sorted distinct indices and returns uint8 RGB ``[k,H,W,3]``."""
@@ -122,8 +125,6 @@ class OpenCVReader:
     """An encoded video through OpenCV, where the others can't open the file."""
 
     def __init__(self, path: Path) -> None:
-        # Read by OpenCV when it opens a file; its FFmpeg would write to stderr what the exception says.
-        os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
         import cv2
 
         self._cv2 = cv2

@@ -112,9 +112,7 @@ def record(
             {"text": texts, "masks": [encode_rle(thing.mask) for thing in meant], "kind": kind.partition("/")[0]}
             for kind, texts, meant in found
         ],
-        "objects": [
-            {"name": thing.category, "mask": encode_rle(thing.mask)} for thing in things if not thing.is_crowd
-        ],
+        "objects": [{"name": thing.category, "mask": encode_rle(thing.mask)} for thing in things if not thing.is_crowd],
     }
 
 
