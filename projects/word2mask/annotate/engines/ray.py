@@ -8,6 +8,7 @@ workers.
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, fields, replace
@@ -219,7 +220,7 @@ def _mapped(
             "Ray isn't installed; pip install 'ray[data]' (extra annotate), or use --engine local"
         ) from None
     own = {"num_cpus": max(2, workers), "include_dashboard": False, "object_store_memory": 256 << 20}
-    ray.init(log_to_driver=False, logging_level="warning", **({"address": address} if address else own))
+    ray.init(log_to_driver=False, logging_level=logging.WARNING, **({"address": address} if address else own))
     try:
         ray.data.DataContext.get_current().enable_progress_bars = False
         blocks = -(-len(rows) // batch)
