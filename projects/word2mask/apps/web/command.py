@@ -106,21 +106,24 @@ def open_page(session: Any, name: str, options: argparse.Namespace, wait: bool =
     # Gradio looks whether its own address answers, and its HTTP client would say so.
     logging.getLogger("httpx").setLevel(logging.WARNING)
     page = build_page(session, name, limits)
+    stays = False
     try:
         address = launch(page, options.host, options.port, share=options.share == "on")
+        logger.info("the page is at %s (stop with Ctrl-C)", address)
+        if wait:
+            # As Docker and systemd stop programs; visitors' files are deleted then too.
+            signal.signal(signal.SIGTERM, _end)
+            # Gradio's own waiting would take Ctrl-C for an end like any other.
+            threading.Event().wait()
+        stays = True
     except OSError as error:
         raise UserError(
             f"--host {options.host} --port {options.port}: can't be listened at ({str(error).splitlines()[0]}); "
             "choose another port, or 0 for any that is free"
         ) from error
-    logger.info("the page is at %s (stop with Ctrl-C)", address)
-    if wait:
-        # As Docker and systemd stop programs; visitors' files are deleted then too.
-        signal.signal(signal.SIGTERM, _end)
-        try:
-            # Gradio's own waiting would take Ctrl-C for an end like any other.
-            threading.Event().wait()
-        finally:
+    finally:
+        # Also where Ctrl-C comes before the waiting: the server's threads would keep the program from ending.
+        if not stays:
             page.close()
     return page, address
 
