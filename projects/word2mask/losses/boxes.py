@@ -1,10 +1,10 @@
-"""How boxes agree: the measures that boxes are learned and judged by."""
+"""Boxes of masks, and how boxes agree: the measures that boxes are learned and judged by."""
 
 from __future__ import annotations
 
 import torch
 
-__all__ = ["box_overlaps"]
+__all__ = ["box_overlaps", "boxes_of"]
 
 
 def box_overlaps(first: torch.Tensor, second: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -20,3 +20,20 @@ def box_overlaps(first: torch.Tensor, second: torch.Tensor) -> tuple[torch.Tenso
 
 def _area(boxes: torch.Tensor) -> torch.Tensor:
     return (boxes[:, 2:] - boxes[:, :2]).clamp(min=0).prod(dim=1)
+
+
+def boxes_of(masks: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """The boxes around masks, from the middle of the first pixel to that of the last.
+
+    Args:
+        masks: bool ``[N,T,H,W]``.
+
+    Returns:
+        float32 ``[N,T,4]``, (x1, y1, x2, y2) in pixels, and bool ``[N,T]``, where there is one.
+    """
+    edges = []
+    for axis in (2, 3):
+        line = masks.any(axis).int()  # [N,T,W], then [N,T,H]
+        edges.append((line.argmax(-1), line.shape[-1] - 1 - line.flip(-1).argmax(-1)))
+    (x1, x2), (y1, y2) = edges
+    return torch.stack([x1, y1, x2, y2], dim=-1).float(), masks.flatten(2).any(2)

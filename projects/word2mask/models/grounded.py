@@ -13,6 +13,7 @@ from typing import Literal, get_args
 import torch
 from torch import nn
 
+from word2mask.losses.boxes import boxes_of
 from word2mask.losses.grounding import GroundingLoss
 from word2mask.mllms.interface import MLLM, SegState
 from word2mask.models.guide import Guide, GuidePlan
@@ -352,23 +353,6 @@ class GroundedMLLM(nn.Module):
             ObjectMasks(*(part.unflatten(0, index.shape) for part in found))
             for index, found in zip(frame_index, parts, strict=True)
         ]
-
-
-def boxes_of(masks: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """The boxes around masks, from the middle of the first pixel to that of the last.
-
-    Args:
-        masks: bool ``[N,T,H,W]``.
-
-    Returns:
-        float32 ``[N,T,4]``, (x1, y1, x2, y2) in pixels, and bool ``[N,T]``, where there is one.
-    """
-    edges = []
-    for axis in (2, 3):
-        line = masks.any(axis).int()  # [N,T,W], then [N,T,H]
-        edges.append((line.argmax(-1), line.shape[-1] - 1 - line.flip(-1).argmax(-1)))
-    (x1, x2), (y1, y2) = edges
-    return torch.stack([x1, y1, x2, y2], dim=-1).float(), masks.flatten(2).any(2)
 
 
 def clear_frames(masks: torch.Tensor) -> torch.Tensor:

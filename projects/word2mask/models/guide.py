@@ -15,7 +15,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from word2mask.losses.boxes import box_overlaps
+from word2mask.losses.boxes import box_overlaps, boxes_of
 
 __all__ = ["Guide", "GuidePlan"]
 
@@ -105,7 +105,10 @@ class Guide(nn.Module):
 
     def _told(self, tokens: torch.Tensor, shares: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
         """How far the boxes that tokens tell are from their objects', for the M tokens that show one: ``[M]``."""
-        boxes = _boxes_in_shares(masks)  # [N,T,4]
+        inner, _ = boxes_of(masks)  # [N,T,4], up to the last pixel, not around it
+        height, width = masks.shape[-2:]
+        scale = torch.tensor([width, height, width, height], device=masks.device)
+        boxes = (inner + torch.tensor([0.0, 0.0, 1.0, 1.0], device=masks.device)) / scale
         most, owner = shares.max(0)  # [T,hw]
         shown = most >= LEAST_SHARE
         frames = torch.arange(len(most), device=most.device)[:, None].expand_as(owner)
@@ -115,14 +118,3 @@ class Guide(nn.Module):
         middle, size = torch.sigmoid(places + 0.5 * numbers[:, :2]), torch.sigmoid(numbers[:, 2:] - 1)
         predicted = torch.cat([middle - size / 2, middle + size / 2], dim=-1)
         return 1 - box_overlaps(predicted, truth)[1] + 5 * (predicted - truth).abs().mean(dim=1)
-
-
-def _boxes_in_shares(masks: torch.Tensor) -> torch.Tensor:
-    """Around masks bool ``[N,T,H,W]``, outer edges, in shares of the frame: ``[N,T,4]``; nonsense where there is
-    nothing."""
-    edges = []
-    for axis in (2, 3):
-        line = masks.any(axis).int()
-        edges.append((line.argmax(-1) / line.shape[-1], 1 - line.flip(-1).argmax(-1) / line.shape[-1]))
-    (x1, x2), (y1, y2) = edges
-    return torch.stack([x1, y1, x2, y2], dim=-1)

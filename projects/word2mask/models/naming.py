@@ -43,7 +43,6 @@ class ConnectorNaming(nn.Module):
         if self.connector.place is not None:
             self.connector.place.requires_grad_(False)
         self.dropout, self.scale_weight = dropout, scale_weight
-        # Meta tensors, where a plan is made, have no rows to read.
         words = torch.stack([self._word(name) for name in names])
         self.register_buffer("centre", words.mean(0), persistent=False)
         self.register_buffer("words", functional.normalize(words - self.centre, dim=-1), persistent=False)
