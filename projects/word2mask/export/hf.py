@@ -33,8 +33,8 @@ class Word2MaskConfig(PreTrainedConfig):
     Args:
         mllm: ``{"family", "settings", "config"}`` of the language model.
         segmenter: ``{"family", "config"}`` of the segmenter.
-        projector: ``{"hidden_size", "prompt_dim"}``, ``"num_tokens"`` where it isn't 1, and ``"corners"`` where prompts are
-            boxes.
+        projector: ``{"hidden_size", "prompt_dim"}``, ``"num_tokens"`` where it isn't 1, and ``"corners"`` where
+            prompts are boxes.
         seg_state: which state stands for an object, ``"at"`` or ``"before"`` the ``[SEG]``.
         prompt_frames: on which frames a ``[SEG]`` prompts the segmenter, ``"all"`` or the ``"first"``.
         **kwargs: of ``PreTrainedConfig``.
