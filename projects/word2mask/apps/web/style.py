@@ -60,7 +60,7 @@ STYLE = """
   --w2m-bubble: #29243f; --w2m-accent: #a08cff; --w2m-bad: #ff9a70; }
 body { background: var(--body-background-fill) !important; }
 .gradio-container { width: 100% !important; max-width: 1360px !important; margin: 0 auto !important;
-  color: var(--w2m-ink); }
+  color: var(--w2m-ink); --color-accent: var(--w2m-accent); }
 .gradio-container .column { gap: 10px; } .gradio-container .row { gap: 10px; }
 .gradio-container .html-container { padding: 0 !important; }
 .gradio-container .block:has(> .html-container > .prose:empty), .gradio-container .block:has(> .html-container:empty)
