@@ -113,7 +113,7 @@ def table(found: dict[str, list[tuple[float, float]]], arguments: argparse.Names
     geometry = replace(GEOMETRY, side=arguments.side)
     lines += [
         "",
-        f"Setting: {torch.get_num_threads()} thread, float32, torch {torch.__version__}; a picture of "
+        f"Setting: 1 thread, float32, torch {torch.__version__}; a picture of "
         f"{IMAGE[0]} × {IMAGE[1]}, frames of {VIDEO[0]} × {VIDEO[1]} (height × width) in memory. Geometry: "
         f"{', '.join(f'{name} {value}' for name, value in asdict(geometry).items())}.",
         "",
