@@ -18,11 +18,9 @@ from torch.utils.data import Dataset
 from word2mask.data.media import open_image
 from word2mask.data.own_schema import check_record, picture_mask
 from word2mask.errors import UserError
+from word2mask.ops.masks import LEAST_SHARE
 
 __all__ = ["NamedCells", "read_names", "stack"]
-
-#: A token shows the object that covers most of it, if that is at least this share.
-LEAST_SHARE = 0.25
 
 
 class NamedCells(Dataset):

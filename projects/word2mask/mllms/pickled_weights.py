@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import pickle
-import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -12,6 +10,7 @@ import torch
 
 from word2mask.errors import UserError
 from word2mask.mllms.weights import INDEX_NAME, WEIGHTS_NAME, TensorFolder
+from word2mask.ops.pickles import is_tensors, load_pickle
 
 __all__ = ["PickledFolder", "read_pickled", "read_tensors"]
 
@@ -73,14 +72,8 @@ def read_pickled(file: Path) -> dict[str, torch.Tensor]:
     Raises:
         UserError: no such file, or anything but tensors in it.
     """
-    try:
-        content = torch.load(file, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(file))
-    except FileNotFoundError:
-        raise UserError(f"{file}: no such file; bring the weights or correct the path") from None
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise UserError(f"{file}: not weights that torch can read safely ({reason}); download it again") from None
-    if not isinstance(content, dict) or not all(isinstance(value, torch.Tensor) for value in content.values()):
+    content = load_pickle(file)
+    if not is_tensors(content):
         raise UserError(f"{file}: expected a dictionary of tensors; give the weights of a model")
     return content
 

@@ -16,11 +16,9 @@ from torch import nn
 from torch.nn import functional
 
 from word2mask.losses.boxes import box_overlaps, boxes_of
+from word2mask.ops.masks import LEAST_SHARE
 
 __all__ = ["Guide", "GuidePlan"]
-
-#: A visual token shows the object that covers most of it, if that is at least this share.
-LEAST_SHARE = 0.25
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,9 @@ import cv2
 import numpy as np
 from pycocotools import mask as coco
 
+#: A cell of a coarse grid shows the object that covers most of it, if that is at least this share.
+LEAST_SHARE = 0.25
+
 
 def encode_rle(mask: np.ndarray) -> dict[str, Any]:
     """COCO's compressed run lengths of a mask, ready for JSON.

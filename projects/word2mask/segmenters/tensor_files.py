@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import pickle
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +13,7 @@ from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
 from word2mask.errors import UserError
+from word2mask.ops.pickles import is_tensors, load_pickle
 
 __all__ = ["READERS", "State", "built_from_state", "read_model_type", "read_pickle", "read_safetensors"]
 
@@ -42,13 +41,9 @@ def read_pickle(file: Path) -> State:
     Raises:
         UserError: it can't be read, or holds something else.
     """
-    try:
-        content: Any = torch.load(file, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(file))
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise UserError(f"{file}: not weights that torch can read safely ({reason}); get the file again") from None
+    content = load_pickle(file)
     tensors = content.get("model", content) if isinstance(content, dict) else content
-    if not isinstance(tensors, dict) or not all(isinstance(value, torch.Tensor) for value in tensors.values()):
+    if not is_tensors(tensors):
         raise UserError(f"{file}: expected Meta's checkpoint, a dictionary of tensors under 'model'")
     return tensors
 
