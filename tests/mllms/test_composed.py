@@ -92,24 +92,29 @@ def test_neighbouring_cells_stand_side_by_side():
 
 @torch.no_grad()
 def test_a_classifier_stands_beside_the_tower(language, tmp_path):
-    """Tokens of pictures that the tower can't tell apart differ by what the classifier says; folders keep it."""
+    """What the classifier says at each size stands beside what the tower says; folders keep it."""
     weights = tmp_path / "efficientnet-lite0.pth"
     torch.manual_seed(0)
     network = lite.efficientnet_lite(lite.lite_config(0))
     names = {lite.renamed(name): name for name in PORT_NAMES}
     torch.save({names[name]: value for name, value in network.state_dict().items()}, weights)
     segmenter = SAM2Segmenter.tiny()
-    model = ComposedMLLM.from_parts(language, segmenter, connector_group=2, classifier=weights)
+    model = ComposedMLLM.from_parts(
+        language, segmenter, connector_group=2, classifier=weights, classifier_scales=(1, 2)
+    )
     pixels = torch.randn(2, 3, model.processor.side, model.processor.side)
     features = model.model.grid_features(pixels)
     own = tower_width(model.model.config.vision_config) * 4
     side = model.processor.grid_side
-    assert features.shape == (2, side, side, own + 1280)
-    small = torch.nn.functional.interpolate(pixels, size=(32 * side, 32 * side), mode="bilinear", antialias=True)
+    assert features.shape == (2, side, side, own + 2 * 1280)
     mean, std = (torch.tensor(value)[:, None, None] for value in (IMAGENET_MEAN, IMAGENET_STD))
-    colours = ((small * std + mean) * 255 - 127) / 128
-    expected = network.eval()(colours).last_hidden_state.permute(0, 2, 3, 1)
-    torch.testing.assert_close(features[..., own:], expected, atol=1e-5, rtol=1e-5)
+    for place, scale in enumerate((1, 2)):
+        size = (32 * side * scale, 32 * side * scale)
+        square = torch.nn.functional.interpolate(pixels, size=size, mode="bilinear", antialias=True)
+        states = network.eval()(((square * std + mean) * 255 - 127) / 128).last_hidden_state
+        expected = torch.nn.functional.avg_pool2d(states, scale).permute(0, 2, 3, 1)
+        found = features[..., own + 1280 * place : own + 1280 * (place + 1)]
+        torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
     assert len(model.frame_encoder()[2]) == 2
     save_grounded(GroundedMLLM(model, segmenter).eval(), tmp_path / "copy")
     copy = load_grounded(tmp_path / "copy").mllm

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -158,7 +159,8 @@ class ComposedMLLM(SquaresMLLM):
     def encoder_settings(self) -> str:
         """Nothing of the language model, so that runs with more words find what runs with fewer have kept."""
         config = self.model.config
-        return repr((config.vision_config.to_diff_dict(), config.classifier_config, config.connector_group))
+        classifier = config.classifier_config and (config.classifier_config, tuple(config.classifier_scales))
+        return repr((config.vision_config.to_diff_dict(), classifier, config.connector_group))
 
     def share_encoder(self, segmenter: nn.Module) -> bool:
         """Takes a segmenter's trunk in the place of the tower, where both are the same network with the same weights.
@@ -193,6 +195,7 @@ class ComposedMLLM(SquaresMLLM):
         connector_group: int = 2,
         names_places: bool = False,
         classifier: str | Path | None = None,
+        classifier_scales: Sequence[int] = (1,),
         connector: str | Path | None = None,
         seed: int = 0,
         dtype: torch.dtype = torch.float32,
@@ -210,6 +213,7 @@ class ComposedMLLM(SquaresMLLM):
                 prompts; what is to be pointed at has then only to be passed on.
             classifier: a file of EfficientNet-Lite's weights, whose features then stand beside the tower's: SAM 2 was
                 trained on outlines without names, and says little about what a thing is.
+            classifier_scales: the sizes at which it looks: 1 is 32 pixels a token each way, 2 twice that.
             connector: a checkpoint of a run that pretrained it (:class:`word2mask.models.naming.ConnectorNaming`).
             seed: of the connector's weights where there is none.
             dtype: of language model and connector.
@@ -235,6 +239,7 @@ class ComposedMLLM(SquaresMLLM):
             connector_group=connector_group,
             place_width=segmenter.prompt_dim if names_places else 0,
             classifier_config=None if names is None else names.config.to_dict(),
+            classifier_scales=list(classifier_scales),
         )
         config._attn_implementation = checked_attention(attn_implementation)
         with torch.random.fork_rng(devices=[]):

@@ -22,12 +22,15 @@ __all__ = ["ComposedBackbone", "ComposedConfig", "is_hierarchical", "tower_grid"
 
 class ComposedConfig(LlavaConfig):
     """transformers' configuration of LLaVA, and beside it ``connector_group``: so many cells of the tower's grid, each
-    way, become one visual token; ``place_width``: of the code of its place that each token gets, 0 for none; and
-    ``classifier_config``: of a classifier whose features stand beside the tower's, ``None`` for none."""
+    way, become one visual token; ``place_width``: of the code of its place that each token gets, 0 for none;
+    ``classifier_config``: of a classifier whose features stand beside the tower's, ``None`` for none; and
+    ``classifier_scales``: the sizes at which it looks, 1 where a token is one of its cells each way, 2 where it is two
+    (small things are known better by their details, large ones as a whole)."""
 
     model_type = "llava_composed"
-    #: Folders of earlier versions don't name it.
+    #: Folders of earlier versions don't name these two.
     classifier_config: dict[str, Any] | None = None
+    classifier_scales: tuple[int, ...] | list[int] = (1,)
 
     def classifier(self) -> EfficientNetConfig | None:
         """The classifier's configuration."""
@@ -49,7 +52,7 @@ class GroupingConnector(nn.Module):
         hidden_size: D.
         place_width: P, of the code of each token's place; 0 for none.
         num_tokens: of a picture; needed with ``place_width``.
-        beside: E, width of what a classifier says of each token; 0 for nothing.
+        beside: E, width of what a classifier says of each token, at all sizes together; 0 for nothing.
 
     Attributes:
         places: ``[t²,P]``, not trained. A tower's features hardly say where they are, and a language model that is to
@@ -119,7 +122,7 @@ class ComposedBackbone(LlavaForConditionalGeneration):
             config.text_config.hidden_size,
             getattr(config, "place_width", 0),
             (tower_grid(config.vision_config)[1] // config.connector_group) ** 2,
-            classifier.hidden_dim if classifier is not None else 0,
+            classifier.hidden_dim * len(config.classifier_scales) if classifier is not None else 0,
         )
 
     def encoders(self) -> list[nn.Module]:
@@ -132,12 +135,14 @@ class ComposedBackbone(LlavaForConditionalGeneration):
 
         Of a hierarchical tower the last two stages, the finer one averaged down to the coarser one's grid; of any other
         the last states, without class and register tokens, which stand first. The classifier sees the square at 32
-        pixels a token.
+        pixels a token, or at several sizes, whose features are averaged down to the tokens.
         """
         grid = self._tower_grid(pixels).permute(0, 3, 1, 2)
         features = [F.pixel_unshuffle(grid, self.config.connector_group)]
         if hasattr(self.model, "classifier"):
-            features.append(self._classified(pixels, features[0].shape[-1]).to(grid.dtype))
+            num_tokens = features[0].shape[-1]
+            features += [self._classified(pixels, num_tokens, scale) for scale in self.config.classifier_scales]
+            features = [part.to(grid.dtype) for part in features]
         return torch.cat(features, dim=1).permute(0, 2, 3, 1)
 
     def _tower_grid(self, pixels: torch.Tensor) -> torch.Tensor:
@@ -153,13 +158,14 @@ class ComposedBackbone(LlavaForConditionalGeneration):
         averaged = F.avg_pool2d(fine.permute(0, 3, 1, 2), fine.shape[1] // coarse.shape[1]).permute(0, 2, 3, 1)
         return torch.cat([averaged, coarse], dim=-1)
 
-    def _classified(self, pixels: torch.Tensor, num_tokens: int) -> torch.Tensor:
+    def _classified(self, pixels: torch.Tensor, num_tokens: int, scale: int) -> torch.Tensor:
         """``[n,E,t,t]``, from the colours that the classifier was trained on."""
-        side = num_tokens * CLASSIFIER_STRIDE
+        side = num_tokens * CLASSIFIER_STRIDE * scale
         small = F.interpolate(pixels.float(), size=(side, side), mode="bilinear", antialias=True, align_corners=False)
         own, other = self._colours(small)
         dtype = next(self.model.classifier.parameters()).dtype
-        return self.model.classifier(((small * own[1] + own[0] - other[0]) / other[1]).to(dtype)).last_hidden_state
+        states = self.model.classifier(((small * own[1] + own[0] - other[0]) / other[1]).to(dtype)).last_hidden_state
+        return F.avg_pool2d(states, scale)
 
     @staticmethod
     def _colours(like: torch.Tensor) -> tuple[tuple[torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]:
