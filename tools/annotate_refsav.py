@@ -15,7 +15,7 @@ there with its manifest.
     OUT/dataset/    ref_sav_*.json, records_*.jsonl, manifest, usage and statistics; appears when it is whole
     OUT/effort.json what the last run that asked services anything took of this machine (engine local)
 
-Exit code 2 and one sentence when something has to be put right.
+Exit code 2 and one sentence when something has to be put right; 130 or 143 when Ctrl-C or SIGTERM stopped it.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import signal
 import sys
 import time
 from dataclasses import fields
@@ -286,7 +287,15 @@ def verified(records: list[Any], media: Path, store: Any, run: dict[str, Any]) -
 def main() -> int:
     """Run, and turn errors that the user can put right into one sentence."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    arguments = parse_arguments()
+    arguments, stopped_by = parse_arguments(), signal.SIGINT
+
+    def stop(number: int, frame: object) -> None:
+        """What batch systems stop a job with ends it as Ctrl-C does."""
+        nonlocal stopped_by
+        stopped_by = signal.SIGTERM
+        signal.raise_signal(signal.SIGINT)
+
+    before = signal.signal(signal.SIGTERM, stop)
     try:
         if arguments.plan is not None:
             sys.stdout.write(plan(arguments))
@@ -301,7 +310,9 @@ def main() -> int:
         return 2
     except KeyboardInterrupt:
         sys.stderr.write("stopped; what was answered is kept: the same command goes on from here\n")
-        return 130
+        return 128 + stopped_by
+    finally:
+        signal.signal(signal.SIGTERM, before)
     told = {key: manifest[key] for key in ("videos", "objects", "reasons", "expressions")}
     sys.stdout.write(f"{json.dumps(told, indent=1)}\nwritten to {Path(run['out']) / 'dataset'}\n")
     return 0

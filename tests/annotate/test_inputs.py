@@ -255,3 +255,44 @@ def test_a_segmenter_of_single_masks_proposes_too(tmp_path: Path) -> None:
     rules = ProposalRules(grid=2, anchors=1, sure=-1e9, smallest=0.0, largest=1.0, same=1.01, lifetime=0.0)
     find_bare_videos(tmp_path, tmp_path / "masklets", segmenter, rules)
     assert masklets(tmp_path / "masklets" / "a_auto.json").shape[0] == 4
+
+
+def test_a_video_whose_masks_are_damaged_does_not_stop_the_others(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("bear", "swan"):
+        frames_folder(tmp_path / "JPEGImages" / name)
+        (tmp_path / "Annotations" / name).mkdir(parents=True)
+        for frame in range(0, 9, 4):
+            Image.fromarray(labels(frame), "L").save(tmp_path / "Annotations" / name / f"{frame:05}.png")
+    out, endpoint = tmp_path / "masklets", Endpoint("http://localhost/v1", "m")
+    assert len(find_mask_folders(tmp_path, out)) == 2
+    damaged = tmp_path / "Annotations" / "bear" / "00004.png"
+    damaged.write_bytes(damaged.read_bytes()[:40])
+    bear, swan = find_mask_folders(tmp_path, out)
+    assert [record.getMessage() for record in caplog.records][-1:] == [
+        next(m for m in caplog.messages if m.startswith(f"{damaged}: not a picture") and "tried again" in m)
+    ]
+    # Those of before the damage don't count any more.
+    assert not (out / "bear_manual.json").exists() and (out / "swan_manual.json").exists()
+    with pytest.raises(UserError, match="bear_manual.json"):
+        prepare(bear, tmp_path, Settings(endpoint, endpoint))
+    assert prepare(swan, tmp_path, Settings(endpoint, endpoint)).objects
+    (tmp_path / "Annotations" / "swan" / "00000.png").write_bytes(b"")
+    with pytest.raises(UserError, match="bear/00004.png: not a picture"):
+        find_mask_folders(tmp_path, out)
+
+
+def test_a_damaged_video_among_bare_ones(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    torch.manual_seed(0)
+    (tmp_path / "videos").mkdir()
+    write_mp4(tmp_path / "videos" / "good.mp4", np.full((9, *SIZE, 3), 40, dtype=np.uint8), fps=24)
+    (tmp_path / "videos" / "bad.mp4").write_bytes(b"no video")
+    rules, segmenter = ProposalRules(grid=1, anchors=1, most=1), SAM2Segmenter.tiny().eval()
+    found = find_bare_videos(tmp_path / "videos", tmp_path / "masklets", segmenter, rules)
+    assert [reference.video_id for reference in found] == ["bad", "good"]
+    assert [file.name for file in (tmp_path / "masklets").iterdir()] == ["good_auto.json"]
+    assert any("bad.mp4" in message and "recorded as failed" in message for message in caplog.messages)
+    (tmp_path / "videos" / "good.mp4").unlink()
+    with pytest.raises(UserError, match=r"bad\.mp4"):
+        find_bare_videos(tmp_path / "videos", tmp_path / "masklets", segmenter, rules)

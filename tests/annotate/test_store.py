@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import os
 from pathlib import Path
 
+import pytest
+
 from word2mask.annotate.store import Store, hash_of
+from word2mask.errors import UserError
 
 
 def test_keys_depend_on_content_alone() -> None:
@@ -38,3 +43,29 @@ def test_nothing_but_whole_files_remains(tmp_path: Path) -> None:
     for number in range(5):
         store.put(hash_of(number), {"number": number})
     assert [path.suffix for path in tmp_path.rglob("*") if path.is_file()] == [".json"] * 5
+
+
+def test_what_the_disk_says_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store, key = Store(tmp_path), hash_of("question")
+    store.put(key, {"answer": 1})
+    whole = store.get(key)
+
+    def fail(number: int) -> None:
+        def replace(source: str, target: str) -> None:
+            raise OSError(number, os.strerror(number), target)
+
+        monkeypatch.setattr(os, "replace", replace)
+
+    for number, message in (
+        (errno.ENOSPC, "no room left .*, and what was answered before is kept; make room"),
+        (errno.EROFS, "can't be written .*, and what was answered before is kept; see to the disk"),
+    ):
+        fail(number)
+        with pytest.raises(UserError, match=message):
+            store.put(key, {"answer": 2})
+    # What was there stays, and nothing half written beside it.
+    assert store.get(key) == whole and len([path for path in tmp_path.rglob("*") if path.is_file()]) == 1
+    other = hash_of("other")
+    (tmp_path / other[:3] / f"{other}.json").mkdir(parents=True)
+    with pytest.raises(UserError, match="can't be read .*; see to the disk or the rights"):
+        store.get(other)

@@ -16,11 +16,13 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from word2mask.annotate.prompts import Prompt
-from word2mask.annotate.quality.statistics import statistics
+from word2mask.annotate.quality.statistics import Statistics
+from word2mask.annotate.record_list import in_order
 from word2mask.annotate.records import ObjectRecord, VideoRecord
 from word2mask.data.annotations import load_json
 from word2mask.data.outputs import new_folder
@@ -65,33 +67,26 @@ def write_dataset(
         the manifest.
 
     Raises:
-        UserError: the folder can't be written.
+        UserError: the folder can't be written, or shards of no videos.
     """
-    ordered = sorted(records, key=lambda record: record.reference)
+    if videos_per_shard < 1:
+        raise UserError(f"videos_per_shard is {videos_per_shard}; expected 1 or more")
     with new_folder(folder, overwrite=True) as work:
-        shards = []
-        for number, start in enumerate(range(0, len(ordered), videos_per_shard)):
-            shards += _write_shard(ordered[start : start + videos_per_shard], work, number)
-        objects = [found for record in ordered for found in record.objects]
-        manifest = {
-            "format": "Ref-SAV",
-            "videos": len(ordered),
-            "left out": left_out,
-            "objects": dict(sorted(Counter(found.status for found in objects).items())),
-            "reasons": _reasons(objects),
-            "expressions": {
-                "long": sum(found.status == "kept" for found in objects),
-                "short": sum(len(found.short) for found in objects if found.status == "kept"),
-            },
-            "prompts": _distinct(record.prompts for record in ordered),
-            "models": _distinct(record.models for record in ordered),
-            "shards": shards,
-        }
+        shards, totals, numbers = [], _Totals(), Statistics()
+        ordered = in_order(records)
+        for number in range(-(-len(records) // videos_per_shard)):
+            some = list(islice(ordered, videos_per_shard))
+            shards += _write_shard(some, work, number)
+            for record in some:
+                totals.add(record)
+                numbers.add(record)
+        manifest = {"format": "Ref-SAV", "videos": len(records), "left out": left_out, **totals.manifest()}
+        manifest["shards"] = shards
         _write_json(manifest, work / "manifest.json")
-        _write_json(_usage(objects), work / "usage.json")
+        _write_json(totals.usage(), work / "usage.json")
         texts = sorted((prompt.name, prompt.version, prompt.text) for prompt in prompts)
         _write_json({version: {"name": name, "text": text} for name, version, text in texts}, work / "prompts.json")
-        _write_json(statistics(ordered), work / "statistics.json")
+        _write_json(numbers.numbers(), work / "statistics.json")
     return manifest
 
 
@@ -154,27 +149,44 @@ def _line(record: VideoRecord, found: ObjectRecord) -> dict[str, Any]:
     return {"video": reference.video_id, **paths, **plain, "prompts": record.prompts, "models": record.models}
 
 
-def _reasons(objects: Sequence[ObjectRecord]) -> dict[str, dict[str, int]]:
-    """How often each reason, by status."""
-    counts: dict[str, Counter[str]] = {}
-    for found in objects:
-        if found.status != "kept":
-            counts.setdefault(found.status, Counter())[found.reason] += 1
-    return {status: dict(sorted(counter.items())) for status, counter in sorted(counts.items())}
+class _Totals:
+    """What the manifest counts, and what was spent, a video after another."""
 
+    def __init__(self) -> None:
+        self._objects: Counter[str] = Counter()
+        self._short = 0
+        self._reasons: dict[str, Counter[str]] = {}
+        self._usage: dict[str, Counter[str]] = {}
+        #: Each of them once, as text; more than one where runs were mixed.
+        self._prompts: set[str] = set()
+        self._models: set[str] = set()
 
-def _usage(objects: Sequence[ObjectRecord]) -> dict[str, dict[str, int]]:
-    """Calls, repairs, tokens, and pictures with their bytes, by the prompt's name."""
-    total: dict[str, Counter[str]] = {}
-    for found in objects:
-        for name, usage in found.usage.items():
-            total.setdefault(name, Counter()).update({"calls": 1, **usage})
-    return {name: dict(counter) for name, counter in sorted(total.items())}
+    def add(self, record: VideoRecord) -> None:
+        """Counts a video."""
+        self._prompts.add(json.dumps(record.prompts, sort_keys=True))
+        self._models.add(json.dumps(record.models, sort_keys=True))
+        for found in record.objects:
+            self._objects[found.status] += 1
+            if found.status == "kept":
+                self._short += len(found.short)
+            else:
+                self._reasons.setdefault(found.status, Counter())[found.reason] += 1
+            for name, usage in found.usage.items():
+                self._usage.setdefault(name, Counter()).update({"calls": 1, **usage})
 
+    def manifest(self) -> dict[str, Any]:
+        """Objects by status and by reason, expressions, prompts and models."""
+        return {
+            "objects": dict(sorted(self._objects.items())),
+            "reasons": {status: dict(sorted(counter.items())) for status, counter in sorted(self._reasons.items())},
+            "expressions": {"long": self._objects["kept"], "short": self._short},
+            "prompts": [json.loads(text) for text in sorted(self._prompts)],
+            "models": [json.loads(text) for text in sorted(self._models)],
+        }
 
-def _distinct(values: Any) -> list[dict[str, str]]:
-    """Each of them once, in a fixed order; more than one where runs were mixed."""
-    return [json.loads(text) for text in sorted({json.dumps(value, sort_keys=True) for value in values})]
+    def usage(self) -> dict[str, dict[str, int]]:
+        """Calls, repairs, tokens, and pictures with their bytes, by the prompt's name."""
+        return {name: dict(counter) for name, counter in sorted(self._usage.items())}
 
 
 def _write_json(content: Any, file: Path) -> None:

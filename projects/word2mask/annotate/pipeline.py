@@ -54,8 +54,8 @@ async def annotate_object(views: ObjectViews, asker: Asker, load: Load) -> tuple
 
 async def annotate_video(
     reference: VideoReference, media_folder: Path, settings: Settings, asker: Asker, workers: Executor, shelf: Shelf
-) -> VideoRecord:
-    """All objects of a video, side by side; looked up where it is known, and kept.
+) -> tuple[str, VideoRecord]:
+    """All objects of a video, side by side; looked up where it is known, and kept. With the key it is kept under.
 
     Args:
         reference: which video.
@@ -71,7 +71,7 @@ async def annotate_video(
     key = video_key(reference, media_folder, settings, asker)
     kept = asker.store.get(key)
     if kept is not None and kept["is_final"]:
-        return VideoRecord.from_json(kept)
+        return key, VideoRecord.from_json(kept)
     try:
         prepared = await asyncio.get_running_loop().run_in_executor(workers, prepare, reference, media_folder, settings)
     except UserError as error:
@@ -87,7 +87,7 @@ async def annotate_video(
     models = {role: model.name for role, model in sorted(asker.models.items())}
     record = VideoRecord(reference, objects, versions, models, is_final)
     asker.store.put(key, record.to_json())
-    return record
+    return key, record
 
 
 async def _annotate_all(prepared: Prepared, asker: Asker, album: Album) -> tuple[list[ObjectRecord], bool]:

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from word2mask.annotate.asking import ROLES
+from word2mask.data.outputs import new_file
 from word2mask.errors import UserError
 
 __all__ = ["TOKENS_PER_SECOND", "Assumptions", "Measured", "as_markdown", "read_run", "write_effort"]
@@ -87,7 +88,8 @@ def write_effort(folder: Path, asked: int, cpu_seconds: float, seconds: float, t
     """Notes what a run took of its machine, for plans; of one that asked nothing there is nothing to note."""
     if asked:
         content = {"requests": asked, "cpu_seconds": cpu_seconds, "seconds": seconds, "tokens": tokens}
-        (folder / EFFORT).write_text(json.dumps({key: round(value, 3) for key, value in content.items()}) + "\n")
+        with new_file(folder / EFFORT) as work:
+            work.write_text(json.dumps({key: round(value, 3) for key, value in content.items()}) + "\n")
 
 
 def read_run(folder: Path) -> Measured:

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from word2mask.annotate import views
+from word2mask.annotate.jpeg_cells import OutlinedFrame
 from word2mask.annotate.masklets import Masklets, load_masklets, overlaps
 from word2mask.annotate.records import ObjectRecord, ObjectViews, Picture, VideoReference
 from word2mask.annotate.settings import Settings
@@ -28,6 +29,9 @@ from word2mask.data.sources.ref_sav import STEP
 from word2mask.ops.frames import uniform_frames
 
 __all__ = ["Prepared", "data_url", "open_annotated", "prepare"]
+
+#: So many outlined pictures of one frame are worth encoding what they have in common once.
+WORTH_SHARING = 2
 
 
 def open_annotated(video_path: Path, annotation_path: Path) -> tuple[VideoFile, Masklets]:
@@ -71,11 +75,12 @@ class Prepared:
         drawn: dict[Picture, str] = {}
         for index, frame in self._video.walk([STEP * place for place in wanted]):
             made: dict[tuple[Any, ...], Any] = {}
+            outlines = sum(picture.view == "outlined" for picture in wanted[index // STEP])
             for picture in wanted[index // STEP]:
-                drawn[picture] = self._draw(picture, frame, made)
+                drawn[picture] = self._draw(picture, frame, made, outlines)
         return drawn
 
-    def _draw(self, picture: Picture, frame: np.ndarray, made: dict[tuple[Any, ...], Any]) -> str:
+    def _draw(self, picture: Picture, frame: np.ndarray, made: dict[tuple[Any, ...], Any], outlines: int) -> str:
         """One picture; what all pictures of a frame have in common is kept in ``made``."""
         side, frame_and_number = self.sides[picture.view], (picture.frame, picture.number)
         if picture.view == "crop":
@@ -88,12 +93,18 @@ class Prepared:
         if picture.view == "outlined" and not self._masklets.areas[frame_and_number]:
             # Without an outline the frame is the same for every object.
             if ("plain", side) not in made:
-                made["plain", side] = data_url(views.to_jpeg(small))
+                made["plain", side] = data_url(views.to_jpeg(small, views.blocks_of_a_cell(small.shape[1])))
             return made["plain", side]
         if (picture.number, side) not in made:
             made[picture.number, side] = self._masklets.small(*frame_and_number, small.shape[:2])
+        mask = made[picture.number, side]
+        if picture.view == "outlined" and outlines >= WORTH_SHARING:
+            if ("cells", side) not in made:
+                made["cells", side] = OutlinedFrame(small)
+            return data_url(made["cells", side].jpeg(mask))
         draw = {"masked": views.masked, "highlighted": views.highlighted, "outlined": views.outlined}[picture.view]
-        return data_url(views.to_jpeg(draw(small, made[picture.number, side])))
+        restart = views.blocks_of_a_cell(small.shape[1]) if picture.view == "outlined" else 0
+        return data_url(views.to_jpeg(draw(small, mask), restart))
 
 
 def data_url(jpeg: bytes) -> str:

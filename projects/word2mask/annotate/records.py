@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 __all__ = ["ObjectRecord", "ObjectViews", "Picture", "Status", "VideoRecord", "VideoReference"]
@@ -106,8 +106,8 @@ class ObjectRecord:
     usage: dict[str, dict[str, int]] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values."""
-        return asdict(self)
+        """Plain values; those within are the record's own."""
+        return dict(vars(self))
 
     def dropped(self, reason: str, detail: str) -> ObjectRecord:
         """The same, dropped for a reason."""
@@ -133,8 +133,9 @@ class VideoRecord:
     is_final: bool = True
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values."""
-        return asdict(self)
+        """Plain values; those within are the record's own."""
+        objects = [found.to_json() for found in self.objects]
+        return {**vars(self), "reference": dict(vars(self.reference)), "objects": objects}
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> VideoRecord:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -57,12 +59,21 @@ class Store:
             raise UserError(f"{folder}: can't be written ({error.strerror}); choose another --out") from None
 
     def get(self, key: str) -> dict[str, Any] | None:
-        """What was put under a key, ``None`` if nothing was."""
+        """What was put under a key, ``None`` if nothing was.
+
+        Raises:
+            UserError: the file is there and can't be read.
+        """
         path = self._path(key)
         try:
-            envelope = orjson.loads(path.read_bytes())
+            with open(path, "rb", buffering=0) as file:
+                envelope = orjson.loads(file.readall())
         except FileNotFoundError:
             return None
+        except OSError as error:
+            raise UserError(
+                f"{path}: can't be read ({error.strerror}); see to the disk or the rights, and run again"
+            ) from error
         except ValueError:
             logger.warning("%s isn't whole and is made again", path)
             return None
@@ -72,26 +83,47 @@ class Store:
         """Keeps plain values, in place of what was there.
 
         Raises:
-            UserError: there is no room.
+            UserError: there is no room, or the folder can't be written any more.
         """
         path = self._path(key)
-        partial = path.with_name(f".{path.name}.{os.getpid()}")
+        folder, name = os.path.split(path)
+        partial = os.path.join(folder, f".{name}.{os.getpid()}")
         written = orjson.dumps({"key": key, "content": content})
-        with reporting_full_disk(path):
+        with _saying_why(path):
             try:
                 try:
-                    partial.write_bytes(written)
+                    _write(partial, written)
                 except FileNotFoundError:  # the first of its folder
-                    path.parent.mkdir(parents=True, exist_ok=True)
-                    partial.write_bytes(written)
+                    os.makedirs(folder, exist_ok=True)
+                    _write(partial, written)
                 os.replace(partial, path)
             except OSError:
-                partial.unlink(missing_ok=True)
+                with suppress(FileNotFoundError):
+                    os.unlink(partial)
                 raise
 
     def __len__(self) -> int:
         """How many keys there are; walks all folders."""
         return sum(1 for _ in self.folder.glob("???/[!.]*.json"))
 
-    def _path(self, key: str) -> Path:
-        return self.folder / key[:3] / f"{key}.json"
+    def _path(self, key: str) -> str:
+        # Text and not a Path, which takes as long to make as the file to read.
+        return os.path.join(self.folder, key[:3], f"{key}.json")
+
+
+@contextmanager
+def _saying_why(path: str) -> Iterator[None]:
+    """Says in one sentence why a file couldn't be written."""
+    try:
+        with reporting_full_disk(path, "what was answered before is kept"):
+            yield
+    except OSError as error:
+        raise UserError(
+            f"{path}: can't be written ({error.strerror}), and what was answered before is kept; see to the disk or "
+            "the rights, and run again"
+        ) from error
+
+
+def _write(path: str, content: bytes) -> None:
+    with open(path, "wb") as file:
+        file.write(content)

@@ -5,7 +5,18 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-__all__ = ["DRAWING", "crop", "highlighted", "masked", "outlined", "shrunk", "to_jpeg"]
+__all__ = [
+    "BLOCK",
+    "DRAWING",
+    "blocks_of_a_cell",
+    "crop",
+    "highlighted",
+    "line_width",
+    "masked",
+    "outlined",
+    "shrunk",
+    "to_jpeg",
+]
 
 #: Goes up with every change of how pictures look, and with it the key of every answer about one.
 DRAWING = 2
@@ -17,6 +28,8 @@ DARKENED = 0.45
 MARGIN = 0.1
 #: JPEG's own scale, 0 … 100.
 QUALITY = 85
+#: Pixels a side of JPEG's blocks where the colours have half the resolution (4:2:0).
+BLOCK = 16
 
 
 def masked(frame: np.ndarray, mask: np.ndarray) -> np.ndarray:
@@ -41,12 +54,23 @@ def crop(frame: np.ndarray, box: tuple[int, int, int, int]) -> np.ndarray:
     return frame[max(0, y0 - margin) : y1 + margin, max(0, x0 - margin) : x1 + margin]
 
 
-def outlined(frame: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """The frame with a yellow line around the object: uint8 RGB ``[H,W,3]``; as it was where the mask is empty."""
+def outlined(frame: np.ndarray, mask: np.ndarray, width: int | None = None) -> np.ndarray:
+    """The frame with a yellow line around the object: uint8 RGB ``[H,W,3]``; as it was where the mask is empty.
+
+    Args:
+        frame: uint8 RGB ``[H,W,3]``.
+        mask: uint8 ``[H,W]``, 1 on the object.
+        width: of the line in pixels; what suits the frame without.
+    """
     picture = frame.copy()
     contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    cv2.drawContours(picture, contours, -1, YELLOW, max(2, round(min(frame.shape[:2]) / 180)))
+    cv2.drawContours(picture, contours, -1, YELLOW, width or line_width(frame.shape))
     return picture
+
+
+def line_width(shape: tuple[int, ...]) -> int:
+    """Of an outline in a frame ``[H,W,…]``, in pixels."""
+    return max(2, round(min(shape[:2]) / 180))
 
 
 def highlighted(frame: np.ndarray, mask: np.ndarray) -> np.ndarray:
@@ -81,10 +105,35 @@ def _smaller(height: int, width: int, longest_side: int) -> tuple[int, int]:
     return max(1, round(height * scale)), max(1, round(width * scale))
 
 
-def to_jpeg(picture: np.ndarray) -> bytes:
-    """A picture, uint8 RGB ``[H,W,3]``, as a JPEG file (libjpeg-turbo within OpenCV)."""
+def blocks_of_a_cell(width: int) -> int:
+    """How many blocks of a JPEG file stand together between two restart markers.
+
+    From 4 to 10, so that markers take less than a hundredth of the file, where a row can be divided like that; or else
+    a whole row.
+
+    Args:
+        width: of the picture, in pixels.
+
+    >>> blocks_of_a_cell(640), blocks_of_a_cell(480), blocks_of_a_cell(368)
+    (10, 10, 23)
+    """
+    row = -(-width // BLOCK)
+    return next((blocks for blocks in range(10, 3, -1) if row % blocks == 0), row)
+
+
+def to_jpeg(picture: np.ndarray, restart: int = 0) -> bytes:
+    """A picture as a JPEG file (libjpeg-turbo within OpenCV).
+
+    Args:
+        picture: uint8 RGB ``[H,W,3]``.
+        restart: a marker after every so many blocks; the same is to be seen on it.
+    """
     swapped = cv2.cvtColor(np.ascontiguousarray(picture), cv2.COLOR_RGB2BGR)
-    done, encoded = cv2.imencode(".jpg", swapped, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
+    options = [cv2.IMWRITE_JPEG_QUALITY, QUALITY]
+    if restart:
+        options += [cv2.IMWRITE_JPEG_RST_INTERVAL, restart]
+        options += [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420]
+    done, encoded = cv2.imencode(".jpg", swapped, options)
     if not done:
         raise ValueError(f"a picture of shape {list(picture.shape)} can't be written as JPEG")
     return encoded.tobytes()

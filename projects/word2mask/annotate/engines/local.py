@@ -17,7 +17,8 @@ from word2mask.annotate.client import ChatClient, ChatModel
 from word2mask.annotate.limits import RateLimit, TokenBudget
 from word2mask.annotate.pipeline import annotate_video
 from word2mask.annotate.prompts import load_prompts
-from word2mask.annotate.records import VideoRecord, VideoReference
+from word2mask.annotate.record_list import StoredRecords
+from word2mask.annotate.records import VideoReference
 from word2mask.annotate.settings import Settings
 from word2mask.annotate.store import Store
 
@@ -84,7 +85,7 @@ def run_local(
     settings: Settings,
     store: Store,
     watch: Watch | None = None,
-) -> list[VideoRecord]:
+) -> StoredRecords:
     """Annotates videos.
 
     Args:
@@ -95,7 +96,7 @@ def run_local(
         watch: called after every video, and every second between.
 
     Returns:
-        a record a video, in the order of ``references``.
+        a record a video, in the order of ``references``, read from the store when it is looked at.
 
     Raises:
         UserError: the run must stop; what was answered is in the store.
@@ -105,8 +106,8 @@ def run_local(
 
 async def _run(
     references: Sequence[VideoReference], media_folder: Path, settings: Settings, store: Store, watch: Watch | None
-) -> list[VideoRecord]:
-    records: list[VideoRecord | None] = [None] * len(references)
+) -> StoredRecords:
+    keys = [""] * len(references)
     waiting = iter(enumerate(references))
     progress = Progress()
     threads = max(2, os.cpu_count() or 1)
@@ -116,8 +117,8 @@ async def _run(
 
             async def work() -> None:
                 for place, reference in waiting:
-                    record = await annotate_video(reference, media_folder, settings, asker, workers, shelf)
-                    records[place] = record
+                    key, record = await annotate_video(reference, media_folder, settings, asker, workers, shelf)
+                    keys[place] = key
                     progress.videos += 1
                     progress.objects.update(found.status for found in record.objects)
                     tell()
@@ -145,7 +146,7 @@ async def _run(
                 raise _first(errors) from None
             finally:
                 clock.cancel()
-    return [record for record in records if record is not None]
+    return StoredRecords(references, keys, store)
 
 
 def _first(errors: BaseException) -> BaseException:

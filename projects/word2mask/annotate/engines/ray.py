@@ -18,13 +18,17 @@ from typing import Any
 import numpy as np
 
 from word2mask.annotate.engines.local import Progress, run_local
-from word2mask.annotate.quality.verification import Grounder, verify
+from word2mask.annotate.quality.verification import Grounder, judged, verify
+from word2mask.annotate.record_list import Records, StoredRecords
 from word2mask.annotate.records import VideoRecord, VideoReference
 from word2mask.annotate.settings import Limits, Settings
 from word2mask.annotate.store import Store
 from word2mask.errors import UserError
 
 __all__ = ["run_ray", "share", "verify_ray"]
+
+#: Videos whose records Ray holds at a time while they are verified; the workers load their models anew after so many.
+AT_A_TIME = 10_000
 
 
 def share(limits: Limits, workers: int) -> Limits:
@@ -64,23 +68,22 @@ class _Worker:
             nonlocal last
             last = progress
 
-        error, records = "", []
+        error, keys = "", {}
         try:
             settings = replace(self._settings, limits=limits)
             records = run_local(references, self._media_folder, settings, self._store, watch)
+            keys = dict(zip((found.video_id for found in references), records.keys, strict=True))
         except UserError as problem:
             # Ray would wrap it, and start the batch again.
             error = str(problem)
         if self._left is not None:
             self._left = max(1, self._left - last.prompt_tokens - last.completion_tokens)
-        counts = Progress(len(records)) if not records else last
         return {
-            # As text: Arrow would give every record the keys of all others, with nothing under them.
-            "records": [json.dumps([record.to_json() for record in records])],
+            # As text: Arrow would give every row the keys of all others, with nothing under them.
+            "keys": [json.dumps(keys)],
             "error": [error],
-            "progress": [
-                {"prompt": counts.prompt_tokens, "completion": counts.completion_tokens, "asked": counts.asked}
-            ],
+            "objects": [json.dumps(last.objects)],
+            "progress": [{"prompt": last.prompt_tokens, "completion": last.completion_tokens, "asked": last.asked}],
         }
 
 
@@ -93,7 +96,7 @@ def run_ray(
     workers: int = 2,
     batch: int = 64,
     address: str | None = None,
-) -> list[VideoRecord]:
+) -> StoredRecords:
     """Annotates videos; arguments and result are those of :func:`~word2mask.annotate.engines.local.run_local`.
 
     Args:
@@ -112,7 +115,7 @@ def run_ray(
     if workers < 1 or batch < 1:
         raise UserError(f"workers and batch are {workers} and {batch}; expected 1 or more")
     if not references:
-        return []
+        return StoredRecords([], [], store)
     shared = replace(settings, limits=share(settings.limits, workers))
     # No worker stands idle because others have all videos.
     batch = min(batch, -(-len(references) // workers))
@@ -120,7 +123,7 @@ def run_ray(
     rows = [asdict(reference) for reference in references]
     with _mapped(rows, _Worker, where, workers, batch, address) as results:
         found = _collect(results, watch)
-    return [found[reference.video_id] for reference in references]
+    return StoredRecords(references, [found[reference.video_id] for reference in references], store)
 
 
 class _Verifier:
@@ -139,15 +142,16 @@ class _Verifier:
         self._grounder: Grounder | None = None
 
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, list[Any]]:
-        error, checked = "", []
+        error = ""
         try:
             if self._grounder is None:
                 self._grounder = self._load()
             records = [VideoRecord.from_json(json.loads(text)) for text in batch["record"]]
-            checked = verify(records, self._media_folder, self._grounder, self._name, self._store, self._threshold)
+            # What is measured goes into the store, where it is found.
+            verify(records, self._media_folder, self._grounder, self._name, self._store, self._threshold)
         except UserError as problem:
             error = str(problem)
-        return {"records": [json.dumps([record.to_json() for record in checked])], "error": [error]}
+        return {"videos": [len(batch["record"])], "error": [error]}
 
 
 def verify_ray(
@@ -162,7 +166,7 @@ def verify_ray(
     gpus: float = 0,
     batch: int = 16,
     address: str | None = None,
-) -> list[VideoRecord]:
+) -> Records:
     """Drops what a model doesn't find again, as :func:`~word2mask.annotate.quality.verification.verify` does.
 
     Args:
@@ -185,17 +189,17 @@ def verify_ray(
         raise UserError(f"workers and batch are {workers} and {batch}; expected 1 or more")
     batch = min(batch, max(1, -(-len(records) // workers)))
     where = (str(Path(media_folder).resolve()), load, name, str(store.folder.resolve()), threshold)
-    rows = [{"record": json.dumps(record.to_json())} for record in records]
-    found: dict[str, VideoRecord] = {}
-    with _mapped(rows, _Verifier, where, workers, batch, address, gpus) as results:
-        for row in results:
-            if row["error"]:
-                raise UserError(row["error"])
-            checked = [VideoRecord.from_json(content) for content in json.loads(row["records"])]
-            found |= {record.reference.video_id: record for record in checked}
-            if watch is not None:
-                watch(len(found), len(records))
-    return [found[record.reference.video_id] for record in records]
+    done = 0
+    for start in range(0, len(records), AT_A_TIME):
+        rows = [{"record": json.dumps(record.to_json())} for record in records[start : start + AT_A_TIME]]
+        with _mapped(rows, _Verifier, where, workers, batch, address, gpus) as results:
+            for row in results:
+                if row["error"]:
+                    raise UserError(row["error"])
+                done += int(row["videos"])
+                if watch is not None:
+                    watch(done, len(records))
+    return judged(records, media_folder, None, name, store, threshold)
 
 
 @contextmanager
@@ -242,17 +246,16 @@ def _mapped(
         ray.shutdown()
 
 
-def _collect(rows: Any, watch: Callable[[Progress], None] | None) -> dict[str, VideoRecord]:
-    """Records by video, from batches in any order."""
-    found: dict[str, VideoRecord] = {}
+def _collect(rows: Any, watch: Callable[[Progress], None] | None) -> dict[str, str]:
+    """The keys of records by video, from batches in any order."""
+    found: dict[str, str] = {}
     progress = Progress()
     for row in rows:
         if row["error"]:
             raise UserError(row["error"])
-        records = [VideoRecord.from_json(content) for content in json.loads(row["records"])]
-        found |= {record.reference.video_id: record for record in records}
+        found |= json.loads(row["keys"])
         progress.videos = len(found)
-        progress.objects.update(entry.status for record in records for entry in record.objects)
+        progress.objects.update(json.loads(row["objects"]))
         progress.prompt_tokens += int(row["progress"]["prompt"])
         progress.completion_tokens += int(row["progress"]["completion"])
         progress.asked += int(row["progress"]["asked"])

@@ -18,6 +18,7 @@ import numpy as np
 from PIL import Image
 
 from word2mask.annotate.inputs.sav import distinct, relative, write_masklets
+from word2mask.annotate.inputs.unreadable import Unreadable
 from word2mask.annotate.records import VideoReference
 from word2mask.data.annotations import load_json, require_folder
 from word2mask.data.media import VideoFile
@@ -51,7 +52,7 @@ def find_mask_folders(
         references whose paths begin at ``folder``.
 
     Raises:
-        UserError: a folder is missing, or masks don't fit their video.
+        UserError: a folder is missing, or of no video the masks can be read; of others, that is a warning.
     """
     root, out = Path(folder), Path(masklets)
     videos = _videos(require_folder(root / "JPEGImages", "a folder of frames for each video"))
@@ -64,13 +65,18 @@ def find_mask_folders(
     named = {place: out / f"{name}_manual.json" for name, place in videos}
     found = [VideoReference(name, relative(place, root), relative(named[place], root)) for name, place in videos]
     references = distinct(found, root)
+    unreadable = Unreadable()
     for done, (name, place) in enumerate(videos, start=1):
-        file = named[place]
+        file, objects = named[place], None
         if not file.is_file() or file.stat().st_mtime < source.changed(place):
-            objects = source.read(name, place)
-            write_masklets(file, name, [objects[number] for number in sorted(objects)], len(VideoFile(place)), "manual")
+            source.load()
+            with unreadable.noted(file):
+                objects, num_frames = source.read(name, place), len(VideoFile(place))
+            if objects is not None:
+                write_masklets(file, name, [objects[number] for number in sorted(objects)], num_frames, "manual")
         if watch is not None:
             watch(done, len(videos))
+    unreadable.check(len(videos))
     return references
 
 
@@ -97,6 +103,9 @@ class _Labels:
         """When the youngest picture of a video's labels was written, in seconds since 1970; 0 without any."""
         folder = self._labels / place.relative_to(self._frames)
         return max((file.stat().st_mtime for file in folder.glob("*.png")), default=0.0)
+
+    def load(self) -> None:
+        """There is nothing to read but each video's own."""
 
     def read(self, name: str, place: Path) -> Tracks:
         """The masks of a video."""
@@ -144,13 +153,17 @@ class _MeViS:
         """When the files were written, in seconds since 1970."""
         return self._changed
 
+    def load(self) -> None:
+        """Reads the masks of all videos, once."""
+        if self._masks is None:
+            self._masks = load_json(self._root / "mask_dict.json", dict)
+
     def read(self, name: str, place: Path) -> Tracks:
         """The masks of a video."""
         root, described = self._root, self._described
+        assert self._masks is not None
         if name not in described:
             raise UserError(f"{root / 'meta_expressions.json'}: no video {name}, of which there are frames")
-        if self._masks is None:
-            self._masks = load_json(root / "mask_dict.json", dict)
         expressions = described[name]["expressions"].values()
         numbers = sorted({int(number) for expression in expressions for number in expression["anno_id"]})
         video = VideoFile(place)

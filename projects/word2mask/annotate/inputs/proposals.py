@@ -15,6 +15,7 @@ import torch
 from torch.nn import functional
 
 from word2mask.annotate.inputs.sav import distinct, relative, write_masklets
+from word2mask.annotate.inputs.unreadable import Unreadable
 from word2mask.annotate.masklets import Masklets, Rle, overlaps
 from word2mask.annotate.records import VideoReference
 from word2mask.data.annotations import require_folder
@@ -83,7 +84,7 @@ def find_bare_videos(
         references whose paths begin at ``folder``.
 
     Raises:
-        UserError: no such folder, no video in it, or one that can't be read.
+        UserError: no such folder, no video in it, or none that can be read; of others, that is a warning.
     """
     root, out = require_folder(Path(folder), "videos"), Path(masklets)
     videos = sorted(path for path in root.rglob("*") if path.suffix.lower() in VIDEO_SUFFIXES)
@@ -91,13 +92,17 @@ def find_bare_videos(
         raise UserError(f"{root}: no video below it ({' '.join(VIDEO_SUFFIXES)}); check the folder")
     named = [(path, out / f"{path.stem}_auto.json") for path in videos]
     found = distinct([VideoReference(v.stem, relative(v, root), relative(m, root)) for v, m in named], root)
+    chosen, unreadable = rules or ProposalRules(), Unreadable()
     for done, (path, file) in enumerate(named, start=1):
         if not file.is_file():
-            video = SAVVideo(path)
-            tracks = propose_objects(video, segmenter, rules or ProposalRules())
-            write_masklets(file, path.stem, tracks, len(VideoFile(path)), "auto")
+            tracks = None
+            with unreadable.noted(file):
+                tracks, num_frames = propose_objects(SAVVideo(path), segmenter, chosen), len(VideoFile(path))
+            if tracks is not None:
+                write_masklets(file, path.stem, tracks, num_frames, "auto")
         if watch is not None:
             watch(done, len(named))
+    unreadable.check(len(named))
     return found
 
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from word2mask.annotate.record_list import Records, changed
 from word2mask.annotate.records import ObjectRecord, VideoRecord
 from word2mask.errors import UserError
 
@@ -36,9 +37,7 @@ def read_decisions(file: Path) -> dict[tuple[str, int], dict[str, Any]]:
     return found
 
 
-def apply_decisions(
-    records: Sequence[VideoRecord], decisions: Mapping[tuple[str, int], Mapping[str, Any]]
-) -> list[VideoRecord]:
+def apply_decisions(records: Sequence[VideoRecord], decisions: Mapping[tuple[str, int], Mapping[str, Any]]) -> Records:
     """The same records, with what a reviewer dropped; a decision on other words than the record's doesn't count."""
 
     def judged(record: VideoRecord, found: ObjectRecord) -> ObjectRecord:
@@ -49,4 +48,4 @@ def apply_decisions(
             return found
         return found.dropped("reviewed", decision.get("note", ""))
 
-    return [replace(record, objects=[judged(record, found) for found in record.objects]) for record in records]
+    return changed(records, lambda record: replace(record, objects=[judged(record, found) for found in record.objects]))

@@ -5,11 +5,15 @@ Leakage of an evaluation set into what is annotated is looked after before: :mod
 
 from __future__ import annotations
 
+import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from word2mask.annotate.records import VideoRecord
+import numpy as np
+
+from word2mask.annotate.record_list import Records, changed, in_order
+from word2mask.annotate.records import ObjectRecord, VideoRecord
 
 __all__ = ["filter_records", "leak_of", "shingles", "similarity"]
 
@@ -43,7 +47,7 @@ def similarity(one: frozenset[tuple[str, ...]], other: frozenset[tuple[str, ...]
     return len(one & other) / max(1, len(one | other))
 
 
-def filter_records(records: Sequence[VideoRecord]) -> list[VideoRecord]:
+def filter_records(records: Sequence[VideoRecord]) -> Records:
     """The same records, with what leaks or repeats dropped.
 
     Within a video two objects must not have expressions that are alike: then neither says which is meant, and both are
@@ -51,17 +55,39 @@ def filter_records(records: Sequence[VideoRecord]) -> list[VideoRecord]:
     that was shown before, pixel for pixel, in a copy of its video has the same answers; the first by the videos' order
     stays.
     """
-    first: dict[tuple[str, ...], str] = {}
-    copies: dict[tuple[str, int], str] = {}
-    for record in sorted(records, key=lambda record: record.reference):
+    copies = _copies(records)
+    return changed(records, lambda record: _filtered(record, copies))
+
+
+def _copies(records: Sequence[VideoRecord]) -> dict[tuple[str, int], str]:
+    """Objects of the same answers as one before, by video and number, with the first's name: ``VIDEO/NUMBER``.
+
+    Of each object 16 bytes are held, as there are millions; names are looked up for those that are found.
+    """
+    digests = bytearray()
+    for _, found in _answered(records):
+        digests += hashlib.blake2b("\n".join(sorted(found.calls.values())).encode(), digest_size=16).digest()
+    table = np.frombuffer(digests, dtype=[("one", "u8"), ("other", "u8")])
+    _, first, which = np.unique(table, return_index=True, return_inverse=True)
+    before = first[which]
+    again = {int(place): int(before[place]) for place in np.flatnonzero(before != np.arange(before.size))}
+    if not again:
+        return {}
+    firsts, names, copies = set(again.values()), dict[int, str](), dict[tuple[str, int], str]()
+    for place, (video, found) in enumerate(_answered(records)):
+        if place in firsts:
+            names[place] = f"{video}/{found.number}"
+        if place in again:
+            copies[video, found.number] = names[again[place]]
+    return copies
+
+
+def _answered(records: Sequence[VideoRecord]) -> Iterator[tuple[str, ObjectRecord]]:
+    """Kept objects about which something was asked, in the order of their videos, with the video's name."""
+    for record in in_order(records):
         for found in record.objects:
-            answers = tuple(sorted(found.calls.values()))
-            if found.status != "kept" or not answers:
-                continue
-            here = f"{record.reference.video_id}/{found.number}"
-            if first.setdefault(answers, here) != here:
-                copies[record.reference.video_id, found.number] = first[answers]
-    return [_filtered(record, copies) for record in records]
+            if found.status == "kept" and found.calls:
+                yield record.reference.video_id, found
 
 
 def _filtered(record: VideoRecord, copies: dict[tuple[str, int], str]) -> VideoRecord:

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from word2mask.annotate.masklets import Masklets, load_masklets
+from word2mask.annotate.record_list import Records, changed
 from word2mask.annotate.records import ObjectRecord, VideoRecord
 from word2mask.annotate.store import Store, hash_of
 from word2mask.data.sources.ref_sav import SAVVideo
@@ -22,7 +23,7 @@ from word2mask.ops.masks import decode_rle
 from word2mask.text.questions import video_segmentation_question
 from word2mask.types import Request, Turn
 
-__all__ = ["Grounder", "mean_iou", "verify"]
+__all__ = ["Grounder", "judged", "mean_iou", "verify"]
 
 
 class Grounder(Protocol):
@@ -55,7 +56,7 @@ def verify(
     threshold: float = 0.5,
     frames: int = 8,
     watch: Callable[[int, int], None] | None = None,
-) -> list[VideoRecord]:
+) -> Records:
     """Drops what a model doesn't find again.
 
     Args:
@@ -73,14 +74,44 @@ def verify(
     """
     if not 0 <= threshold <= 1:
         raise UserError(f"the IoU from which an expression is kept is {threshold}; expected 0 … 1")
-    checked = []
     for done, record in enumerate(records, start=1):
-        objects = _Measured(record, media_folder, grounder, name, store, frames)
-        judged = [_judge(found, objects, threshold) if found.status == "kept" else found for found in record.objects]
-        checked.append(replace(record, objects=judged, models={**record.models, "grounding": name}))
+        _judged(record, media_folder, grounder, name, store, threshold, frames)
         if watch is not None:
             watch(done, len(records))
-    return checked
+    return judged(records, media_folder, grounder, name, store, threshold, frames)
+
+
+def judged(
+    records: Sequence[VideoRecord],
+    media_folder: Path,
+    grounder: Grounder | None,
+    name: str,
+    store: Store,
+    threshold: float = 0.5,
+    frames: int = 8,
+) -> Records:
+    """The same records, with what was measured: :func:`verify` without looking at anything that the store knows.
+
+    Args:
+        grounder: ``None`` where everything is measured.
+
+    The other arguments and errors are those of :func:`verify`.
+    """
+    return changed(records, lambda record: _judged(record, media_folder, grounder, name, store, threshold, frames))
+
+
+def _judged(
+    record: VideoRecord,
+    media_folder: Path,
+    grounder: Grounder | None,
+    name: str,
+    store: Store,
+    threshold: float,
+    frames: int,
+) -> VideoRecord:
+    measured = _Measured(record, media_folder, grounder, name, store, frames)
+    objects = [_judge(found, measured, threshold) if found.status == "kept" else found for found in record.objects]
+    return replace(record, objects=objects, models={**record.models, "grounding": name})
 
 
 def _judge(found: ObjectRecord, measured: _Measured, threshold: float) -> ObjectRecord:
@@ -95,7 +126,7 @@ class _Measured:
     """IoUs of the objects of one video, looked up or measured; the video is opened when it is needed."""
 
     def __init__(
-        self, record: VideoRecord, media_folder: Path, grounder: Grounder, name: str, store: Store, frames: int
+        self, record: VideoRecord, media_folder: Path, grounder: Grounder | None, name: str, store: Store, frames: int
     ) -> None:
         self._record, self._media_folder, self._grounder = record, media_folder, grounder
         self._name, self._store, self._frames = name, store, frames
@@ -113,6 +144,10 @@ class _Measured:
         return kept["iou"]
 
     def _measure(self, found: ObjectRecord) -> float:
+        if self._grounder is None:
+            raise UserError(
+                f"{self._store.folder}: what was measured of {self._record.reference.video_id} is gone; run again"
+            )
         media, chosen, masklets = self._open()
         question = video_segmentation_question(found.long.rstrip("."), np.random.default_rng(0))
         segments = self._grounder.ask(Request((Turn("user", question),), media)).segments
