@@ -19,6 +19,7 @@ sys.path.insert(0, str(REPOSITORY / "projects"))
 
 from lisa.flags import add_model  # noqa: E402
 from lisa.loading import add_quantisation, open_session  # noqa: E402
+from word2mask.apps.ending import ends_when_told  # noqa: E402
 from word2mask.apps.web.command import add_page, check_page, open_page  # noqa: E402
 from word2mask.errors import UserError  # noqa: E402
 
@@ -37,8 +38,9 @@ def main() -> int:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     arguments = parse_arguments()
     try:
-        check_page(arguments)
-        open_page(open_session(arguments), arguments.version.name, arguments)
+        with ends_when_told():
+            check_page(arguments)
+            open_page(open_session(arguments), arguments.version.name, arguments)
     except UserError as error:
         sys.stderr.write(f"{error}\n")
         return 2

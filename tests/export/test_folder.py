@@ -137,6 +137,22 @@ def test_shards(model, tmp_path):
     assert all(torch.equal(tensor, state[name]) for name, tensor in load_grounded(tmp_path).state_dict().items())
 
 
+def rights(path):
+    return oct(path.stat().st_mode & 0o777)
+
+
+@pytest.mark.parametrize(("mask", "wanted"), [(0o022, "0o644"), (0o077, "0o600")])
+def test_whoever_may_read_what_else_is_written_may_read_the_weights(model, tmp_path, mask, wanted):
+    before = os.umask(mask)
+    try:
+        save_hf(model, tmp_path / "one")
+        save_hf(model, tmp_path / "shards", max_shard_size="200KB")
+    finally:
+        os.umask(before)
+    files = [path for name in ("one", "shards") for path in (tmp_path / name).iterdir()]
+    assert {rights(path) for path in files} == {wanted} and sum(path.suffix == ".safetensors" for path in files) > 2
+
+
 def test_predict_forward_returns_the_published_keys(folder):
     model = AutoModel.from_pretrained(folder)
     picture = Image.fromarray(np.zeros((20, 30, 3), dtype=np.uint8))

@@ -93,6 +93,12 @@ def test_segmenter_of_the_published_size_has_the_900_names():
     assert "segmenter" not in published_config(model)["word2mask"]
 
 
+def test_whoever_may_read_the_configuration_may_read_the_weights(folder):
+    weights = list(folder.glob("*.safetensors"))
+    assert len(weights) > 2
+    assert {path.stat().st_mode for path in weights} == {(folder / "config.json").stat().st_mode}
+
+
 def test_configuration(model, folder):
     config = json.loads((folder / "config.json").read_text())
     assert (config["model_type"], config["architectures"]) == ("sa2va_chat", ["Sa2VAChatModel"])

@@ -49,6 +49,15 @@ def test_labels_of_objects_at_the_border_stay_inside():
     assert overlay(frame, masks, ["a long name of a thing that goes on", "b", "c"]).shape == (280, 280, 3)
 
 
+def test_a_label_is_above_the_largest_part():
+    mask = np.zeros((1, 300, 400), bool)
+    mask[0, 100:250, 250:350] = True
+    mask[0, 60:64, 20:24] = True  # a speck
+    drawn = overlay(np.zeros((300, 400, 3), np.uint8), mask, ["thing"])
+    own = (drawn == color_of(0)).all(axis=-1)
+    assert own[75:98, 250:].sum() > 200 and not own[:55].any()
+
+
 def test_labels_are_as_long_as_the_picture_is_wide():
     font = ImageFont.load_default(size=12)
     text = "1 the heart that gets bigger"

@@ -15,7 +15,7 @@ from word2mask.models.grounded import GroundedMLLM
 from word2mask.segmenters.sam2 import SAM2Segmenter
 from word2mask.segmenters.tracker import Tracker
 from word2mask.text.conversation import answer_ids
-from word2mask.types import Media, Request, Sample, Turn
+from word2mask.types import Media, Request, Sample, Turn, VisualPrompt
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +72,24 @@ def test_plain_answer_takes_the_question_as_phrase(model, speaks):
     speaks("It is [SEG].")
     (segment,) = Session(model).ask(ask("the red circle", picture())).segments
     assert segment.phrase == "the red circle" and segment.span is None
+
+
+@pytest.mark.parametrize(
+    ("question", "answer", "phrases"),
+    [
+        ("What is region1?", "[SEG]", ["region1"]),
+        ("What are region1 and region2?", "[SEG] [SEG]", ["region1", "region2"]),
+        ("What is region2?", "<p>A star</p> [SEG], and [SEG].", ["A star", "A star"]),
+        ("What is region2?", "[SEG] <p>A star</p> [SEG]", ["region2", "A star"]),
+    ],
+)
+def test_masks_without_words_are_called_as_the_regions_asked_about(model, speaks, question, answer, phrases):
+    left = np.zeros((24, 20), bool)
+    left[:, :10] = True
+    speaks(answer)
+    prompts = (VisualPrompt(mask=left), VisualPrompt(mask=~left))
+    result = Session(model).ask(ask(question, picture(), prompts=prompts))
+    assert [segment.phrase for segment in result.segments] == phrases
 
 
 def test_no_target_has_no_segment(model, speaks):

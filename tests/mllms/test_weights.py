@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from word2mask.errors import UserError
+from word2mask.mllms import weights
 from word2mask.mllms.weights import Piece, TensorFolder, built_from
 
 CONFIG = {
@@ -103,6 +104,19 @@ def test_shards_are_read_in_their_order(tmp_path):
     assert list(folder) == ["b", "d", "a", "c"] and len(folder) == 4
     assert torch.equal(folder["b"], torch.ones(2)) and folder["c"].tolist() == [0, 1]
     assert folder.dtype() is torch.float32 and folder.dtype("d") is torch.bfloat16 and folder.dtype("c") is None
+
+
+def test_weights_that_this_user_may_not_read(tmp_path, monkeypatch):
+    save_file({"b": torch.ones(2)}, tmp_path / "model.safetensors")
+
+    def refused(*_, **__):
+        raise FileNotFoundError("No such file or directory")  # what safetensors says
+
+    # The superuser may read everything, so that nothing on disk would do.
+    monkeypatch.setattr(weights, "safe_open", refused)
+    monkeypatch.setattr(weights.os, "access", lambda path, how: False)
+    with pytest.raises(UserError, match=r"model\.safetensors: the weights may not be read by this user.*chmod a\+r"):
+        TensorFolder(tmp_path)
 
 
 def test_folders_whose_weights_are_not_whole(tmp_path):

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from word2mask.text.expressions import expression_of, says_nothing_is_there
+from word2mask.text.expressions import expression_of, names_of, says_nothing_is_there
 from word2mask.text.questions import (
+    REGION_QUESTIONS,
     SEGMENTATION_QUESTIONS,
     no_target_answer,
     segmentation_answer,
@@ -42,10 +43,40 @@ def test_every_wording_of_training_gives_its_expression_back(template, medium, e
         ("What rolls behind the square?", "What rolls behind the square?"),
         ("How many stars are there?", "How many stars are there?"),
         ("the red circle", "the red circle"),
+        ("What is region1?", "region1"),
+        ("what's in Region2", "region2"),
+        ("What are region1 and region2?", "region1, region2"),
+        ("Segment region1.", "region1"),
+        ("What is region1? Please answer with a mask.", "region1"),
+        ("region1是什么?", "region1"),
+        ("What is left of region1?", "What is left of region1?"),
+        ("Is region1 above region2?", "Is region1 above region2?"),
     ],
 )
 def test_as_people_ask(question, expression):
     assert expression_of(question) == expression
+
+
+@pytest.mark.parametrize("template", REGION_QUESTIONS)
+def test_what_a_region_is_asks_for_the_region(template):
+    assert expression_of(template.format("region3")) == "region3"
+
+
+@pytest.mark.parametrize(
+    ("question", "count", "names"),
+    [
+        ("What is region1?", 1, ["region1"]),
+        ("Segment region2 and region1 in this picture.", 2, ["region2", "region1"]),
+        ("Segment region1, region2 and region3.", 3, ["region1", "region2", "region3"]),
+        # More or fewer than were asked for: which is which, nobody said.
+        ("Segment region1 and region2.", 3, ["region1 and region2"] * 3),
+        ("Segment what lies on region1.", 1, ["what lies on region1"]),
+        ("Please segment the cats.", 2, ["the cats", "the cats"]),
+        ("What is region1?", 0, []),
+    ],
+)
+def test_masks_without_words_are_called_what_was_asked_for(question, count, names):
+    assert list(names_of(question, count)) == names
 
 
 def test_a_question_that_is_the_expression_stays_without_what_asks_for_the_mask():

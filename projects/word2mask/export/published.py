@@ -18,6 +18,7 @@ import torch
 from huggingface_hub import save_torch_state_dict
 from safetensors.torch import save_file
 
+from word2mask.data.outputs import with_usual_rights
 from word2mask.errors import UserError
 from word2mask.export.cards import published_card, write_generation_config
 from word2mask.export.published_tokenizer import save_tokenizer
@@ -68,6 +69,8 @@ def save_published(
     if model.segmenter.original_decoder is not None:
         decoder = model.segmenter.original_decoder.state_dict()
         save_file({name: _whole(tensor) for name, tensor in decoder.items()}, folder / ORIGINAL_DECODER_FILE)
+    for weights in folder.glob("*.safetensors"):
+        with_usual_rights(weights)
     write_generation_config(model, folder)
     (folder / "README.md").write_text(published_card(model, provenance or {}), encoding="utf-8")
 

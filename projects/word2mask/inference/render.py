@@ -83,21 +83,22 @@ def overlay(
 
 
 def _with_tags(picture: np.ndarray, tags: Sequence[tuple[np.ndarray, int, str]]) -> np.ndarray:
-    """Number and name above each object, dark on its colour, inside the picture, none on top of another."""
+    """Number and name above each object's largest part, on its colour, inside the picture, none on top of another."""
     image = Image.fromarray(picture)
     draw = ImageDraw.Draw(image)
     size = max(12, min(picture.shape[:2]) // 24)
     taken: list[tuple[float, float, float, float]] = []
     for mask, index, label in tags:
-        rows, columns = np.nonzero(mask)
-        if not len(rows):
+        count, _, parts, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8))
+        if count == 1:
             continue
+        start, above, *_ = parts[1 + parts[1:, cv2.CC_STAT_AREA].argmax()]
         font = _font_of(label, size)
         text = _fitted(f"{index + 1} {label}".strip(), font, picture.shape[1] - 6)
         left, top, right, bottom = draw.textbbox((0, 0), text, font=font)
         width, height = right - left + 6, bottom - top + 6
-        x = float(np.clip(columns.min(), 0, max(0, picture.shape[1] - width)))
-        y = float(np.clip(rows.min() - height - 2, 0, max(0, picture.shape[0] - height)))
+        x = float(np.clip(start, 0, max(0, picture.shape[1] - width)))
+        y = float(np.clip(above - height - 2, 0, max(0, picture.shape[0] - height)))
         while any(x < r and x + width > l and y < b and y + height > t for l, t, r, b in taken):
             y += height
             if y + height > picture.shape[0]:

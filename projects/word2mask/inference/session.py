@@ -30,7 +30,7 @@ from word2mask.inference.visual_prompts import pointed_at, track_prompts
 from word2mask.models.folder import load_grounded
 from word2mask.models.grounded import GroundedMLLM
 from word2mask.text.answers import parse_answer
-from word2mask.text.expressions import expression_of
+from word2mask.text.expressions import names_of
 from word2mask.text.readability import doubtful_words, unread_words
 from word2mask.types import Batch, Example, Generation, Media, Request, Segment, VisualPrompt
 
@@ -152,7 +152,8 @@ class Session:
             return []
         report = progress or silent
         report("answer", 0, len(requests))
-        jobs = [self.prepare(request, f"request {index}") for index, request in enumerate(requests)]
+        names = [f"request {index}" for index in range(len(requests))] if len(requests) > 1 else ["request"]
+        jobs = [self.prepare(request, name) for request, name in zip(requests, names, strict=True)]
         written = self._write(jobs, report)
         report("answer", len(requests), len(requests))
         find_in_pictures(self.finder, jobs, written)
@@ -384,10 +385,11 @@ class Session:
         """Phrase and span of each object; without a phrase it is what was asked for."""
         if job.view is None:
             return ()
-        question = expression_of(job.request.turns[-1].text)
+        groundings = parse_answer(written.marked_text).groundings
+        unnamed = sum(grounding.span is None for grounding in groundings)
+        names = iter(names_of(job.request.turns[-1].text, unnamed))
         return tuple(
-            (grounding.phrase or ("" if grounding.span else question), grounding.span)
-            for grounding in parse_answer(written.marked_text).groundings
+            (next(names) if grounding.span is None else grounding.phrase, grounding.span) for grounding in groundings
         )
 
     def _found(self, job: Job, written: Written, report: Progress) -> Iterator[TrackedFrame]:

@@ -6,6 +6,7 @@ Knows no layout: whoever calls says which tensor goes where.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -96,6 +97,11 @@ class TensorFolder(Mapping[str, torch.Tensor]):
             try:
                 self._files[shard] = safe_open(path, framework="pt")
             except FileNotFoundError:
+                # safetensors says so too where the user may not read it.
+                if path.exists() and not os.access(path, os.R_OK):
+                    raise UserError(
+                        f"{path}: the weights may not be read by this user; give everybody the right (chmod a+r)"
+                    ) from None
                 message = (
                     f"{self.folder}: a file of the weights is missing ({shard}); download or export the model again"
                 )

@@ -22,6 +22,7 @@ from peft.tuners.tuners_utils import BaseTunerLayer
 from transformers import AutoConfig, AutoTokenizer, PreTrainedModel
 
 from word2mask import mllms, segmenters
+from word2mask.data.outputs import with_usual_rights
 from word2mask.errors import UserError
 from word2mask.mllms.interface import MLLM
 from word2mask.mllms.weights import Piece, TensorFolder, built_from
@@ -102,6 +103,9 @@ def save_grounded(model: GroundedMLLM, folder: str | Path, max_shard_size: int |
         if shared is None or not name.startswith(shared)
     }
     save_torch_state_dict(state, folder, max_shard_size=max_shard_size, metadata={"format": "pt"})
+    for weights in folder.glob("*.safetensors"):
+        # A server may run as another user, in a container for one.
+        with_usual_rights(weights)
 
 
 def read_configuration(folder: str | Path) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from word2mask.text.questions import (
     SEGMENTATION_QUESTIONS,
 )
 
-__all__ = ["expression_of", "says_nothing_is_there"]
+__all__ = ["expression_of", "names_of", "says_nothing_is_there"]
 
 _MEDIUM = r"(?:picture|image|photo|photograph|video|clip|scene|frame|footage)"
 _PLACE = rf"(?:\s+(?:in|from|on|of)\s+(?:this|the)\s+{_MEDIUM})?"
@@ -31,6 +31,13 @@ def _template(text: str) -> str:
     return re.escape(text).replace(r"\{\}", "(.+?)").replace(r"\{medium\}", _MEDIUM)
 
 
+_REGION = re.compile(r"region\d+", re.IGNORECASE)
+#: All that a question says besides when it asks what marked regions are.
+_ASKS_WHAT = frozenset(
+    "a about an and are can clip could describe do does explain frame image in is me name of or photo picture please s "
+    "say scene see show shows tell the there this us video what which who you "
+    "一下 什么 和 是什么 是谁 描述 有什么 请描述 里有什么".split()
+)
 _SUFFIX = re.compile(rf"\s*(?:{'|'.join(map(re.escape, (*MASK_SUFFIXES, *EXPLANATION_SUFFIXES)))})$", re.IGNORECASE)
 _FORMS = [
     re.compile(form, re.IGNORECASE)
@@ -57,12 +64,35 @@ def expression_of(question: str) -> str:
     'Which of them would roll away?'
     >>> expression_of("请分割图中红色的圆。")
     '红色的圆'
+    >>> expression_of("What is region1?"), expression_of("What is left of region1?")
+    ('region1', 'What is left of region1?')
     """
     text = question.strip()
     for form in _FORMS:
         if (match := form.fullmatch(text)) is not None:
             return match[1].strip(" ,;:")
+    if regions := _regions_alone(text):
+        return ", ".join(regions)
     return _SUFFIX.sub("", text) or text
+
+
+def names_of(question: str, count: int) -> tuple[str, ...]:
+    """What ``count`` masks are called that an answer has no words for: what was asked for, each region by itself.
+
+    >>> names_of("Please segment region1 and region2.", 2)
+    ('region1', 'region2')
+    >>> names_of("Please segment both cats.", 2)
+    ('both cats', 'both cats')
+    """
+    expression = expression_of(question)
+    regions = _regions_alone(expression)
+    return tuple(regions) if len(regions) == count else (expression,) * count
+
+
+def _regions_alone(text: str) -> list[str]:
+    """The marked regions that a text names, where it says nothing else of them than what they are; or none."""
+    others = re.findall(r"\w+", _REGION.sub(" ", text).lower())
+    return [name.lower() for name in _REGION.findall(text)] if _ASKS_WHAT.issuperset(others) else []
 
 
 _NOTHING = re.compile(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,27 @@ def test_too_many_jobs(serve, pretender, video) -> None:
     refused = client.post("/v1/videos", **form)
     assert refused.status_code == 429 and "retry-after" in refused.headers
     pretender.frame_seconds = 0.0
+
+
+def test_who_is_told_to_end_ends_jobs_and_answers_who_waits(serve, pretender, video) -> None:
+    client = serve()
+    pretender.frame_seconds = 0.3
+    form = {"files": {"file": ("a.avi", video)}, "data": {"text": "the cat"}}
+    jobs = [client.post("/v1/videos", **form).json()["id"] for _ in range(2)]
+    until(client, jobs[0], "running")
+    with ThreadPoolExecutor(1) as pool:
+        asked_too = pool.submit(client.post, "/v1/segment", **form)
+        while 'queue_length{kind="video"} 1.0' not in client.get("/metrics").text:
+            time.sleep(0.01)
+        client.app.closing()
+        assert [until(client, number, "cancelled")["word2mask"] for number in jobs] == [None, None]
+        of_the_job = pretender.frames
+        pretender.frame_seconds = 0.0
+        assert asked_too.result().status_code == 200
+    assert of_the_job < 30 and pretender.frames <= of_the_job + 31 and len(pretender.requests) == 2
+    refused = client.post("/v1/videos", **form)
+    assert refused.status_code == 503 and refused.json()["error"]["code"] == "closing"
+    assert client.post("/v1/segment", **form).status_code == 200, "one that came with its connection still open"
 
 
 def test_a_short_video_in_a_chat(serve, video) -> None:

@@ -240,6 +240,43 @@ def test_a_telephone_dark_and_the_keyboard(page: Any, known_session: Any) -> Non
     assert unnamed == []
 
 
+def test_a_finger_scrolls_the_page_and_taps_the_picture(page: Any) -> None:
+    phone = page.context.browser.new_context(viewport={"width": 390, "height": 600}, has_touch=True, is_mobile=True)
+    other = phone.new_page()
+    other.set_default_timeout(60_000)
+    other.goto(page.url, wait_until="domcontentloaded")
+    other.locator(".w2m-example").first.click()
+    other.wait_for_selector(".w2m-canvas[data-tool=on] img")
+    finger, (x, y) = phone.new_cdp_session(other), at(other, 0.5, 0.5)
+
+    def touch(kind: str, *places: tuple[float, float]) -> None:
+        points = [{"x": x, "y": y} for x, y in places]
+        finger.send("Input.dispatchTouchEvent", {"type": f"touch{kind}", "touchPoints": points})
+
+    def swipe() -> None:
+        touch("Start", (x, y))
+        for step in range(1, 11):
+            touch("Move", (x, y - 15 * step))
+        touch("End")
+
+    swipe()
+    other.wait_for_function("scrollY > 50")
+    assert other.locator(".w2m-canvas g.on").count() == 0
+    other.locator(".w2m-canvas").tap()
+    other.wait_for_selector(".w2m-canvas g.on")
+    # A box is drawn with the finger, and the page stays where it is.
+    other.evaluate("scrollTo(0, 0)")
+    other.locator("#w2m-tool label", has_text="Box").tap()
+    other.wait_for_selector(".w2m-canvas[data-tool=box]")
+    touch("Start", (x - 60, y - 60))
+    for step in range(1, 11):
+        touch("Move", (x - 60 + 10 * step, y - 60 + 10 * step))
+    touch("End")
+    other.wait_for_selector(".w2m-canvas g rect.box")
+    assert other.evaluate("scrollY") == 0
+    phone.close()
+
+
 def test_who_presses_before_the_page_has_opened_is_told(
     known_session: Any, picture: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

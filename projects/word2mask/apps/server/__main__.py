@@ -12,6 +12,7 @@ from dataclasses import fields
 from pathlib import Path
 
 from word2mask.apps.cli.options import find_model, usable_device
+from word2mask.apps.ending import ends_when_told
 from word2mask.apps.server.limits import Limits
 from word2mask.errors import UserError
 
@@ -102,7 +103,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for noisy in ("httpx", "multipart", "python_multipart", "asyncio", "PIL"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     try:
-        serve(parse_arguments(arguments))
+        with ends_when_told():
+            serve(parse_arguments(arguments))
     except UserError as error:
         sys.stderr.write(f"{error}\n")
         return 2

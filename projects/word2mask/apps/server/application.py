@@ -83,4 +83,4 @@ def application(session: Session, name: str, limits: Limits | None = None, key: 
     async def metrics() -> Response:
         return Response(service.counters.text(), media_type=CONTENT_TYPE_LATEST)
 
-    return Gate(app, service.limits, service.counters, key)
+    return Gate(app, service.limits, service.counters, key, service.worker.end_jobs)

@@ -42,9 +42,18 @@ class Gate:
         limits: of bytes, seconds and requests at a time.
         counters: what is counted.
         key: what clients send as ``Authorization: Bearer …``; ``None`` lets everybody in.
+        closing: to be called once nothing new is taken, while answers may still be on their way.
     """
 
-    def __init__(self, inner: Application, limits: Limits, counters: Counters, key: str | None) -> None:
+    def __init__(
+        self,
+        inner: Application,
+        limits: Limits,
+        counters: Counters,
+        key: str | None,
+        closing: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.closing = closing
         self._inner, self._limits, self._counters = inner, limits, counters
         self._key = None if key is None else hashlib.sha256(key.encode()).digest()
         self._inside = 0

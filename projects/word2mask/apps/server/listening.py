@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+from collections.abc import Callable
 from typing import Any
 
 import uvicorn
@@ -62,8 +63,21 @@ class PromptConnection(H11Protocol):
             self.transport.close()
 
 
+class _Server(uvicorn.Server):
+    """Ends what nobody can fetch any more before it waits for those who are being answered."""
+
+    def __init__(self, config: uvicorn.Config, closing: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._closing = closing
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """As uvicorn does it."""
+        self._closing()
+        await super().shutdown(sockets)
+
+
 async def listen(gate: Gate, host: str, port: int, limits: Limits) -> None:
-    """Answers until SIGINT or SIGTERM; then takes nothing new and finishes what it is at.
+    """Answers until SIGINT or SIGTERM; then takes nothing new, ends jobs and finishes what else it is at.
 
     Raises:
         UserError: the address is taken or isn't this machine's.
@@ -98,4 +112,4 @@ def configured(gate: Gate, limits: Limits) -> uvicorn.Server:
         timeout_keep_alive=HEAD_SECONDS,
         timeout_graceful_shutdown=limits.seconds,
     )
-    return uvicorn.Server(config)
+    return _Server(config, gate.closing)

@@ -108,7 +108,7 @@ class Worker:
         }
         self._streams: deque[tuple[Task, Iterator[str | Result]]] = deque()
         self._changed = threading.Condition()
-        self._is_closing = False
+        self._takes_jobs, self._is_closing = True, False
         self._long: Task | None = None
         self._second_each = 0.0
         self._is_advancing = False
@@ -123,7 +123,7 @@ class Worker:
         """
         most = self._limits.jobs if task.kind == "job" else self._limits.waiting
         with self._changed:
-            if self._is_closing:
+            if self._is_closing or (task.kind == "job" and not self._takes_jobs):
                 raise Problem(503, "the server is shutting down; try again later", "closing", retry_after=5)
             queue = self._waiting[task.kind]
             if len(queue) >= most:
@@ -138,15 +138,24 @@ class Worker:
             self._count()
             self._changed.notify()
 
+    def end_jobs(self) -> None:
+        """Cancels every job, and takes no more: those who have to wait for the answer to a request come first."""
+        with self._changed:
+            self._takes_jobs = False
+            jobs = list(self._waiting["job"])
+            if self._long is not None and self._long.kind == "job":
+                jobs.append(self._long)
+            for task in jobs:
+                task.cancel()
+            self._drop_cancelled()
+            self._count()
+
     def close(self, seconds: float) -> None:
-        """Finishes what runs and what waits, but for waiting jobs; what still runs after ``seconds`` is cancelled."""
+        """Ends all jobs, finishes what else runs and waits; what still runs after ``seconds`` is cancelled."""
+        self.end_jobs()
         with self._changed:
             self._is_closing = True
-            dropped = list(self._waiting["job"])
-            self._waiting["job"].clear()
             self._changed.notify()
-        for task in dropped:
-            task.tell(Event("error", Cancelled()))
         self._thread.join(seconds)
         if self._thread.is_alive():
             with self._changed:
@@ -279,7 +288,10 @@ class Worker:
         """One video, from the queue of those who wait for it before that of jobs."""
         for kind in ("video", "job"):
             for task in self._take(kind, 1):
-                self._long = task
+                with self._changed:
+                    self._long = task
+                    if kind == "job" and not self._takes_jobs:
+                        task.cancel()
                 self._counters.running.labels(kind).set(1)
                 try:
                     task.tell(Event("result", self._long_result(task)))

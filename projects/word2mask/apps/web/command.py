@@ -6,13 +6,13 @@ import argparse
 import importlib.util
 import logging
 import os
-import signal
 import sys
 import threading
 from dataclasses import replace
 from typing import Any
 
 from word2mask.apps.cli.options import find_model, usable_device
+from word2mask.apps.ending import ends_when_told
 from word2mask.apps.web.limits import Limits
 from word2mask.errors import UserError
 
@@ -66,12 +66,13 @@ def main(arguments: list[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     options = parse_arguments(arguments)
     try:
-        check_page(options)
-        from word2mask.inference.session import Session
+        with ends_when_told():
+            check_page(options)
+            from word2mask.inference.session import Session
 
-        device, folder = usable_device(options.device), find_model(options.model)
-        session = Session.from_pretrained(folder, device=device, key_frames=options.key_frames, mask_form="runs")
-        open_page(session, folder.resolve().name, options)
+            device, folder = usable_device(options.device), find_model(options.model)
+            session = Session.from_pretrained(folder, device=device, key_frames=options.key_frames, mask_form="runs")
+            open_page(session, folder.resolve().name, options)
     except UserError as error:
         sys.stderr.write(f"{error}\n")
         return 2
@@ -111,8 +112,6 @@ def open_page(session: Any, name: str, options: argparse.Namespace, wait: bool =
         address = launch(page, options.host, options.port, share=options.share == "on")
         logger.info("the page is at %s (stop with Ctrl-C)", address)
         if wait:
-            # As Docker and systemd stop programs; visitors' files are deleted then too.
-            signal.signal(signal.SIGTERM, _end)
             # Gradio's own waiting would take Ctrl-C for an end like any other.
             threading.Event().wait()
         stays = True
@@ -126,10 +125,6 @@ def open_page(session: Any, name: str, options: argparse.Namespace, wait: bool =
         if not stays:
             page.close()
     return page, address
-
-
-def _end(number: int, frame: Any) -> None:
-    raise SystemExit(128 + number)
 
 
 def check_page(options: argparse.Namespace) -> Limits:

@@ -118,6 +118,7 @@ body { background: var(--body-background-fill) !important; }
 .w2m-canvas { position: relative; width: min(100%, calc(66vh * (var(--ratio)))); aspect-ratio: var(--ratio);
   margin: 0 auto; border-radius: 14px; overflow: hidden; touch-action: none; cursor: crosshair; user-select: none;
   background: var(--w2m-quiet); }
+.w2m-canvas[data-tool=on], .w2m-canvas[data-tool=off] { touch-action: pan-y pinch-zoom; }
 .w2m-canvas img, .w2m-canvas svg { position: absolute; inset: 0; width: 100%; height: 100%; display: block; margin: 0;
   max-width: none; }
 .w2m-canvas svg .box { fill: rgb(255 255 255 / .14); stroke: #fff; stroke-width: 2.5px;
