@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from word2mask.data.av_reader import AVReader
+from word2mask.data.counted_reader import CountedReader
 from word2mask.data.media import VideoFile, open_media
 from word2mask.data.pictures import UnreadableMedia
 from word2mask.data.video_readers import DecordReader
@@ -95,6 +96,100 @@ def test_the_same_frames_as_by_decoding_all(tmp_path: Path, name: str, codec: st
     assert [index for index, _ in video.walk([7, 7])] == [7] and list(video.walk([])) == []
     with pytest.raises(IndexError, match="there are 0 … 39"):
         list(video.walk([40]))
+
+
+def packed(path: Path, into: Path) -> Path:
+    """The video with each B frame in a packet with the frame that it rests on, and an empty one behind, as Xvid has it.
+
+    That a file is so says a note in its first packet (ISO/IEC 14496-2, 6.2.2: user data), as DivX 5 writes it.
+    """
+    frame, note, empty = b"\0\0\1\xb6", b"\0\0\1\xb2DivX503b1393p", b"\0\0\1\xb6\x51\x20"
+    with av.open(str(path)) as opened, av.open(str(into), "w") as file:
+        stream = opened.streams.video[0]
+        packets = [(bytes(packet), packet.is_keyframe) for packet in opened.demux(stream) if packet.size]
+        place = packets[0][0].index(frame)
+        packets[0] = packets[0][0][:place] + note + packets[0][0][place:], True
+        contents: list[tuple[bytes, bool]] = []
+        for content, is_key in packets:
+            if content[content.index(frame) + 4] >> 6 == 2:  # a B frame
+                contents[-1] = contents[-1][0] + content, contents[-1][1]
+                contents.append((empty, False))
+            else:
+                contents.append((content, is_key))
+        copy = file.add_stream_from_template(stream)
+        for number, (content, is_key) in enumerate(contents):
+            packet = av.Packet(content)
+            packet.stream, packet.is_keyframe, packet.time_base = copy, is_key, stream.time_base
+            packet.pts = packet.dts = number
+            file.mux(packet)
+    return into
+
+
+@pytest.mark.parametrize(
+    ("codec", "options", "is_packed"),
+    [
+        ("mpeg4", {"bf": "2", "g": "12"}, False),
+        ("mpeg4", {"bf": "1", "g": "12"}, True),
+        ("libx264", {"bf": "3", "g": "10", "x264-params": "open-gop=1"}, False),
+        ("libx264", {"bf": "3"}, False),
+    ],
+)
+def test_frames_that_come_out_of_turn_and_say_nothing_of_it(tmp_path: Path, codec: str, options, is_packed) -> None:
+    """As in AVI, whose packets are numbered in the order of decoding."""
+    path = write_video(tmp_path / "a.avi", 40, codec, **options)
+    with av.open(str(path)) as file:
+        everything = [frame.to_ndarray(format="rgb24") for frame in file.decode(video=0)]
+    assert len(everything) == 40
+    if is_packed:
+        path = packed(path, tmp_path / "packed.avi")
+        with av.open(str(path)) as file:
+            sizes = [packet.size for packet in file.demux(video=0) if packet.size]
+        assert min(sizes) == 6 and len(sizes) >= 39
+    video = VideoFile(path)
+    assert isinstance(video._open(), CountedReader)
+    assert (len(video), video.size, video.fps) == (40, SIZE, 24)
+    assert np.array_equal(np.stack(list(video.iterate())), everything)
+    # The square's left edge says which frame it is.
+    assert [int((frame[15].max(1) > 150).argmax()) for frame in everything] == list(range(40))
+    orders = [[5], [7], [39], [0, 1, 2], [2], [3], [20], [21], [19], [38, 12, 12], [11], [10], [9], list(range(40))]
+    for indices in orders:
+        assert np.array_equal(video.read(indices), np.stack([everything[index] for index in indices])), indices
+    assert [index for index, _ in video.walk([30, 1])] == [1, 30]
+
+
+def test_a_jump_that_lands_elsewhere_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Behind the key frame, nothing that rests on it can be had."""
+    reader = CountedReader(write_video(tmp_path / "a.avi", 40, "mpeg4", bf="2", g="12"))
+    everything = reader.read(list(range(40)))
+    key = max(key for key in reader._packets if key <= 30)
+    number, decoded = reader._packets[key]
+    later = min(packet for packet in reader._packets if packet > key)
+    monkeypatch.setitem(reader._packets, key, (number, reader._packets[later][1]))
+    assert decoded < reader._packets[later][1]
+    assert np.array_equal(reader.read([30])[0], everything[30])
+
+
+@pytest.mark.parametrize("share", [0.2, 0.5, 0.8])
+@pytest.mark.parametrize("name", ["cut.avi", "cut.mp4"])
+def test_a_file_with_sound_or_its_index_in_front_is_seen_to_be_cut(tmp_path: Path, name: str, share: float) -> None:
+    path = tmp_path / name
+    with av.open(str(path), "w", options={"movflags": "faststart"} if name.endswith("mp4") else {}) as file:
+        stream = file.add_stream("mpeg4", rate=24)
+        stream.height, stream.width = SIZE
+        stream.pix_fmt = "yuv420p"
+        sound = file.add_stream("mp3" if name.endswith("avi") else "aac", rate=48000)
+        for number in range(48):
+            pixels = np.random.default_rng(number).integers(0, 255, (*SIZE, 3), dtype=np.uint8)
+            file.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+            samples = av.AudioFrame.from_ndarray(np.zeros((1, 2000), np.float32), format="fltp", layout="mono")
+            samples.sample_rate, samples.pts = 48000, 2000 * number
+            file.mux(sound.encode(samples))
+        file.mux([*stream.encode(), *sound.encode()])
+    assert len(VideoFile(path)) == 48
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(len(whole) * share)])
+    with pytest.raises(UnreadableMedia, match=r"cut short: (it says that it is 2.0\d s|its last frame isn't whole)"):
+        VideoFile(path)
 
 
 def counted(reader: AVReader, monkeypatch: pytest.MonkeyPatch) -> list[int]:

@@ -61,6 +61,15 @@ def test_bad_pictures_are_refused_in_one_sentence(tmp_path, monkeypatch):
     (tmp_path / "cut.jpg").write_bytes((tmp_path / "whole.jpg").read_bytes()[:1500])
     with pytest.raises(UserError, match="cut.jpg: the picture is damaged or cut short"):
         media.open_image(tmp_path / "cut.jpg")
+    # Broken off, and as long as it was to be: a decoder paints the rest grey.
+    whole = (tmp_path / "whole.jpg").read_bytes()
+    (tmp_path / "zeros.jpg").write_bytes(whole[:1500] + bytes(len(whole) - 1500))
+    with pytest.raises(UserError, match=rf"zeros.jpg: .* cut short \(its last {len(whole) - 1500} bytes are zeros\)"):
+        media.open_image(tmp_path / "zeros.jpg")
+    (tmp_path / "padded.jpg").write_bytes(whole + bytes(70_000))
+    assert np.array_equal(
+        media.open_image(tmp_path / "padded.jpg").frames, media.open_image(tmp_path / "whole.jpg").frames
+    )
     (tmp_path / "empty.png").write_bytes(b"")
     with pytest.raises(UserError, match="not a picture"):
         media.open_media(tmp_path / "empty.png")

@@ -251,7 +251,7 @@ def test_prompts_that_lie_outside(session, prompt, message):
 def test_requests_that_point_at_nothing(session):
     shown = VisualPrompt(mask=square(0, 0))
     for request, message in (
-        (asked(None, shown), "1 visual prompts without a picture or video"),
+        (asked(None, shown), "a region is shown without a picture or video"),
         (asked(clip(1), shown, regions=square(0, 0)[None]), "regions and prompts in one request"),
         (asked(clip(1), shown, shown, text="region3?"), "the text speaks of region3, but only region1 to region2 are"),
         (asked(clip(1), text="Where is region1?"), "the text speaks of region1, but nothing is pointed at"),

@@ -24,6 +24,8 @@ WORTH_A_JUMP = 8
 #: Formats (FFmpeg's names) without an index: a jump lands at the packet that is decoded at that time, be it a key frame
 #: or not.
 SOUGHT_BY_DECODING = ("mpegts", "mpeg")
+#: Formats that number packets and don't say when they are shown: another time where frames come out of turn.
+TOLD_BY_DECODING = ("avi",)
 #: Endings of files whose index says when frames are shown and how far out of turn they come.
 INDEXED = (".mp4", ".m4v", ".mov")
 
@@ -66,9 +68,9 @@ class AVReader:
         except av.FFmpegError as error:
             raise OSError(f"PyAV can't open it ({error})") from error
         try:
-            self._times, self._keys = self._index()
-            self._stream = self._container.streams.best("video")
+            self._stream = self._stream_of_frames()
             self._stream.codec_context.thread_count = 1  # the caller has threads; and frames come without delay
+            self._times, self._keys = self._index()
             self._needed: set[int] = set(self._times[:AHEAD])
             #: Frames from where the decoder stands, and the place of the last one that came.
             self._coming, self._place = self._from(0), -1
@@ -102,47 +104,73 @@ class AVReader:
 
     def _index(self) -> tuple[list[int], list[int]]:
         """When each frame is shown, in the file's own unit, and the places of the key frames; nothing is decoded."""
-        stream = self._container.streams.best("video")
-        if stream is None:
-            others = self._others()
-            # The index of an mp4 stands at its end; without it FFmpeg takes the frames for data of an unknown kind.
-            if others == "data":
-                raise NotAVideo(not_a_video(self._path))
-            raise NotAVideo(f"{self._path}: no video in it, only {others}; give a file with frames to show")
+        stream = self._stream
         packets = [
-            (packet.pts, packet.dts, packet.is_keyframe)
+            (packet.pts, packet.dts, packet.is_keyframe, packet.is_corrupt)
             for packet in self._container.demux(stream)
             if packet.size and not packet.is_discard
         ]
-        times = sorted(time for time, _, _ in packets if time is not None)
-        self._check_length(stream, times)
+        times = sorted(time for time, *_ in packets if time is not None)
+        self._check_length(stream, times, bool(packets) and packets[-1][3])
         if not times or len(set(times)) < len(packets):
             raise OSError("it doesn't say when each frame is shown")
+        if self._container.format.name in TOLD_BY_DECODING and stream.codec_context.has_b_frames:
+            raise OSError("it says when each frame is decoded, and not when it is shown")
         place = {time: index for index, time in enumerate(times)}
-        keys = sorted(place[time] for time, _, is_key in packets if is_key)
+        keys = sorted(place[time] for time, _, is_key, _ in packets if is_key)
         if self._container.format.name in SOUGHT_BY_DECODING:
-            self._sought = {place[time]: decoded for time, decoded, is_key in packets if is_key and decoded is not None}
+            self._sought = {
+                place[time]: decoded for time, decoded, is_key, _ in packets if is_key and decoded is not None
+            }
         if not keys or keys[0] != 0:
             raise OSError("it doesn't begin with a key frame")
         return times, keys
+
+    def _stream_of_frames(self) -> Any:
+        """The file's video.
+
+        Raises:
+            NotAVideo: there is none in it.
+        """
+        stream = self._container.streams.best("video")
+        if stream is not None:
+            return stream
+        others = self._others()
+        # The index of an mp4 stands at its end; without it FFmpeg takes the frames for data of an unknown kind.
+        if others == "data":
+            raise NotAVideo(not_a_video(self._path))
+        raise NotAVideo(f"{self._path}: no video in it, only {others}; give a file with frames to show")
 
     def _others(self) -> str:
         """What else the file holds."""
         return " and ".join(sorted({stream.type or "data" for stream in self._container.streams})) or "nothing"
 
-    def _check_length(self, stream: Any, times: list[int]) -> None:
-        """Raise UnreadableMedia where the frames end long before the file says.
+    def _check_length(self, stream: Any, times: list[int], is_torn: bool) -> None:
+        """Raise UnreadableMedia where the frames end long before the file says, or lie beyond its end.
 
-        A file whose index stands at its end can't be opened when it is cut; Matroska and WebM can, and say how long
-        they were: in a tag of the track, or for the whole, which is the track's where it is the only one.
+        A file whose index stands at its end can't be opened when it is cut. With the index in front it says where the
+        last frame lies. Matroska and WebM say how long they were: in a tag of the track, or for the whole, which is the
+        track's where it is the only one. AVI says how many frames it numbers, and how long each is, so that one is seen
+        to be torn at the end of the file.
         """
+        if not times or stream.time_base is None:
+            return
+        name, entries = self._container.format.name, stream.index_entries
+        beyond = name.startswith("mov") and entries and entries[-1].pos + entries[-1].size > files.size_of(self._path)
+        if beyond or (name == "avi" and is_torn):
+            raise UnreadableMedia(
+                f"{self._path}: cut short: its last frame isn't whole; copy the file again from its source"
+            )
         said = _seconds(stream.metadata.get("DURATION", ""))
-        if said is None and len(self._container.streams) == 1 and self._container.duration:
+        if name == "avi" and stream.frames:
+            said = float(stream.frames * stream.time_base)
+        elif said is None and len(self._container.streams) == 1 and self._container.duration:
             said = self._container.duration / 1e6
-        if said is None or not times or stream.time_base is None:
+        if said is None:
             return
         end, begin = (float(times[place] * stream.time_base) for place in (-1, 0))
-        missing = said - end - ((end - begin) / (len(times) - 1) if len(times) > 1 else said)
+        usual = float(1 / stream.average_rate) if stream.average_rate else said
+        missing = said - end - ((end - begin) / (len(times) - 1) if len(times) > 1 else usual)
         if missing > max(MISSING_SECONDS, MISSING_SHARE * said):
             raise UnreadableMedia(
                 f"{self._path}: cut short: it says that it is {said:.2f} s long, and its frames end at {end:.2f} s; "

@@ -22,6 +22,7 @@ from word2mask.data.pictures import (
     NotAVideo,
     UnreadableMedia,
     decode_image,
+    is_there,
     other_size,
     too_large,
 )
@@ -64,7 +65,7 @@ def open_media(path: str | Path) -> Media | VideoFile:
         UnreadableMedia: when it is neither.
     """
     path = Path(path)
-    if not files.exists(path):
+    if not is_there(path):
         raise MissingMedia(f"{path}: no such file or folder; check the path")
     suffix = path.suffix.lower()
     if files.is_folder(path) or (suffix in VIDEO_SUFFIXES and suffix != ".gif"):
@@ -107,7 +108,7 @@ class VideoFile:
         self.path = Path(path)
         self._frame_names = None if frame_names is None else tuple(frame_names)
         self._reader: Reader | None = None
-        if not files.exists(self.path):
+        if not is_there(self.path):
             raise MissingMedia(f"{self.path}: no such video or folder of frames; check the path")
         height, width = self._open().size
         if height * width > MAX_PIXELS:

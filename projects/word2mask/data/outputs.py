@@ -12,7 +12,7 @@ from pathlib import Path
 
 from word2mask.errors import UserError
 
-__all__ = ["new_file", "new_folder", "reporting_full_disk"]
+__all__ = ["new_file", "new_folder", "reporting_full_disk", "with_usual_rights"]
 
 #: What a write says when there is no room: the disk is full, or a quota is, or the file is larger than the file system
 #: (4 GB on many memory cards) or a limit of the process allows.
@@ -55,11 +55,11 @@ def new_folder(target: str | Path, overwrite: bool = False) -> Iterator[Path]:
         UserError: ``target`` is taken, can't be written, or there is no room for it.
     """
     target = Path(target)
-    if target.exists() and not target.is_dir():
-        raise UserError(f"{target} is a file; give the name of a folder to write")
-    if target.is_dir() and any(target.iterdir()) and not overwrite:
-        raise UserError(f"{target} isn't empty; give another folder, or --overwrite to replace it")
     try:
+        if target.exists() and not target.is_dir():
+            raise UserError(f"{target} is a file; give the name of a folder to write")
+        if target.is_dir() and any(target.iterdir()) and not overwrite:
+            raise UserError(f"{target} isn't empty; give another folder, or --overwrite to replace it")
         target.parent.mkdir(parents=True, exist_ok=True)
         work = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
     except OSError as error:
@@ -73,7 +73,7 @@ def new_folder(target: str | Path, overwrite: bool = False) -> Iterator[Path]:
                 raise
             # What was written inside is said under the name that it was to have.
             raise UserError(str(error).replace(str(work), str(target))) from error
-        work.chmod(0o777 & ~_umask())
+        with_usual_rights(work)
         if target.is_dir():
             old = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
             os.replace(target, old)
@@ -99,9 +99,9 @@ def new_file(target: str | Path) -> Iterator[Path]:
         UserError: ``target`` is a folder, can't be written, or there is no room for it.
     """
     target = Path(target)
-    if target.is_dir():
-        raise UserError(f"{target} is a folder; give the name of a file to write")
     try:
+        if target.is_dir():
+            raise UserError(f"{target} is a folder; give the name of a file to write")
         target.parent.mkdir(parents=True, exist_ok=True)
         work = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
     except OSError as error:
@@ -112,6 +112,18 @@ def new_file(target: str | Path) -> Iterator[Path]:
         os.replace(work / target.name, target)
     finally:
         shutil.rmtree(work, ignore_errors=True)
+
+
+def with_usual_rights(path: str | Path) -> None:
+    """Who may read what else the user writes may read this too, as the umask has it.
+
+    Temporary folders are for their maker alone, and so are files that the library safetensors writes.
+
+    Args:
+        path: a folder or a file of the user's own.
+    """
+    path = Path(path)
+    path.chmod((0o777 if path.is_dir() else 0o666) & ~_umask())
 
 
 def _umask() -> int:

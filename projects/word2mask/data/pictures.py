@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 import warnings
+from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -15,6 +16,8 @@ from word2mask.errors import UserError
 
 #: A picture or frame with more pixels than this is refused before it is decoded.
 MAX_PIXELS = 64_000_000
+#: So many zeros at the end of a JPEG are no picture: a file was given its size, and not its content.
+ZEROS = 64
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 VIDEO_SUFFIXES = (".mp4", ".webm", ".avi", ".mov", ".mkv", ".m4v", ".gif")
 
@@ -35,13 +38,26 @@ class NotAVideo(UnreadableMedia):
     """There is no video in it, or not the beginning of one."""
 
 
+def is_there(path: Path, look: Callable[[Path], bool] = files.exists) -> bool:
+    """Whether there is a file or folder; ``look`` tells it.
+
+    Raises:
+        MissingMedia: it can't be told: a name that is too long, or a folder that may not be looked into.
+    """
+    try:
+        return look(path)
+    except OSError as error:
+        raise MissingMedia(f"{path}: can't be looked at ({error.strerror}); check the path") from error
+
+
 def open_picture(path: Path) -> Image.Image:
     """The picture with its header read and its size within the limit; nothing decoded yet."""
-    if not files.is_file(path):
+    if not is_there(path, files.is_file):
         raise MissingMedia(f"{path}: no such picture; check the path")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            # What Pillow has to say of a damaged header it says again when it decodes, or it doesn't matter.
+            warnings.simplefilter("ignore")
             image = Image.open(path if path.is_file() else files.open_file(path))
     except Image.DecompressionBombError as error:
         # Pillow stops before it gives the size, but says how many pixels there are.
@@ -62,12 +78,14 @@ def decode_image(path: Path, mode: Literal["RGB", "RGBA"] = "RGB") -> np.ndarray
     """uint8 ``[H,W,3]``, or ``[H,W,4]`` with transparency, upright."""
     with open_picture(path) as image:
         try:
+            if image.format == "JPEG":
+                _check_end(image)
             image.load()
-            upright = ImageOps.exif_transpose(image)
-            if upright.mode.startswith("I;16") and mode == "RGB":
+            ImageOps.exif_transpose(image, in_place=True)
+            if image.mode.startswith("I;16") and mode == "RGB":
                 # PIL clips 16 bits at 255; the upper byte is the picture.
-                return np.repeat((np.asarray(upright) >> 8).astype(np.uint8)[:, :, None], 3, axis=2)
-            return np.asarray(upright.convert(mode))
+                return np.repeat((np.asarray(image) >> 8).astype(np.uint8)[:, :, None], 3, axis=2)
+            return np.asarray(image if image.mode == mode else image.convert(mode))
         except (OSError, ValueError, SyntaxError, EOFError) as error:
             raise UnreadableMedia(
                 f"{path}: the picture is damaged or cut short ({first_line(error)}); copy it again from its source"
@@ -79,6 +97,28 @@ def image_size(path: Path) -> tuple[int, int]:
     with open_picture(path) as image:
         turned = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
         return (image.width, image.height) if turned else (image.height, image.width)
+
+
+def _check_end(image: Image.Image) -> None:
+    """Raise OSError where a JPEG ends in zeros instead of its mark, as a copy does that was broken off.
+
+    Its decoder takes zeros for pixels and paints the rest grey without a word.
+    """
+    file: Any = image.fp
+    place = file.tell()
+    size, zeros = file.seek(0, 2), 0
+    while zeros < size:
+        many = min(1 << 16 if zeros else ZEROS, size - zeros)
+        file.seek(size - zeros - many)
+        rest = file.read(many).rstrip(b"\0")
+        zeros += many - len(rest)
+        if rest:
+            break
+    file.seek(max(size - zeros - 2, 0))
+    has_mark = file.read(2) == b"\xff\xd9"
+    file.seek(place)
+    if zeros >= ZEROS and not has_mark:
+        raise OSError(f"its last {zeros} bytes are zeros")
 
 
 def first_line(error: BaseException) -> str:

@@ -12,6 +12,7 @@ import numpy as np
 
 from word2mask.data import files
 from word2mask.data.av_reader import AVReader, check_one_size
+from word2mask.data.counted_reader import CountedReader
 from word2mask.data.pictures import (
     IMAGE_SUFFIXES,
     NotAVideo,
@@ -92,9 +93,10 @@ class GifReader:
 
 
 class DecordReader:
-    """An encoded video through decord, where PyAV leaves it: files that don't say when a frame is shown, for one.
+    """An encoded video through decord, where PyAV leaves it: frames that are to be turned askew, for one.
 
-    decord 0.6.0 gives other pixels than a full reading after a jump in H.265 and in open groups of pictures.
+    decord 0.6.0 gives other pixels than a full reading after a jump in H.265, in open groups of pictures and in AVI
+    whose frames come out of turn.
     """
 
     def __init__(self, path: Path) -> None:
@@ -160,9 +162,9 @@ def open_encoded(path: Path) -> Reader:
         NotAVideo: none does.
         UnreadableMedia: it is cut short, or its frames are of several sizes.
     """
-    for reader in (AVReader, DecordReader, OpenCVReader):
+    for reader in (AVReader, CountedReader, DecordReader, OpenCVReader):
         try:
-            if reader is not AVReader:
+            if not issubclass(reader, AVReader):
                 check_one_size(path)
             return reader(path)
         except (ImportError, RuntimeError, OSError) as error:

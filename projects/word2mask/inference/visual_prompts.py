@@ -132,7 +132,7 @@ def pointed_at(
     places: list[int] = []
     if request.prompts:
         if view is None:
-            raise UserError(f"{len(request.prompts)} visual prompts without a picture or video; give one")
+            raise UserError("a region is shown without a picture or video that it lies on; give one")
         if request.regions is not None:
             raise UserError("regions and prompts in one request; give masks as prompts too, VisualPrompt(mask=…)")
         request = replace(request, regions=regions_from_prompts(finder, view.source, request.prompts, store))

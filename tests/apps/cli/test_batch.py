@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import re
+import resource
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ from word2mask.inference.answer import Answer
 from word2mask.inference.session import Session
 from word2mask.ops.masks import encode_rle
 from word2mask.types import Generation, Segment
+
+from .conftest import bad_media
 
 Speaks = Callable[[str], None]
 
@@ -142,7 +145,9 @@ def test_edits(model: Path, tmp_path: Path, picture: Path, video: Path, speaks: 
         key: f"results_edited/{name}" for key, name in names.items()
     }
     assert sorted(path.name for path in (tmp_path / "results_edited").iterdir()) == sorted(names.values())
-    assert results["a"]["question"] == "Please segment the star in this picture." and results["a"]["notes"] == []
+    assert results["a"]["question"] == "Please segment the star in this picture."
+    (note,) = results["a"]["notes"]
+    assert note.startswith('the model gives "the star" a score of 0.')  # its weights are random
     assert results["b/2"]["objects"][0]["phrase"] == "region1" and results["c"]["question"] == "Where?"
     assert "the edit doesn't say what to change" in results["d"]["error"] and "names a time" in results["e"]["error"]
     assert Answer.from_json(results["a"]).text == "It is."
@@ -160,6 +165,78 @@ def test_a_full_disk(command: list[str], tmp_path: Path, speaks: Speaks, monkeyp
     monkeypatch.setattr("word2mask.apps.cli.result_lines.os.fsync", full)
     assert main(command) == 2
     assert "no room left (No space left on device), and what was written before is kept" in capsys.readouterr().err
+
+
+def test_a_disk_that_fills_up_keeps_whole_lines(
+    model: Path, tmp_path: Path, picture: Path, speaks: Speaks, capsys
+) -> None:
+    """Real writes fail, in the midst of a line; with room, the same command goes on."""
+    speaks("Yes.")
+    requests = write(tmp_path / "r.jsonl", *({"id": number, "text": "Where? " + "x" * 300} for number in range(20)))
+    out = tmp_path / "results.jsonl"
+    command = ["batch", str(model), str(requests), "--out", str(out), "--batch-size", "5"]
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (3000, hard))
+    try:
+        assert main(command) == 2
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    error = capsys.readouterr().err
+    assert f"{out}: no room left" in error and "what was written before is kept" in error and error.count("\n") == 1
+    kept = [line["id"] for line in read(out)]
+    assert 0 < len(kept) < 20 and kept == list(range(len(kept))) and out.read_bytes().endswith(b"\n")
+    assert main(command) == 0
+    assert [line["id"] for line in read(out)] == list(range(20))
+
+
+@pytest.mark.parametrize("size", [1, 4])
+def test_bad_input_is_one_sentence_in_its_line_and_the_rest_is_answered(
+    size: int, model: Path, picture: Path, video: Path, tmp_path: Path, speaks: Speaks, monkeypatch, capsys
+) -> None:
+    speaks("It is [SEG].")
+    monkeypatch.setattr(Segment, "found_on", property(lambda self: np.ones(len(self.masks), dtype=bool)))
+    bad = bad_media(tmp_path, video)
+    region = {"media": "picture.png", "text": "What is region1?"}
+    edit = {"media": "picture.png", "text": "Where?"}
+    cases = [
+        *(({"media": name, "text": "Where?"}, message) for name, message in bad.items()),
+        ({"media": "", "text": "Where?"}, "media is empty"),
+        ({"media": "x" * 5000, "text": "Where?"}, "can't be looked at (File name too long)"),
+        ({"media": "picture.png", "text": ""}, "the question is empty; say what to find or ask"),
+        ({"media": "picture.png", "text": " \n"}, "the question is empty; say what to find or ask"),
+        ({**region, "prompts": [{"box": [1, 1, 99, 9]}]}, "region1: box (1, 1, 99, 9) reaches out of the frame"),
+        ({**region, "prompts": [{"points": [[40, 4, 1]]}]}, "region1: point (40, 4) is outside of the frame"),
+        ({**region, "prompts": [{"mask": "small.png"}]}, "region1: the mask is 9 x 9, unlike the frame"),
+        ({**region, "prompts": [{"frame": 3, "box": [1, 1, 9, 9]}]}, "a visual prompt is on frame 3"),
+        ({**region}, "the text speaks of region1, but nothing is pointed at"),
+        ({**edit, "edit": "put gone.png on it"}, "gone.png: no such picture"),
+        ({**edit, "edit": "replace the background with cut.jpg"}, "cut.jpg: the picture is damaged or cut short"),
+        ({**edit, "edit": "blur it", "edit_as": "mp4"}, "an edited picture isn't written as .mp4"),
+        ({"media": "video.mp4", "text": "Where?", "edit": "blur it in second 99"}, "outside of the video"),
+        ({**edit, "text": "x " * 9000}, "are more than 2048; shorten the conversation"),
+    ]
+    lines = [{"id": number, **content} for number, (content, _) in enumerate(cases)]
+    last = {"id": "last", "media": "video.mp4", "text": "Where?"}
+    out = tmp_path / "results.jsonl"
+    command = ["batch", str(model), str(write(tmp_path / "r.jsonl", *lines, last)), "--out", str(out)]
+    assert main([*command, "--batch-size", str(size)]) == 1
+    assert f"1 of {len(cases) + 1} requests answered, {len(cases)} failed" in capsys.readouterr().out
+    results = {line["id"]: line for line in read(out)}
+    for number, (_, message) in enumerate(cases):
+        error = results[number]["error"]
+        assert message in error and "\n" not in error and "request 0" not in error, (cases[number], error)
+    assert Answer.from_json(results["last"]).segments[0].masks.shape == (5, 24, 32)
+    assert not (tmp_path / "results_edited").exists() or not any((tmp_path / "results_edited").iterdir())
+
+
+def test_an_unknown_effect_is_said_before_anything_is_answered(
+    model: Path, tmp_path: Path, picture: Path, capsys
+) -> None:
+    requests = write(tmp_path / "r.jsonl", {"id": 1, "media": "picture.png", "text": "Where?", "edit": "frobnicate it"})
+    assert main(["batch", str(model), str(requests), "--out", str(tmp_path / "o.jsonl")]) == 2
+    error = capsys.readouterr().err
+    assert 'r.jsonl:1, edit: "frobnicate it" isn\'t understood' in error and error.count("\n") == 1
+    assert not (tmp_path / "o.jsonl").exists()
 
 
 def test_requests_as_they_are_meant(tmp_path: Path, picture: Path) -> None:

@@ -7,6 +7,7 @@ import io
 import json
 import os
 import pty
+import re
 import select
 import struct
 import sys
@@ -14,15 +15,19 @@ import termios
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from word2mask.apps.cli import chat
 from word2mask.apps.cli.program import main
 from word2mask.inference.answer import Answer
 from word2mask.inference.session import Session
 from word2mask.types import Segment
+
+from .conftest import bad_media
 
 Speaks = Callable[[str], None]
 
@@ -113,6 +118,64 @@ def test_edits_through_a_pipe(
 def test_what_cannot_be_done_through_a_pipe(line: str, message: str, model: Path, picture: Path, pipe) -> None:
     code, _, error = pipe(model, line.replace("PICTURE", str(picture)), "never asked")
     assert code == 2 and message in error and error.count("\n") == 1
+
+
+def test_a_terminal_goes_on_after_what_cannot_be_done(
+    model: Path, picture: Path, video: Path, tmp_path: Path, speaks: Speaks, capsys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One sentence each; the picture, what was said and what is shown are as before."""
+    speaks("It is [SEG].")
+    monkeypatch.setattr(Segment, "found_on", property(lambda self: np.ones(len(self.masks), dtype=bool)))
+    monkeypatch.chdir(tmp_path)
+    bad = bad_media(tmp_path, video)
+    cases = [
+        *((f"/{'video' if name.endswith('mp4') else 'image'} {name}", said) for name, said in bad.items()),
+        (f"/image {'x' * 5000}", "can't be looked at (File name too long)"),
+        ("/box 1,1,99,9", "region1: box (1, 1, 99, 9) reaches out of the frame"),
+        ("/box 1,2,3", "/box 1,2,3: expected x1,y1,x2,y2"),
+        ("/point 40,4", "region1: point (40, 4) is outside of the frame"),
+        ("/box 1,1,9,9@3", "region1 is on frame 3, but picture.png has 1 frame"),
+        ("/mask small.png", "region1: the mask is 9 x 9, unlike the frame"),
+        ("/mask cut.jpg", "cut.jpg: the picture is damaged or cut short"),
+        ("What is region1?", "the text speaks of region1, but nothing is pointed at"),
+        ("/edit frobnicate it", "isn't understood"),
+        ("/edit put gone.png on it", "gone.png: no such picture"),
+        ("/edit blur it > out.mp4", "an edited picture isn't written as .mp4"),
+        ("/edit blur it in second 9", "names a time"),
+        ("x " * 9000, "are more than 2048; shorten the conversation"),
+        ("/save picture.png", "is a file; give the name of a folder"),
+        (f"/save {'x' * 300}", "can't be written (File name too long)"),
+    ]
+    # A folder of frames of two sizes is opened, and can't be asked about.
+    mixed = [name for name in bad if name == "mixed"]
+    cases = [case for case in cases if case[0] != "/image mixed"]
+    lines = ["/image picture.png", "Where?", *(line for line, _ in cases), "And now?", "/undo"]
+    lines += [f"/video {name}" for name in mixed] + ["Where?", "/image picture.png", "Again?"]
+    monkeypatch.setattr(chat, "_typed", lambda history: iter(lines))
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(isatty=lambda: True))
+    before = sorted(path.name for path in tmp_path.iterdir())
+    code = main(["chat", str(model)])
+    printed, error = capsys.readouterr()
+    said = printed.splitlines()[1:]
+    assert (code, error) == (0, "") and sorted(path.name for path in tmp_path.iterdir()) == before
+    assert said[0] == "picture.png: 32 x 24" and said[1] == "It is."
+    for (line, message), answer in zip(cases, said[3:], strict=False):
+        assert message in answer, (line[:60], answer)
+    rest = said[3 + len(cases) :]
+    assert rest[0] == "It is." and rest[2] == "taken back: And now?"
+    assert "must have one size" in rest[4] and rest[6] == "It is." and len(rest) == 8
+
+
+def test_an_edit_says_how_sure_the_model_is_of_what_it_names(
+    model: Path, picture: Path, tmp_path: Path, speaks: Speaks, pipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    speaks("It is [SEG].")
+    monkeypatch.setattr(Segment, "found_on", property(lambda self: np.ones(len(self.masks), dtype=bool)))
+    monkeypatch.chdir(tmp_path)
+    code, printed, _ = pipe(model, f"/image {picture}", "/edit blur the zebra")
+    lines = printed.splitlines()
+    assert code == 0 and re.fullmatch(r"  1  the zebra: at \[.*\], score 0\.\d\d", lines[1])
+    assert lines[2].startswith('the model gives "the zebra" a score of 0.') and lines[3].startswith("written to ")
 
 
 def test_media_and_history_are_checked(model: Path, tmp_path: Path, picture: Path, speaks: Speaks, pipe) -> None:

@@ -260,6 +260,20 @@ def test_what_the_model_cannot_read_is_not_asked_for(clip, session, tmp_path):
     assert made.path.exists() and made.notes[0].startswith('"square" is no word of this model\'s small vocabulary')
 
 
+def test_a_thing_of_which_the_model_is_not_sure_is_told(clip, session_of, tmp_path):
+    """An unlearnt word that looks known: it finds something, and its score is all that says that it guessed."""
+    scores = np.full(12, 0.56, np.float32)
+    made = edit(session_of(clip.masks, scores), VideoFile(clip.path), "blur the zebra", tmp_path / "a.mp4")
+    assert made.notes == (
+        'the model gives "the zebra" a score of 0.56 only, of 1; look whether what was found is what was meant',
+    )
+    sure = session_of(clip.masks, np.full(12, 0.9, np.float32))
+    assert edit(sure, VideoFile(clip.path), "blur the zebra", tmp_path / "b.mp4").notes == ()
+    # What was asked for before and seen to be found isn't told again.
+    result = session_of(clip.masks, scores).ask(Request((Turn("user", "Where?"),)))
+    assert edit(sure, VideoFile(clip.path), "blur it", tmp_path / "c.mp4", result=result).notes == ()
+
+
 def test_an_answer_to_what_the_edit_names_is_not_asked_for_again(clip, session, tmp_path):
     result = session.ask(Request((Turn("user", question_for("the square", True)),)))
     edit(session, VideoFile(clip.path), "blur the square", tmp_path / "a.mp4", result=result, is_answered=True)

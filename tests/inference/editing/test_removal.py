@@ -102,16 +102,59 @@ def test_a_frame_that_is_all_object_stays():
     np.testing.assert_array_equal(made, frame)
 
 
+@pytest.mark.parametrize("noise", [0.0, 2.0])
+@pytest.mark.parametrize("contrast", [4.0, 1.0])
+@pytest.mark.parametrize("what", ["block", "chessboard"])
 @pytest.mark.parametrize("shift", [(0, 0), (3, -2), (14, 6)])
-def test_motion_of_the_background_and_not_of_what_moves_before_it(shift):
-    wall = cv2.GaussianBlur(np.random.default_rng(3).normal(0, 60, (220, 260)).astype(np.float32), (0, 0), 3) * 4 + 120
+def test_motion_of_the_background_and_not_of_what_moves_before_it(shift, what, contrast, noise):
+    """A bright block, or a chessboard with most of the picture's contrast and the best of its corners."""
+    generator = np.random.default_rng(3)
+    wall = cv2.GaussianBlur(generator.normal(0, 60, (220, 260)).astype(np.float32), (0, 0), 3) * contrast + 120
     source, frame = wall[20:180, 20:220].copy(), wall[20 - shift[1] :, 20 - shift[0] :][:160, :200].copy()
     none = np.zeros((160, 200), dtype=bool)
-    # A bright block moves another way.
-    source[50:74, 60:84], frame[60:84, 52:76] = 200, 200
+    squares = np.add.outer(np.arange(24) // 4, np.arange(24) // 4) % 2 * 255
+    # It moves another way.
+    source[50:74, 60:84] = frame[60:84, 52:76] = 200 if what == "block" else squares
+    source, frame = (
+        np.clip(picture + noise * generator.standard_normal(picture.shape), 0, 255).astype(np.float32)
+        for picture in (source, frame)
+    )
     motion = background_motion(source, none, frame, none)
     corners = np.float32([[[10, 10], [190, 10], [190, 150], [10, 150]]])
     np.testing.assert_allclose(cv2.perspectiveTransform(corners, motion), corners + np.float32(shift), atol=0.6)
+
+
+def test_a_large_thing_that_moves_does_not_decide_either():
+    """A seventh of the picture, before a wall of little contrast."""
+    wall = cv2.GaussianBlur(np.random.default_rng(3).normal(0, 60, (220, 260)).astype(np.float32), (0, 0), 3) + 120
+    source, frame = wall[20:180, 20:220].copy(), wall[22:182, 17:217].copy()
+    source[50:114, 60:124] = frame[60:124, 52:116] = np.add.outer(np.arange(64) // 4, np.arange(64) // 4) % 2 * 255
+    none = np.zeros((160, 200), dtype=bool)
+    motion = background_motion(source, none, frame, none)
+    corners = np.float32([[[10, 10], [190, 10], [190, 150], [10, 150]]])
+    np.testing.assert_allclose(cv2.perspectiveTransform(corners, motion), corners + np.float32((3, -2)), atol=0.8)
+
+
+def test_what_moves_in_front_of_the_removed_thing_stays_whole():
+    """A blue post goes the other way, before the block; what other frames show behind the block has no trace of it."""
+    wall = texture((96, 128))
+    generator = np.random.default_rng(0)
+    frames, masks, clean = [], [], []
+    for index in range(12):
+        empty, mask = wall.copy(), np.zeros((96, 128), np.float32)
+        post = np.s_[:, 100 - 8 * index : 108 - 8 * index]
+        block = np.s_[36:60, 4 + 8 * index : 24 + 8 * index]
+        frame = empty.copy()
+        frame[block], mask[block] = RED, 1
+        frame[post], empty[post], mask[post] = BLUE, BLUE, 0
+        frames.append(np.clip(frame + 2.0 * generator.standard_normal(frame.shape), 0, 255).astype(np.uint8))
+        clean.append(empty)
+        masks.append(mask)
+    for index, changed in zip(range(4, 8), remove(frames, masks, range(4, 8)), strict=True):
+        post = np.s_[:, 100 - 8 * index : 108 - 8 * index]
+        difference = np.abs(changed.astype(int) - clean[index])
+        assert difference[post].max() < 16, index
+        assert difference[masks[index] > 0].mean() < 5, index
 
 
 def test_no_motion_explains_another_scene():

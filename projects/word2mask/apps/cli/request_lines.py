@@ -96,6 +96,10 @@ class Line:
             UserError: a file that isn't there or can't be read, or values that don't go.
         """
         content = self.content
+        if "text" in content and not content["text"].strip():
+            raise UserError("the question is empty; say what to find or ask")
+        if "media" in content and not content["media"].strip():
+            raise UserError("media is empty; give the path of a picture or video, or leave it out")
         media = open_media(self.folder / content["media"]) if "media" in content else None
         if self.is_of_edit:
             question = question_of_edit(self.instruction, media, has_region=bool(content.get("prompts")))

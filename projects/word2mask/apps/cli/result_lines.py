@@ -13,8 +13,9 @@ import fcntl
 import json
 import os
 from collections.abc import Iterable, Mapping
+from io import FileIO
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from word2mask.apps.cli.request_lines import Line
 from word2mask.data.outputs import new_file, reporting_full_disk
@@ -95,22 +96,31 @@ class Results:
             UserError: there is no room for it.
         """
         entry = {"id": line.id, "request": line.fingerprint(settings), **content}
-        data = json.dumps(entry, ensure_ascii=False).encode() + b"\n"
+        data = memoryview(json.dumps(entry, ensure_ascii=False).encode() + b"\n")
+        end = self._file.seek(0, os.SEEK_END)
         with reporting_full_disk(self.path, "what was written before is kept"):
-            self._file.write(data)
-            self._file.flush()
-            os.fsync(self._file.fileno())
+            try:
+                while data:
+                    data = data[self._file.write(data) :]
+                os.fsync(self._file.fileno())
+            except OSError:
+                # Not half a line: what is there are answers.
+                self._file.truncate(end)
+                raise
         self._fingerprints[str(line.id)] = entry["request"]
         if "error" in content:
             self.failed.add(str(line.id))
 
-    def _opened(self) -> BinaryIO:
-        """The file, locked: two runs would answer everything twice."""
+    def _opened(self) -> FileIO:
+        """The file, locked: two runs would answer everything twice.
+
+        Without a buffer, which would be written once more, to a disk that is full, when the file is closed.
+        """
         if self.path.is_dir():
             raise UserError(f"{self.path} is a folder; give the name of a file to write")
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            file = self.path.open("ab+")
+            file = FileIO(self.path, "ab+")
         except OSError as error:
             raise UserError(f"{self.path}: can't be written ({error.strerror}); choose another --out") from None
         try:

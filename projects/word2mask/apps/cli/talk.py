@@ -19,6 +19,8 @@ from word2mask.errors import UserError
 from word2mask.inference.answer_folder import is_video
 from word2mask.inference.editing.instruction import Instruction
 from word2mask.inference.editing.readings import read_instruction
+from word2mask.inference.frames import Frames
+from word2mask.inference.visual_prompts import check_prompt
 from word2mask.types import Generation
 
 __all__ = ["COMMANDS", "HELP", "Talk"]
@@ -110,10 +112,7 @@ class Talk:
         elif name in ("/image", "/video"):
             self.look(rest, name.removeprefix("/"))
         elif name in ("/box", "/point", "/mask"):
-            # Read at once, so that a mistake is said where it was made.
-            prompts = prompts_of([*self._shown, (name.removeprefix("/"), rest)])
-            self._shown.append((name.removeprefix("/"), rest))
-            say(f"the next question may speak of {len(prompts)} region{'s' if len(prompts) > 1 else ''}")
+            self._show(name.removeprefix("/"), rest)
         elif name == "/edit":
             self._edit(rest)
         elif name == "/save":
@@ -125,6 +124,22 @@ class Talk:
         else:
             self._begin(self._conversation.media)
             say("a new conversation")
+
+    def _show(self, kind: str, text: str) -> None:
+        """A region for the next question; read at once, so that a mistake is said where it was made, and forgotten."""
+        shown = [*self._shown, (kind, text)]
+        try:
+            prompts = prompts_of(shown)
+        except UserError as error:
+            raise UserError(str(error).replace(f"--{kind}", f"/{kind}")) from error
+        conversation = self._conversation
+        if conversation.media is None:
+            raise UserError(f"/{kind}: there is no picture or video yet; begin with /image or /video")
+        source = Frames(conversation.media)
+        for number, prompt in enumerate(prompts, start=len(conversation.prompts) + 1):
+            check_prompt(prompt, source, f"region{number}")
+        self._shown = shown
+        say(f"the next question may speak of {len(prompts)} region{'s' if len(prompts) > 1 else ''}")
 
     def _begin(self, media: Any) -> None:
         self._conversation = self._session.converse(media)
@@ -167,6 +182,8 @@ class Talk:
             return
         if is_shown:
             self._shown.clear()
+        for line in lines_of(made.result) if instruction.what else ():
+            say(line)
         for note in made.notes:
             say(note)
         say(f"written to {made.path}")

@@ -3,6 +3,9 @@
 Several motions are proposed: none, a shift (phase correlation), and a homography from tracked corners (RANSAC). The one
 under which the pictures differ least is taken, and of two that do about as well the simpler one. Corners alone would
 not do: on a plain wall all of them lie on the things that move before it.
+
+A small thing of strong contrast, with many corners and most of the picture's energy, must not decide: contrast is made
+equal over the picture before shifts are looked for, and each part of the picture gives its own few best corners.
 """
 
 from __future__ import annotations
@@ -18,8 +21,14 @@ __all__ = ["background_motion", "shrunk"]
 COMPARED_SIDE = 480
 #: A homography has at least this many corners, and this share of all, that agree.
 MIN_CORNERS, MIN_SHARE = 10, 0.4
+#: The picture is divided into so many parts, down and across, and each gives so many corners, this far apart at least,
+#: and none that is weaker than this share of its best.
+PARTS, CORNERS_A_PART, APART, WEAKEST = (8, 10), 6, 6, 0.05
+#: Deviation (in pixels) of the surroundings with which a pixel's contrast is measured, and grey values that are noise.
+SURROUNDINGS, NOISE = 8.0, 3.0
 #: Differences of grey values count up to here: things that move on their own are no worse than that.
 MOST = 25.0
+MOST_EVEN = 1.0
 #: A richer motion is taken when it leaves less than this share of the difference.
 BETTER = 0.92
 #: Mean difference beyond which one picture shows something else than the other.
@@ -43,11 +52,14 @@ def background_motion(
     """
     best, least = None, np.inf
     smooth, other = (cv2.GaussianBlur(picture, (0, 0), 1.2) for picture in (frame, source))
+    even, other_even = _even(smooth, hole), _even(other, source_hole)
     for motion in _proposals(source, source_hole, frame, hole):
-        difference = _difference(other, source_hole, smooth, hole, motion)
+        difference = _difference(other_even, source_hole, even, hole, motion, MOST_EVEN)
         if difference < least * BETTER:
             best, least = motion, difference
-    return best if least <= MAX_DIFFERENCE else None
+    if best is None or _difference(other, source_hole, smooth, hole, best, MOST) > MAX_DIFFERENCE:
+        return None
+    return best
 
 
 def shrunk(frame: np.ndarray, side: int = COMPARED_SIDE) -> tuple[np.ndarray, float]:
@@ -88,11 +100,43 @@ def _shift(source: np.ndarray, source_hole: np.ndarray, frame: np.ndarray, hole:
     if not behind.any():
         return motion
     window = cv2.createHanningWindow(frame.shape[::-1], cv2.CV_32F) if min(frame.shape) > 1 else None
-    one = np.where(source_hole, np.float32(0), source - source[behind].mean())
-    two = np.where(hole, np.float32(0), frame - frame[behind].mean())
-    (across, down), _ = cv2.phaseCorrelate(one, two, window)
+    (across, down), _ = cv2.phaseCorrelate(_even(source, source_hole), _even(frame, hole), window)
     motion[:2, 2] = across, down
     return motion
+
+
+def _even(gray: np.ndarray, hole: np.ndarray) -> np.ndarray:
+    """A picture with the same contrast everywhere, 0 in the hole."""
+    known = (~hole).astype(np.float32)
+    share = cv2.GaussianBlur(known, (0, 0), SURROUNDINGS) + 1e-3
+    mean = cv2.GaussianBlur(gray * known, (0, 0), SURROUNDINGS) / share
+    difference = (gray - mean) * known
+    deviation = np.sqrt(cv2.GaussianBlur(difference * difference, (0, 0), SURROUNDINGS) / share)
+    return difference / (deviation + NOISE)
+
+
+def _corners(gray: np.ndarray, hole: np.ndarray) -> np.ndarray:
+    """The best corners of each part of a picture.
+
+    Args:
+        gray: uint8 ``[h,w]``.
+        hole: bool ``[h,w]``, where there are none.
+
+    Returns:
+        float32 ``[K,1,2]``, (column, row).
+    """
+    strength = cv2.cornerMinEigenVal(gray, 3)
+    strength[hole] = 0
+    is_top = (strength > 0) & (strength == cv2.dilate(strength, np.ones((2 * APART - 1, 2 * APART - 1), np.uint8)))
+    rows, columns = np.nonzero(is_top)
+    values = strength[rows, columns]
+    parts = rows * PARTS[0] // gray.shape[0] * PARTS[1] + columns * PARTS[1] // gray.shape[1]
+    order = np.lexsort((-values, parts))
+    parts, values = parts[order], values[order]
+    _, first, counts = np.unique(parts, return_index=True, return_counts=True)
+    rank = np.arange(len(parts)) - np.repeat(first, counts)
+    taken = order[(rank < CORNERS_A_PART) & (values >= WEAKEST * np.repeat(values[first], counts))]
+    return np.stack([columns[taken], rows[taken]], axis=1).astype(np.float32)[:, None]
 
 
 def _from_corners(
@@ -100,8 +144,8 @@ def _from_corners(
 ) -> np.ndarray | None:
     """By corners of the frame that are found again in the source and back."""
     gray, other = frame.astype(np.uint8), source.astype(np.uint8)
-    corners = cv2.goodFeaturesToTrack(gray, 300, 0.01, 6, mask=(~hole).astype(np.uint8))
-    if corners is None or len(corners) < MIN_CORNERS:
+    corners = _corners(gray, hole)
+    if len(corners) < MIN_CORNERS:
         return None
     guess = (corners - start[:2, 2]).astype(np.float32)
     moved, found, _ = cv2.calcOpticalFlowPyrLK(gray, other, corners, guess, flags=cv2.OPTFLOW_USE_INITIAL_FLOW)
@@ -120,7 +164,7 @@ def _from_corners(
 
 
 def _difference(
-    source: np.ndarray, source_hole: np.ndarray, frame: np.ndarray, hole: np.ndarray, motion: np.ndarray
+    source: np.ndarray, source_hole: np.ndarray, frame: np.ndarray, hole: np.ndarray, motion: np.ndarray, most: float
 ) -> float:
     """Mean difference of grey values where both are seen, light made equal; infinite where too little is."""
     size = frame.shape[::-1]
@@ -130,5 +174,5 @@ def _difference(
         return np.inf
     warped = cv2.warpPerspective(source, motion, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     one, two = frame[both], warped[both]
-    gain = float(np.median(one) / max(float(np.median(two)), 1.0))
-    return float(np.minimum(np.abs(one - gain * two), MOST).mean())
+    gain = float(np.median(one) / max(float(np.median(two)), 1.0)) if most == MOST else 1.0
+    return float(np.minimum(np.abs(one - gain * two), most).mean())

@@ -22,12 +22,14 @@ from word2mask.text.expressions import says_nothing_is_there
 from word2mask.text.questions import SEGMENTATION_QUESTIONS
 from word2mask.types import Media, Request, Result, Turn
 
-__all__ = ["Edited", "edit", "doubt_notes", "question_for", "refuse_unread"]
+__all__ = ["Edited", "edit", "doubt_notes", "question_for", "refuse_unread", "unsure_notes"]
 
 #: Called with (stage, done, total); stages are those of a session, then ``"edit"``.
 Progress = Callable[[str, int, int], None]
 
 QUESTION = SEGMENTATION_QUESTIONS[1]
+#: A score below this is told.
+SURE = 0.75
 #: Frames decoded at a time, and how much of what was decoded is kept for an editor that looks back and ahead: removal
 #: looks at 13 places of the video for each frame.
 CHUNK = 8
@@ -126,7 +128,8 @@ def edit(
     changed = editor.edit(frames, masks, span, instruction)
     whole = _all_frames(frames, changed, span, target.has_alpha, progress)
     source = media.path if isinstance(media, VideoFile) and media.path.is_file() else None
-    notes = (*told, *doubt_notes(session, instruction.what), *target.write(whole, timeline, source))
+    doubts = (*doubt_notes(session, instruction.what), *unsure_notes(result, instruction.what))
+    notes = (*told, *doubts, *target.write(whole, timeline, source))
     if is_video and not timeline.is_said:
         notes = (
             f"{frames.name} doesn't say how many frames there are in a second; {timeline.fps:g} were taken",
@@ -233,6 +236,23 @@ def doubt_notes(session: object, words: str) -> tuple[str, ...]:
     return (
         f"{said} {'are no words' if len(doubtful) > 1 else 'is no word'} of this model's small vocabulary, and it may "
         "not have learned what that means; look whether what was found is what was meant",
+    )
+
+
+def unsure_notes(result: Result, words: str) -> tuple[str, ...]:
+    """What to tell of a thing that was found, where the model itself isn't sure of it: a word that it never learned
+    may look known, and what it finds then is a guess.
+
+    Args:
+        result: whose segments are that thing.
+        words: that name it; none where what was found before is taken.
+    """
+    confidence = max((segment.confidence for segment in result.segments if segment.is_found), default=1.0)
+    if not words or confidence >= SURE:
+        return ()
+    return (
+        f'the model gives "{words}" a score of {confidence:.2f} only, of 1; look whether what was found is what was '
+        "meant",
     )
 
 

@@ -27,6 +27,8 @@ OFFSETS = (-2, 2, -4, 4, -7, 7, -11, 11, -16, 16, -24, 24, -36, 36, -54, 54)
 ENOUGH = 7
 #: Mean difference of the hole's surroundings from which another frame shows something else.
 MAX_DIFFERENCE = 14.0
+#: Or it shows the same after all, where so large a share of them differ by less: something stands before the rest.
+MOST_OF_IT, MAX_DIFFERENCE_OF_MOST = 0.6, 7.0
 #: Differences of values beyond which two pixels aren't the same thing in another light.
 SAME = 24.0
 #: Width of the ring around the hole that is compared, and of the rim that goes with the object, beside the frame's
@@ -190,8 +192,11 @@ def _laid_over(other: _View, view: _View, box: tuple[slice, slice], ring: np.nda
         return None
     laid = cv2.warpPerspective(other.frame, full, size, flags=cv2.INTER_LINEAR).astype(np.float32)
     here, there = view.frame[box][compared].astype(np.float32), laid[compared]
-    gain = np.clip(np.median(here, axis=0) / np.maximum(np.median(there, axis=0), 1), 0.5, 2)
-    if np.minimum(np.abs(here - gain * there).mean(axis=1), 2 * SAME).mean() > MAX_DIFFERENCE:
+    # Of each pixel by itself: what stands before the rest on one frame alone would move a median of values.
+    gain = np.clip(np.median((here + 1) / (there + 1), axis=0), 0.5, 2)
+    difference = np.sort(np.minimum(np.abs(here - gain * there).mean(axis=1), 2 * SAME))
+    most = difference[: max(1, int(MOST_OF_IT * len(difference)))]
+    if difference.mean() > MAX_DIFFERENCE and most.mean() > MAX_DIFFERENCE_OF_MOST:
         return None
     laid *= gain
     laid[~seen] = np.nan
