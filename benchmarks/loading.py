@@ -185,14 +185,17 @@ def published_side(arguments: argparse.Namespace) -> Pass:
 
 
 def our_side(arguments: argparse.Namespace) -> Pass:
-    """``RefCOCO`` and the encoder that training has."""
+    """``RefCOCO`` and the encoder that training has, in a process that is set up as a worker of its loader."""
     from word2mask.data.encode import Encoder
     from word2mask.data.sources.refcoco import RefCOCO
+    from word2mask.engine.heap import keep_freed_memory
+    from word2mask.engine.loading import KEPT_BYTES
     from word2mask.mllms.internvl_processor import InternVLProcessor
     from word2mask.segmenters.interface import FrameProcessor
     from word2mask.text.templates import CHAT_TEMPLATES
 
     torch.set_num_threads(1)
+    keep_freed_memory(KEPT_BYTES)
     source = RefCOCO(arguments.folder / "refcoco", expressions_per_sample=OBJECTS)
     processor = InternVLProcessor(
         load_tokenizer(PARITY / "sa2va"), CHAT_TEMPLATES["qwen_chat"], TILES, TILE, TILE // 28

@@ -44,7 +44,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         nargs="+",
         default=[],
         metavar="FOLDER",
-        help="where the pictures lie; beside INPUT without",
+        help="where the pictures (label_studio: and videos) lie; beside INPUT without",
     )
     parser.add_argument("--skip-missing", action="store_true", help="leave out pictures that aren't on disk")
     parser.add_argument("--video", type=Path, help="cvat, for video: the video, or its folder of frames")

@@ -31,6 +31,11 @@ def test_text_is_padded_and_media_are_not():
     assert batch.names == ["s[3]", "s[5]", "s[2]"] and batch.masks == [None] * 3
 
 
+def test_the_media_of_a_single_example_are_not_copied():
+    one = example(3, 2)
+    assert collate([one], pad_id=0).mllm_media["pixel_values"] is one.mllm_media["pixel_values"]
+
+
 def test_text_only_and_serving():
     batch = collate([example(3, 0, False), example(2, 0, False)], pad_id=0)
     assert batch.mllm_media == {} and batch.labels is None

@@ -164,3 +164,32 @@ def test_turns_must_alternate(tokenizer):
 def test_unknown_template_is_named():
     with pytest.raises(UserError, match="qwen_chat"):
         chat_template("qwen")
+
+
+def test_one_call_of_the_tokenizer_for_a_conversation(tokenizer, monkeypatch):
+    turns = [Turn("user", "which?"), Turn("assistant", f"It is {SEG}.")] * 5
+    template, shown = chat_template("qwen_chat"), "<img>" + "<IMG_CONTEXT>" * 64 + "</img>"
+    first = encode_conversation(turns, tokenizer, template, shown)
+    calls = []
+    encode = type(tokenizer)._encode_plus
+    monkeypatch.setattr(
+        type(tokenizer),
+        "_encode_plus",
+        lambda self, *texts, **options: calls.append(1) or encode(self, *texts, **options),
+    )
+    again = encode_conversation(turns, tokenizer, template, shown)
+    assert len(calls) == 1
+    assert again.input_ids.tolist() == first.input_ids.tolist()
+    whole = template.beginning(shown + template.media_suffix) + "which?" + template.user_suffix
+    assert tokenizer.decode(again.input_ids).startswith(whole)
+
+
+def test_a_token_that_is_added_later_is_known():
+    """What was kept of a template's string doesn't outlive the vocabulary that it was found with."""
+    tokenizer = byte_tokenizer()
+    tokenizer.add_tokens(list(SPECIAL_TOKENS), special_tokens=True)
+    turns, template = [Turn("user", "a [X] b"), Turn("assistant", "yes")], chat_template("qwen_chat")
+    before = encode_conversation(turns, tokenizer, template, "[X]").input_ids.tolist()
+    tokenizer.add_tokens(["[X]"], special_tokens=True)
+    after = encode_conversation(turns, tokenizer, template, "[X]").input_ids.tolist()
+    assert before != after and after.count(tokenizer.convert_tokens_to_ids("[X]")) == 1

@@ -36,10 +36,15 @@ def collate(examples: Sequence[Example], pad_id: int) -> Batch:
         if labelled
         else None,
         seg_positions=[example.seg_positions for example in examples],
-        mllm_media={key: torch.cat([e.mllm_media[key] for e in examples if key in e.mllm_media]) for key in keys},
+        mllm_media={key: _joined([e.mllm_media[key] for e in examples if key in e.mllm_media]) for key in keys},
         segmenter_frames=[example.segmenter_frames for example in examples],
         masks=[example.masks for example in examples],
         void=[example.void for example in examples],
         region_cells=[example.region_cells for example in examples],
         num_frames=[example.num_frames for example in examples],
     )
+
+
+def _joined(parts: list[torch.Tensor]) -> torch.Tensor:
+    """Tensors one after another; a single one, which may be large, isn't copied."""
+    return parts[0] if len(parts) == 1 else torch.cat(parts)

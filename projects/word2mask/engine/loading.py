@@ -10,9 +10,13 @@ from torch.utils.data import DataLoader
 
 from word2mask.engine.build import build
 from word2mask.engine.distributed import rank_and_size
+from word2mask.engine.heap import keep_freed_memory
 from word2mask.engine.sampler import EpochView, GlobalBatchSampler
 from word2mask.engine.settings import DataSettings
 from word2mask.errors import UserError
+
+#: A worker returns freed memory to the system above so many bytes; a sample of 13 tiles or 5 frames needs about 100 MB.
+KEPT_BYTES = 256 << 20
 
 
 def build_dataloader(settings: DataSettings, seed: int, context: dict[str, Any]) -> DataLoader:
@@ -49,3 +53,4 @@ def start_worker(worker_id: int) -> None:
     torch.set_num_threads(1)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    keep_freed_memory(KEPT_BYTES)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -12,6 +13,9 @@ import torch
 from word2mask.text.special_tokens import ANSWER_MARKUP, IGNORE_INDEX, REGION_END, REGION_START, SEG
 from word2mask.text.templates import ChatTemplate
 from word2mask.types import Turn
+
+#: Strings that follow each other: (text, whether its special tokens are meant).
+Pieces = list[tuple[str, bool]]
 
 _MARKUP = re.compile("(" + "|".join(re.escape(token) for token in ANSWER_MARKUP) + ")")
 
@@ -70,29 +74,43 @@ def answer_ids(text: str, tokenizer: Any) -> list[int]:
     return ids + plain_ids(plain, tokenizer)
 
 
-def joined_ids(pieces: Sequence[tuple[str, bool]], tokenizer: Any) -> list[int]:
+def joined_ids(segments: Sequence[Pieces], tokenizer: Any) -> list[list[int]]:
     """Ids of strings of ours and of others, as if they were one string, but with our special tokens only.
 
     Byte-pair merges run across the seams, as they did when the published checkpoints were trained: where a template's
     markers are no tokens of their own (``phi3_chat`` on Qwen's tokenizer), ``.`` and ``<|end|>`` share a token.
 
     Args:
-        pieces: (text, whether its special tokens are meant).
-        tokenizer: a transformers tokenizer.
+        segments: the pieces of each string, (text, whether its special tokens are meant).
+        tokenizer: a transformers tokenizer, which is called once for all.
+
+    Returns:
+        The ids of each segment.
     """
-    added = set(tokenizer.get_added_vocab().values())
-    ids = marker_ids("".join(text for text, _ in pieces), tokenizer)
-    meant = [index for text, is_ours in pieces if is_ours for index in marker_ids(text, tokenizer) if index in added]
-    if [index for index in ids if index in added] == meant:
-        return ids
-    # Someone else's text spells a special token: each piece for itself.
-    encode = {True: marker_ids, False: plain_ids}
-    return [index for text, is_ours in pieces for index in encode[is_ours](text, tokenizer)]
+    texts = ["".join(text for text, _ in pieces) for pieces in segments]
+    if not texts:
+        return []
+    added = frozenset(tokenizer.get_added_vocab().values())
+    found = tokenizer(texts, add_special_tokens=False, return_attention_mask=False, return_token_type_ids=False)
+    joined = []
+    for pieces, ids in zip(segments, found["input_ids"], strict=True):
+        meant = [index for text, is_ours in pieces if is_ours for index in _marks(text, tokenizer, added)]
+        if [index for index in ids if index in added] != meant:
+            # Someone else's text spells a special token: each piece for itself.
+            encode = {True: marker_ids, False: plain_ids}
+            ids = [index for text, is_ours in pieces for index in encode[is_ours](text, tokenizer)]
+        joined.append(ids)
+    return joined
 
 
-def answer_pieces(text: str, tokenizer: Any) -> list[tuple[str, bool]]:
-    """An assistant's text for :func:`joined_ids`: its markup is special where the tokenizer knows it."""
-    known = tokenizer.get_added_vocab()
+@lru_cache(maxsize=64)
+def _marks(text: str, tokenizer: Any, added: frozenset[int]) -> tuple[int, ...]:
+    """The added tokens in a string of ours; kept, since the same few come in every conversation and some are long."""
+    return tuple(index for index in marker_ids(text, tokenizer) if index in added)
+
+
+def answer_pieces(text: str, known: Container[str]) -> Pieces:
+    """An assistant's text for :func:`joined_ids`: its markup is special where it is among the tokens ``known``."""
     return [(piece, piece in known and bool(_MARKUP.fullmatch(piece))) for piece in _MARKUP.split(text) if piece]
 
 
@@ -145,32 +163,34 @@ def encode_conversation(
     if shown and not regions:
         shown += template.media_suffix
 
-    ids: list[int] = []
-    labels: list[int] = []
-    segs: list[int] = []
-    ends: list[int] = []
-    seg_id = tokenizer.get_added_vocab().get(SEG)
-
-    def extend(new: list[int], loss: bool = False) -> None:
-        ids.extend(new)
-        labels.extend(new if loss else [IGNORE_INDEX] * len(new))
-
+    known = tokenizer.get_added_vocab()
+    # Pieces of each segment, and whether it is an answer. Separators stand for themselves.
+    segments: list[tuple[Pieces, bool]] = []
     for index, turn in enumerate(turns):
         if turn.role == "user":
             before = template.user_prefix
             if index == 0:
-                extend(bos)
                 before = template.beginning(shown)
             else:
-                extend(marker_ids(template.separator, tokenizer))
+                segments.append(([(template.separator, True)], False))
             after = template.user_suffix + template.assistant_prefix
-            extend(joined_ids([(before, True), (turn.text, False), (after, True)], tokenizer))
+            segments.append(([(before, True), (turn.text, False), (after, True)], False))
         else:
             text = template.answer_prefix + turn.text.removeprefix(template.answer_prefix)
-            pieces = [*answer_pieces(text, tokenizer), (template.assistant_suffix, True)]
-            answer = joined_ids(pieces, tokenizer)
-            segs += [len(ids) + offset for offset, token in enumerate(answer) if token == seg_id]
-            extend(answer, loss=True)
+            segments.append(([*answer_pieces(text, known), (template.assistant_suffix, True)], True))
+
+    ids: list[int] = list(bos)
+    labels: list[int] = [IGNORE_INDEX] * len(bos)
+    segs: list[int] = []
+    ends: list[int] = []
+    seg_id = known.get(SEG)
+    encoded = joined_ids([pieces for pieces, _ in segments], tokenizer)
+    for (_, is_answer), new in zip(segments, encoded, strict=True):
+        if is_answer:
+            segs += [len(ids) + offset for offset, token in enumerate(new) if token == seg_id]
+        ids += new
+        labels += new if is_answer else [IGNORE_INDEX] * len(new)
+        if is_answer:
             ends.append(len(ids))
     return EncodedConversation(
         input_ids=torch.tensor(ids, dtype=torch.long),

@@ -144,7 +144,7 @@ def test_bad_exports(convert, tmp_path):
     box = shape("rectanglelabels", x=0, y=0, width=50, height=50)
     with pytest.raises(UserError, match=r"label_studio\[7\]: .*no picture data/upload/b.jpg"):
         convert(box, image="/data/upload/b.jpg")
-    with pytest.raises(UserError, match="expected one picture in 'data', got left, right"):
+    with pytest.raises(UserError, match="expected one picture or video in 'data', got left, right"):
         convert(box, image="no", left="a.jpg", right="b.jpg")
     with pytest.raises(UserError, match="annotated at 30 × 10 pixels"):
         convert(box | {"original_width": 30})

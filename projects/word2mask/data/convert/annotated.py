@@ -110,18 +110,24 @@ class Tally:
 
 @dataclass(frozen=True)
 class Media:
-    """Where the pictures of an export lie.
+    """Where the pictures and videos of an export lie.
 
     Args:
         folders: looked through in order.
-        skip_missing: whether a picture that isn't there is counted and left out, instead of an error.
+        skip_missing: whether a file that isn't there is counted and left out, instead of an error.
     """
 
     folders: tuple[Path, ...]
     skip_missing: bool = False
 
-    def find(self, names: Sequence[str], where: str, tally: Tally) -> Path | None:
+    def find(self, names: Sequence[str], where: str, tally: Tally, medium: str = "picture") -> Path | None:
         """The first of the names that lies in one of the folders; ``None`` when it is left out.
+
+        Args:
+            names: to look for, in order.
+            where: in which record, for the message.
+            tally: counts.
+            medium: what it is, for the message.
 
         Raises:
             UserError: it isn't there.
@@ -131,10 +137,10 @@ class Media:
                 if (folder / name).exists():
                     return folder / name
         if self.skip_missing:
-            tally.skip("picture that isn't on disk", f"{names[0]}, {where}")
+            tally.skip(f"{medium} that isn't on disk", f"{names[0]}, {where}")
             return None
         raise UserError(
-            f"{where}: no picture {names[0]} in {', '.join(map(str, self.folders))}; say where they lie by --images "
+            f"{where}: no {medium} {names[0]} in {', '.join(map(str, self.folders))}; say where they lie by --images "
             "FOLDER, or leave out what isn't there by --skip-missing"
         )
 

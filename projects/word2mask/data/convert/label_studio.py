@@ -13,8 +13,9 @@ On disk (labelstud.io/guide/task_format and the result parameters of labelstud.i
   widths of run lengths less one; then, until all values are there, one bit (is it a run?), 2 bits that choose a width,
   the run's length less one in that width, and one value for a run or all of them otherwise. The values are RGBA, row by
   row; what is painted has alpha above 0.
+* A task with a video (``data: {video: …}``) has boxes and outlines with key frames: ``label_studio_video.py``.
 * ``textarea`` results carry the ``id`` of the region that they describe (``perRegion="true"``): they become expressions
-  for it. Those of the whole picture name no object and are left out.
+  for it. Those of the whole picture or video name no object and are left out.
 * Of several annotations of one task, the first that wasn't cancelled is taken.
 """
 
@@ -40,7 +41,9 @@ from word2mask.data.convert.annotated import (
     size_of,
     usable_mask,
 )
-from word2mask.data.media import IMAGE_SUFFIXES
+from word2mask.data.convert.label_studio_video import VIDEO_SHAPES, track_masks
+from word2mask.data.media import IMAGE_SUFFIXES, VideoFile
+from word2mask.data.pictures import VIDEO_SUFFIXES
 from word2mask.data.sources.interface import record
 from word2mask.errors import UserError
 from word2mask.ops.masks import encode_rle
@@ -50,15 +53,15 @@ _SHAPES = ("polygonlabels", "rectanglelabels", "ellipselabels", "brushlabels")
 
 
 def read_label_studio(export: Path, media: Media, tally: Tally) -> Iterator[Annotated]:
-    """The pictures of a Label Studio export.
+    """The pictures and videos of a Label Studio export.
 
     Args:
         export: the JSON file.
-        media: where the pictures lie.
+        media: where the pictures and videos lie.
         tally: counts.
 
     Raises:
-        UserError: the file isn't Label Studio's, is damaged, or a picture isn't there.
+        UserError: the file isn't Label Studio's, is damaged, or a picture or video isn't there.
     """
     if export.is_dir():
         raise UserError(f"{export} is a folder; give the exported JSON file, and the pictures by --images")
@@ -69,20 +72,24 @@ def read_label_studio(export: Path, media: Media, tally: Tally) -> Iterator[Anno
                 raise UserError(
                     f"task {task_id} of {export} has no 'data' or no 'annotations'; export as JSON, not as JSON-MIN"
                 )
-            tally.read["pictures"] += 1
             where = f"task {task_id} of {export}"
-            results = _results(task["annotations"], where, tally)
+            is_video, names = _file_names(task["data"], where)
+            tally.read["videos" if is_video else "pictures"] += 1
+            results = _results(task["annotations"], where, tally, is_video)
             if results is None:
                 continue
-            names = _file_names(task["data"], where)
-            path = media.find(names, where, tally)
+            path = media.find(names, where, tally, "video" if is_video else "picture")
             if path is None:
                 continue
-            size = size_of(path, None, where)
-            yield Annotated(str(task_id), path, _things(results, size, where, path, tally), size)
+            if is_video:
+                video = VideoFile(path)
+                yield Annotated(str(task_id), path, _tracks(results, video, where, tally), video.size, is_video=True)
+            else:
+                size = size_of(path, None, where)
+                yield Annotated(str(task_id), path, _things(results, size, where, path, tally), size)
 
 
-def _results(annotations: list[dict], where: str, tally: Tally) -> list[dict] | None:
+def _results(annotations: list[dict], where: str, tally: Tally, is_video: bool) -> list[dict] | None:
     """What was annotated in the one annotation that counts, or ``None``."""
     done = [annotation for annotation in annotations if not annotation.get("was_cancelled")]
     for _ in annotations[: len(annotations) - len(done)]:
@@ -90,13 +97,17 @@ def _results(annotations: list[dict], where: str, tally: Tally) -> list[dict] | 
     for _ in done[1:]:
         tally.skip("further annotation of a task", where)
     if not done:
-        tally.skip("picture without annotations", where)
+        tally.skip(f"{'video' if is_video else 'picture'} without annotations", where)
         return None
     return done[0]["result"]
 
 
-def _things(results: list[dict], size: tuple[int, int], where: str, path: Path, tally: Tally) -> list[Thing]:
+def _sorted_out(
+    results: list[dict], kinds: tuple[str, ...], medium: str, where: str, tally: Tally
+) -> tuple[list[tuple[str, dict]], dict[Any, list[str]], dict[Any, list[str]]]:
+    """Results of these kinds with their kind, and what was written and which labels were given, by the region's id."""
     texts: dict[Any, list[str]] = {}
+    labels: dict[Any, list[str]] = {}
     shapes = []
     for result in results:
         tally.read["results"] += 1
@@ -104,13 +115,46 @@ def _things(results: list[dict], size: tuple[int, int], where: str, path: Path, 
         if kind == "textarea":
             said = result["value"].get("text", [])
             texts.setdefault(result.get("id"), []).extend([said] if isinstance(said, str) else said)
-        elif kind in _SHAPES:
+        elif kind == "labels":
+            labels.setdefault(result.get("id"), []).extend(result["value"].get("labels") or [])
+        elif kind in kinds:
             shapes.append((kind, result))
         else:
             tally.skip(f"result of type {kind!r}", where)
     described = {result.get("id") for _, result in shapes}
     for _ in [region for region in texts if region not in described]:
-        tally.skip("text about the whole picture, which names no object", where)
+        tally.skip(f"text about the whole {medium}, which names no object", where)
+    said = {region: [text.strip() for text in written if text.strip()] for region, written in texts.items()}
+    return shapes, said, labels
+
+
+def _named(labels: list[str], mask: Any, texts: list[str], where: str, tally: Tally) -> list[Thing]:
+    """An object for each of its labels; what was written about it goes to the first."""
+    if not labels:
+        tally.skip("shape without a label", where)
+    return [Thing(label, mask, texts if place == 0 else []) for place, label in enumerate(labels)]
+
+
+def _tracks(results: list[dict], video: VideoFile, where: str, tally: Tally) -> list[Thing]:
+    """The objects of a video."""
+    shapes, texts, labels = _sorted_out(results, VIDEO_SHAPES, "video", where, tally)
+    things = []
+    for kind, result in shapes:
+        value, region = result["value"], result.get("id")
+        of_region = f"region {region} of {where}"
+        try:
+            masks = track_masks(kind, value, video, of_region, tally)
+        except Unusable as reason:
+            tally.skip(reason, of_region)
+            continue
+        given = value.get("labels") or value.get(kind) or labels.get(region) or []
+        things += _named(given, masks, texts.get(region, []), of_region, tally)
+    return things
+
+
+def _things(results: list[dict], size: tuple[int, int], where: str, path: Path, tally: Tally) -> list[Thing]:
+    """The objects of a picture."""
+    shapes, texts, named = _sorted_out(results, _SHAPES, "picture", where, tally)
     things = []
     for kind, result in shapes:
         original = (result.get("original_height"), result.get("original_width"))
@@ -126,11 +170,8 @@ def _things(results: list[dict], size: tuple[int, int], where: str, path: Path, 
         except Unusable as reason:
             tally.skip(reason, where)
             continue
-        labels = result["value"].get(kind) or []
-        if not labels:
-            tally.skip("shape without a label", where)
-        said = [text.strip() for text in texts.get(result.get("id"), []) if text.strip()]
-        things += [Thing(label, mask, said if place == 0 else []) for place, label in enumerate(labels)]
+        labels = result["value"].get(kind) or named.get(result.get("id")) or []
+        things += _named(labels, mask, texts.get(result.get("id"), []), where, tally)
     return things
 
 
@@ -196,25 +237,28 @@ def decode_brush(packed: list[int], height: int, width: int) -> np.ndarray:
     return values.reshape(height, width, 4)[:, :, 3] > 0
 
 
-def _file_names(data: dict[str, Any], where: str) -> list[str]:
-    """Names under which a task's picture may lie on disk, the longest first.
+def _file_names(data: dict[str, Any], where: str) -> tuple[bool, list[str]]:
+    """Whether a task has a video, and names under which its file may lie on disk, the longest first.
 
     An upload is ``/data/upload/1/1a2b3c4d-name.jpg`` (eight digits before the name that it had), a file of a local
     storage ``/data/local-files/?d=folder/name.jpg``, anything else a URL.
 
     Raises:
-        UserError: no picture is named, or several are.
+        UserError: no picture or video is named, or several are.
     """
-    named = {key: value for key, value in data.items() if isinstance(value, str) and _suffix(value) in IMAGE_SUFFIXES}
+    media = (*IMAGE_SUFFIXES, *VIDEO_SUFFIXES)
+    named = {key: value for key, value in data.items() if isinstance(value, str) and _suffix(value) in media}
     if len(named) > 1:
-        named = {key: value for key, value in named.items() if key in ("image", "img")} or named
+        named = {key: value for key, value in named.items() if key in ("image", "img", "video")} or named
     if len(named) != 1:
-        raise UserError(f"{where}: expected one picture in 'data', got {', '.join(named) or str(sorted(data))}")
-    path = _local_path(next(iter(named.values())))
-    parts = [part for part in path.split("/") if part not in ("", ".", "..")]
+        raise UserError(
+            f"{where}: expected one picture or video in 'data', got {', '.join(named) or str(sorted(data))}"
+        )
+    address = next(iter(named.values()))
+    parts = [part for part in _local_path(address).split("/") if part not in ("", ".", "..")]
     names = ["/".join(parts[start:]) for start in range(len(parts))]
     bare = re.sub(r"^[0-9a-f]{8}-", "", parts[-1])
-    return names + ([bare] if bare != parts[-1] else [])
+    return _suffix(address) in VIDEO_SUFFIXES, names + ([bare] if bare != parts[-1] else [])
 
 
 def _local_path(address: str) -> str:
