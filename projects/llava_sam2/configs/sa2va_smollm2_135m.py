@@ -43,6 +43,8 @@ model["trainable"].update(
 )
 data["dataset"]["mixture"].update(
     dict(
+        # All are pictures of one size.
+        group=None,
         sources=[
             dict(type=OwnData, annotations="data/photo_expressions/train.jsonl", expressions_per_sample=8),
             dict(type=OwnData, annotations="data/photo_expressions/mirrored.jsonl", expressions_per_sample=8),
