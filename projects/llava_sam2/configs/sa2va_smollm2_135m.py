@@ -48,7 +48,7 @@ data["dataset"]["mixture"].update(
         sources=[
             dict(type=OwnData, annotations="data/photo_expressions/train.jsonl", expressions_per_sample=8),
             dict(type=OwnData, annotations="data/photo_expressions/mirrored.jsonl", expressions_per_sample=8),
-        ]
+        ],
     )
 )
 data.update(dict(batch_size=4, num_workers=2))
