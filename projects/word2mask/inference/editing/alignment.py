@@ -4,8 +4,8 @@ Several motions are proposed: none, a shift (phase correlation), and a homograph
 under which the pictures differ least is taken, and of two that do about as well the simpler one. Corners alone would
 not do: on a plain wall all of them lie on the things that move before it.
 
-A small thing of strong contrast, with many corners and most of the picture's energy, must not decide: contrast is made
-equal over the picture before shifts are looked for, and each part of the picture gives its own few best corners.
+A small thing of strong contrast, with many corners and most of the picture's energy, must not hide the rest: shifts are
+looked for with the contrast made equal over the picture, too, and each part of it gives its own few best corners.
 """
 
 from __future__ import annotations
@@ -28,7 +28,6 @@ PARTS, CORNERS_A_PART, APART, WEAKEST = (8, 10), 6, 6, 0.05
 SURROUNDINGS, NOISE = 8.0, 3.0
 #: Differences of grey values count up to here: things that move on their own are no worse than that.
 MOST = 25.0
-MOST_EVEN = 1.0
 #: A richer motion is taken when it leaves less than this share of the difference.
 BETTER = 0.92
 #: Mean difference beyond which one picture shows something else than the other.
@@ -52,14 +51,11 @@ def background_motion(
     """
     best, least = None, np.inf
     smooth, other = (cv2.GaussianBlur(picture, (0, 0), 1.2) for picture in (frame, source))
-    even, other_even = _even(smooth, hole), _even(other, source_hole)
     for motion in _proposals(source, source_hole, frame, hole):
-        difference = _difference(other_even, source_hole, even, hole, motion, MOST_EVEN)
+        difference = _difference(other, source_hole, smooth, hole, motion)
         if difference < least * BETTER:
             best, least = motion, difference
-    if best is None or _difference(other, source_hole, smooth, hole, best, MOST) > MAX_DIFFERENCE:
-        return None
-    return best
+    return best if least <= MAX_DIFFERENCE else None
 
 
 def shrunk(frame: np.ndarray, side: int = COMPARED_SIDE) -> tuple[np.ndarray, float]:
@@ -83,24 +79,32 @@ def _proposals(
 ) -> Iterator[np.ndarray]:
     """Motions that may be it, the simplest first."""
     yield np.eye(3)
-    shift = _shift(source, source_hole, frame, hole)
-    if np.abs(shift[:2, 2]).max() >= 0.25:
-        yield shift
-    # From both: corners that moved far are found near where the shift puts them.
-    for start in (np.eye(3), shift) if np.abs(shift[:2, 2]).max() > 12 else (np.eye(3),):
+    behind = ~(hole | source_hole)
+    starts = [np.eye(3)]
+    if behind.any():
+        # As the pictures are, too: on a plain wall equal contrast is mostly noise.
+        plain = [
+            np.where(unknown, np.float32(0), gray - gray[behind].mean())
+            for gray, unknown in ((source, source_hole), (frame, hole))
+        ]
+        for one, two in ((_even(source, source_hole), _even(frame, hole)), plain):
+            shift = _shift(one, two)
+            if np.abs(shift[:2, 2]).max() >= 0.25:
+                yield shift
+            if np.abs(shift[:2, 2]).max() > 12:
+                starts.append(shift)
+    # From all: corners that moved far are found near where a shift puts them.
+    for start in starts:
         motion = _from_corners(source, source_hole, frame, hole, start)
         if motion is not None:
             yield motion
 
 
-def _shift(source: np.ndarray, source_hole: np.ndarray, frame: np.ndarray, hole: np.ndarray) -> np.ndarray:
-    """By phase correlation, the holes filled with the mean."""
-    behind = ~(hole | source_hole)
+def _shift(one: np.ndarray, two: np.ndarray) -> np.ndarray:
+    """By phase correlation of two pictures float32 ``[h,w]``, 0 in the middle and in the holes."""
     motion = np.eye(3)
-    if not behind.any():
-        return motion
-    window = cv2.createHanningWindow(frame.shape[::-1], cv2.CV_32F) if min(frame.shape) > 1 else None
-    (across, down), _ = cv2.phaseCorrelate(_even(source, source_hole), _even(frame, hole), window)
+    window = cv2.createHanningWindow(two.shape[::-1], cv2.CV_32F) if min(two.shape) > 1 else None
+    (across, down), _ = cv2.phaseCorrelate(one, two, window)
     motion[:2, 2] = across, down
     return motion
 
@@ -164,7 +168,7 @@ def _from_corners(
 
 
 def _difference(
-    source: np.ndarray, source_hole: np.ndarray, frame: np.ndarray, hole: np.ndarray, motion: np.ndarray, most: float
+    source: np.ndarray, source_hole: np.ndarray, frame: np.ndarray, hole: np.ndarray, motion: np.ndarray
 ) -> float:
     """Mean difference of grey values where both are seen, light made equal; infinite where too little is."""
     size = frame.shape[::-1]
@@ -174,5 +178,5 @@ def _difference(
         return np.inf
     warped = cv2.warpPerspective(source, motion, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     one, two = frame[both], warped[both]
-    gain = float(np.median(one) / max(float(np.median(two)), 1.0)) if most == MOST else 1.0
-    return float(np.minimum(np.abs(one - gain * two), most).mean())
+    gain = float(np.median(one) / max(float(np.median(two)), 1.0))
+    return float(np.minimum(np.abs(one - gain * two), MOST).mean())
