@@ -1,4 +1,4 @@
-"""Memory of a process that computes on the CPU: what a step frees is kept for the next one."""
+"""Memory of a process that asks for the same large blocks again and again: what is freed is kept for the next time."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _MMAP_MAX, _TRIM_THRESHOLD = -4, -1
 def keep_freed_memory(most: int) -> bool:
     """Tells glibc not to give freed memory back to the system, but to use it again.
 
-    It would give back every block of over 32 MB at once, and each step of training, like each sample of a loader, asks
-    for blocks as large as those of the one before: the system then clears them anew, page by page, which can take as
-    long as computing (benchmarks/loading.md). Whoever has set the allocator from outside (``MALLOC_…``,
+    It would give back every block of over 32 MB at once, and each sample of a loader asks for blocks as large as those
+    of the one before: the system then clears them anew, page by page, which took about a quarter of the time of a
+    picture of 13 tiles (benchmarks/loading.md). Whoever has set the allocator from outside (``MALLOC_…``,
     ``GLIBC_TUNABLES``, another allocator by ``LD_PRELOAD``) is left alone.
 
     Args:
