@@ -19,6 +19,7 @@ from word2mask.mllms.interface import MLLM, SegState
 from word2mask.models.guide import Guide, GuidePlan
 from word2mask.models.projector import CornerProjector, Projector
 from word2mask.models.trainable import TrainablePlan, merge_adapters
+from word2mask.ops.linear import use_onednn
 from word2mask.segmenters.interface import Decoded, FrameFeatures, Segmenter
 from word2mask.text.special_tokens import IGNORE_INDEX
 from word2mask.types import Batch
@@ -118,6 +119,7 @@ class GroundedMLLM(nn.Module):
                 f"projector maps {widths[0]} to {widths[1]}, but the language model has width {mllm.hidden_size} "
                 f"and the segmenter's prompts {segmenter.prompt_dim}"
             )
+        use_onednn(self)
         self.loss = loss
         self.guide = None if guide is None else Guide(guide, mllm.hidden_size, self.mllm.keep_middle(guide.layer))
         self.trainable = trainable

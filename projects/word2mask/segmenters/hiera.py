@@ -6,6 +6,8 @@ Beside transformers' ``Sam2MultiScaleBlock.forward``:
   its bias, so all of them are one key and one value, which counts as often as there are zeros: its score grows by the
   logarithm of their number. With windows of 14 on a map of 16 x 16 that is 256 tokens instead of 784.
 * Scores between the heads of one token, which are computed there and not used, aren't computed.
+* Without gradients, a map is taken a few rows of windows at a time, from the norm to the end of the MLP, so that what
+  lies between stays in the processor's cache, and memory at the size of a band.
 """
 
 from __future__ import annotations
@@ -16,12 +18,18 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import nn
+from transformers.activations import GELUActivation
 from transformers.models.sam2.modeling_sam2 import Sam2MultiScaleBlock, do_pool
+
+from word2mask.ops.linear import OneDNNLinear
 
 __all__ = ["LeanBlock", "make_lean"]
 
 #: Ways of transformers to compute attention that give the numbers of torch's own.
 PLAIN = (None, "eager", "sdpa")
+
+#: Values of the widest map of a band, the MLP's hidden one: 8 MB of float32.
+BAND_VALUES = 2 << 20
 
 
 class LeanBlock(Sam2MultiScaleBlock):
@@ -42,10 +50,34 @@ class LeanBlock(Sam2MultiScaleBlock):
         sides = (self.window_size or 0, height, width)
         if self.attn.config._attn_implementation not in PLAIN or any(side % stride for side in sides):
             return super().forward(hidden_states, **kwargs)
+        rows = self._band(hidden_states, stride)
+        if rows >= height:
+            return self._of_windows(hidden_states, stride)
+        out = hidden_states.new_empty(len(hidden_states), height // stride, width // stride, self.dim_out)
+        for picture, drawn in zip(hidden_states, out, strict=True):
+            for top in range(0, height, rows):
+                band = self._of_windows(picture[None, top : top + rows], stride)[0]
+                drawn[top // stride : (top + rows) // stride] = band
+        return out
+
+    def _band(self, hidden_states: torch.Tensor, stride: int) -> int:
+        """How many rows of the map to take at a time: whole windows, which know nothing of each other."""
+        num_frames, height, width = hidden_states.shape[:3]
+        needs_gradient = torch.is_grad_enabled() and (
+            hidden_states.requires_grad or any(parameter.requires_grad for parameter in self.parameters())
+        )
+        if not self.window_size or needs_gradient or hidden_states.device.type != "cpu":
+            return height
+        hidden = self.mlp.proj_in.out_features // stride**2
+        windows = max(1, BAND_VALUES // (self.window_size * width * max(hidden, 3 * self.dim_out)))
+        return height if num_frames * height <= windows * self.window_size else windows * self.window_size
+
+    def _of_windows(self, hidden_states: torch.Tensor, stride: int) -> torch.Tensor:
+        """The block on whole rows of windows."""
         normed = self.layer_norm1(hidden_states)
         residual = hidden_states if self.dim == self.dim_out else do_pool(self.proj(normed), self.query_stride)
         states = residual + _attention(self, normed, stride)
-        return states + self.mlp(self.layer_norm2(states))
+        return states + _mlp(self.mlp, self.layer_norm2(states))
 
 
 def make_lean(backbone: nn.Module) -> None:
@@ -53,6 +85,14 @@ def make_lean(backbone: nn.Module) -> None:
     for block in backbone.modules():
         if type(block) is Sam2MultiScaleBlock:
             block.__class__ = LeanBlock
+
+
+def _mlp(mlp: nn.Module, states: torch.Tensor) -> torch.Tensor:
+    """transformers' feed-forward of two layers, by the GELU that goes with the first where it is one."""
+    exact = isinstance(mlp.activation, GELUActivation) and mlp.activation.act is F.gelu
+    if not exact or mlp.layers or mlp.sigmoid_output or not isinstance(mlp.proj_in, OneDNNLinear):
+        return mlp(states)
+    return mlp.proj_out(mlp.proj_in(states, gelu=True))
 
 
 def _attention(block: LeanBlock, normed: torch.Tensor, stride: int) -> torch.Tensor:

@@ -18,9 +18,11 @@ from torch import nn
 from transformers import Sam2VideoConfig, Sam2VideoModel
 
 from word2mask.errors import UserError
+from word2mask.ops.linear import use_onednn
 from word2mask.segmenters.architectures import initialise, sam2_config
 from word2mask.segmenters.hiera import make_lean
 from word2mask.segmenters.interface import Decoded, FrameFeatures, FrameProcessor, Segmenter
+from word2mask.segmenters.mask_decoder import make_lean_decoder
 from word2mask.segmenters.pairs import pairs_by_frame
 from word2mask.segmenters.sam2_files import ORIGINAL_DECODER_FILE, build_sam2, read_sam2
 from word2mask.segmenters.sam2_image_part import HAS_NO_MEMORY
@@ -44,7 +46,8 @@ class SAM2Segmenter(MemorySteps, Segmenter):
 
     Args:
         model: transformers' model; it stays reachable as :attr:`model`, and its parameters are this module's. The
-            blocks of its trunk become lean ones (:mod:`word2mask.segmenters.hiera`), in place.
+            blocks of its trunk and its mask decoder become lean ones (:mod:`word2mask.segmenters.hiera`,
+            :mod:`word2mask.segmenters.mask_decoder`), in place.
         original_decoder: the mask decoder as it was before ``model``'s was trained, if it was; never trains itself.
     """
 
@@ -54,6 +57,8 @@ class SAM2Segmenter(MemorySteps, Segmenter):
     def __init__(self, model: Sam2VideoModel, original_decoder: nn.Module | None = None) -> None:
         super().__init__()
         make_lean(model.vision_encoder)
+        make_lean_decoder(model)
+        use_onednn(model)
         self.model = model
         self.original_decoder = None if original_decoder is None else original_decoder.requires_grad_(False).eval()
         self.side: int = model.config.image_size

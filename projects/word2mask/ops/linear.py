@@ -1,0 +1,134 @@
+"""Matrix products of float32 on processors where torch's own are slow.
+
+torch multiplies float32 matrices by Intel's MKL, which keeps its AVX-512 kernels for Intel's processors; on others it
+falls back to AVX2. oneDNN, which torch brings along, has no such rule: on a Zen 4 core its products take half the time
+and less. Same precision, another order of sums. torch calls it for bfloat16 and convolutions alone, so the
+linear layers of a model are pointed to it here, by :func:`use_onednn`. Elsewhere nothing changes.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from word2mask.errors import UserError
+
+__all__ = ["OneDNNLinear", "linear", "onednn_is_faster", "use_onednn"]
+
+#: "0" and "1" decide what :func:`onednn_is_faster` would see for itself.
+SWITCH = "WORD2MASK_ONEDNN"
+
+#: Rows from which on it pays: fewer are bound by reading the weights, and preparing those costs more.
+FEWEST_ROWS = 32
+
+#: Inputs from which on the weights' gradient is faster, too: it sums over rows, which oneDNN has to turn over.
+FEWEST_INPUTS = 256
+
+
+@functools.cache
+def onednn_is_faster() -> bool:
+    """Whether this machine's processor is one that MKL slows down: AVX-512, and not Intel's.
+
+    Raises:
+        UserError: the environment variable ``WORD2MASK_ONEDNN`` is set, and neither "0" nor "1".
+    """
+    asked = os.environ.get(SWITCH, "")
+    if asked not in ("", "0", "1"):
+        raise UserError(f'{SWITCH}={asked}: expected "0" (never), "1" (always), or nothing at all')
+    if not torch.backends.mkldnn.is_available() or not hasattr(torch.ops.mkldnn, "_linear_pointwise"):
+        return False
+    if asked:
+        return asked == "1"
+    wide = torch.backends.mkl.is_available() and torch.backends.cpu.get_cpu_capability() == "AVX512"
+    return wide and _vendor() not in ("", "GenuineIntel")
+
+
+def _vendor() -> str:
+    """What the processor says of its maker; empty where Linux's /proc isn't."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return ""
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("vendor_id")), "")
+
+
+def linear(inputs: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
+    """``inputs @ weight.T + bias``, with gradients; by oneDNN where that is faster.
+
+    Args:
+        inputs: float ``[…,K]``.
+        weight: float ``[N,K]``.
+        bias: float ``[N]``.
+    """
+    if not _pays(inputs, weight):
+        return F.linear(inputs, weight, bias)
+    if torch.is_grad_enabled() and any(part is not None and part.requires_grad for part in (inputs, weight, bias)):
+        return _Linear.apply(inputs, weight, bias)
+    return _product(inputs, weight, bias)
+
+
+def _pays(inputs: torch.Tensor, weight: torch.Tensor) -> bool:
+    return (
+        inputs.device.type == "cpu"
+        and inputs.dtype == weight.dtype == torch.float32
+        and inputs.numel() >= FEWEST_ROWS * inputs.shape[-1]
+        and onednn_is_faster()
+        and not torch.is_autocast_enabled("cpu")
+        and not torch.compiler.is_compiling()
+    )
+
+
+def _product(inputs: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
+    return torch.ops.mkldnn._linear_pointwise(inputs, weight, bias, "none", [], "")
+
+
+class _Linear(torch.autograd.Function):
+    """:func:`_product` with its gradients, which are products as well."""
+
+    @staticmethod
+    def forward(ctx: Any, inputs: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
+        needs_inputs, needs_weight, _ = ctx.needs_input_grad
+        ctx.save_for_backward(inputs if needs_weight else None, weight if needs_inputs else None)
+        return _product(inputs, weight, bias)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        inputs, weight = ctx.saved_tensors
+        needs_inputs, needs_weight, needs_bias = ctx.needs_input_grad
+        rows = gradient.flatten(0, -2)
+        of_inputs = _product(gradient, weight.t()) if needs_inputs else None
+        of_weight = None
+        if needs_weight:
+            read = inputs.flatten(0, -2)
+            many = read.shape[1] >= FEWEST_INPUTS
+            of_weight = _product(rows.t(), read.t()) if many else rows.t() @ read
+        return of_inputs, of_weight, rows.sum(0) if needs_bias else None
+
+
+class OneDNNLinear(nn.Linear):
+    """torch's linear layer, by way of :func:`linear`."""
+
+    def forward(self, inputs: torch.Tensor, gelu: bool = False) -> torch.Tensor:
+        """``[…,K]`` to ``[…,N]``; with ``gelu`` its exact GELU, in one pass where nothing needs a gradient."""
+        if gelu and not torch.is_grad_enabled() and _pays(inputs, self.weight):
+            return torch.ops.mkldnn._linear_pointwise(inputs, self.weight, self.bias, "gelu", [], "none")
+        states = linear(inputs, self.weight, self.bias)
+        return F.gelu(states) if gelu else states
+
+
+def use_onednn(module: nn.Module) -> None:
+    """Makes every linear layer within a module an :class:`OneDNNLinear`, in place, where oneDNN is faster.
+
+    Layers of classes of their own (quantised ones, say) stay as they are; no weight is touched.
+    """
+    if onednn_is_faster():
+        for layer in module.modules():
+            if type(layer) is nn.Linear:
+                layer.__class__ = OneDNNLinear
