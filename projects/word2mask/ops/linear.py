@@ -19,7 +19,7 @@ from torch import nn
 
 from word2mask.errors import UserError
 
-__all__ = ["OneDNNLinear", "linear", "onednn_is_faster", "use_onednn"]
+__all__ = ["OneDNNLinear", "attention_by_rows", "attention_pays", "linear", "onednn_is_faster", "products", "use_onednn"]
 
 #: "0" and "1" decide what :func:`onednn_is_faster` would see for itself.
 SWITCH = "WORD2MASK_ONEDNN"
@@ -29,6 +29,16 @@ FEWEST_ROWS = 32
 
 #: Inputs from which on the weights' gradient is faster, too: it sums over rows, which oneDNN has to turn over.
 FEWEST_INPUTS = 256
+
+
+#: Multiplications from which on a product of its own is faster than a place among many.
+FEWEST_PRODUCTS = 1 << 22
+
+#: Keys from which on attention is faster as two products.
+FEWEST_KEYS = 512
+
+#: Scores that are written out at a time: 4 MB.
+SCORES = 1 << 20
 
 
 @functools.cache
@@ -73,6 +83,51 @@ def linear(inputs: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None
     return _product(inputs, weight, bias)
 
 
+def products(inputs: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+    """``inputs @ weights.mT`` of many pairs of matrices, with gradients.
+
+    Args:
+        inputs: float ``[…,M,K]``.
+        weights: float ``[…,N,K]``, as many.
+
+    Returns:
+        float ``[…,M,N]``.
+    """
+    size = inputs.shape[-2] * inputs.shape[-1] * weights.shape[-2]
+    if size < FEWEST_PRODUCTS or not _pays(inputs, weights) or inputs.shape[-2] < FEWEST_ROWS:
+        return inputs @ weights.mT
+    pairs = zip(inputs.flatten(0, -3), weights.flatten(0, -3), strict=True)
+    return torch.stack([linear(*pair) for pair in pairs]).unflatten(0, inputs.shape[:-2])
+
+
+def attention_pays(query: torch.Tensor, key: torch.Tensor) -> bool:
+    """Whether :func:`attention_by_rows` is faster than torch's fused kernel here; never where a gradient is needed."""
+    return not torch.is_grad_enabled() and key.shape[-2] >= FEWEST_KEYS and _pays(query, key)
+
+
+def attention_by_rows(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float) -> torch.Tensor:
+    """Attention as two products, a few rows of queries at a time; without gradients, where :func:`attention_pays`.
+
+    Args:
+        query: float32 ``[B,H,L,d]``.
+        key: float32 ``[B,H,S,d]``.
+        value: float32 ``[B,H or 1,S,e]``, one for all heads or one for each.
+        scale: of the scores.
+
+    Returns:
+        float32 ``[B,H,L,e]``.
+    """
+    out = query.new_empty(*query.shape[:3], value.shape[-1])
+    rows = max(FEWEST_ROWS, SCORES // key.shape[2])
+    for queries, keys, values, read in zip(query, key, value, out, strict=True):
+        turned = values.mT.contiguous()
+        for head in range(len(queries)):
+            own, told = keys[head].contiguous(), turned[head if len(turned) > 1 else 0]
+            for asked, place in zip(queries[head].split(rows), read[head].split(rows), strict=True):
+                place.copy_(_product(_product(asked * scale, own).softmax(dim=-1), told))
+    return out
+
+
 def _pays(inputs: torch.Tensor, weight: torch.Tensor) -> bool:
     return (
         inputs.device.type == "cpu"
@@ -85,7 +140,10 @@ def _pays(inputs: torch.Tensor, weight: torch.Tensor) -> bool:
 
 
 def _product(inputs: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
-    return torch.ops.mkldnn._linear_pointwise(inputs, weight, bias, "none", [], "")
+    # oneDNN takes weights row by row or turned over; for any other stride it has slow reference code alone.
+    if not weight.is_contiguous() and not weight.t().is_contiguous():
+        weight = weight.contiguous()
+    return torch.ops.mkldnn._linear_pointwise(inputs.contiguous(), weight, bias, "none", [], "")
 
 
 class _Linear(torch.autograd.Function):
@@ -118,7 +176,7 @@ class OneDNNLinear(nn.Linear):
     def forward(self, inputs: torch.Tensor, gelu: bool = False) -> torch.Tensor:
         """``[…,K]`` to ``[…,N]``; with ``gelu`` its exact GELU, in one pass where nothing needs a gradient."""
         if gelu and not torch.is_grad_enabled() and _pays(inputs, self.weight):
-            return torch.ops.mkldnn._linear_pointwise(inputs, self.weight, self.bias, "gelu", [], "none")
+            return torch.ops.mkldnn._linear_pointwise(inputs.contiguous(), self.weight, self.bias, "gelu", [], "none")
         states = linear(inputs, self.weight, self.bias)
         return F.gelu(states) if gelu else states
 

@@ -21,7 +21,7 @@ from torch import nn
 from transformers.activations import GELUActivation
 from transformers.models.sam2.modeling_sam2 import Sam2MultiScaleBlock, do_pool
 
-from word2mask.ops.linear import OneDNNLinear
+from word2mask.ops.linear import OneDNNLinear, attention_by_rows, attention_pays
 
 __all__ = ["LeanBlock", "make_lean"]
 
@@ -161,7 +161,10 @@ def _windows(
         )
         scores = key.new_zeros(1, key.shape[2])
         scores[0, -1] = math.log(num_zeros)
-    read = F.scaled_dot_product_attention(query, key, value, attn_mask=scores, scale=scale)
+    if scores is None and attention_pays(query, key):
+        read = attention_by_rows(query, key, value, scale)
+    else:
+        read = F.scaled_dot_product_attention(query, key, value, attn_mask=scores, scale=scale)
     read = read.unflatten(0, (-1, *count)).unflatten(4, size)  # [F,rows,columns,heads,h,w,d]
     return read.permute(0, 1, 4, 2, 5, 3, 6).flatten(5).flatten(3, 4).flatten(1, 2)
 

@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from torch import nn
 from transformers.models.sam2_video.modeling_sam2_video import Sam2VideoMaskDecoder
 
+from word2mask.ops.linear import linear, products
 from word2mask.segmenters.hiera import PLAIN
 
 __all__ = ["LeanMaskDecoder", "make_lean_decoder"]
@@ -132,8 +133,8 @@ def _unfold(states: torch.Tensor, convolution: nn.ConvTranspose2d, beside: torch
         convolution: to c' channels.
         beside: float ``[F,1,n,4·c']``.
     """
-    weight = convolution.weight.permute(0, 2, 3, 1).flatten(1)  # [c,4·c']
-    pixels = states @ weight + (beside + convolution.bias.repeat(4))
+    weight = convolution.weight.permute(2, 3, 1, 0).flatten(0, 2)  # [4·c',c]
+    pixels = linear(states, weight) + (beside + convolution.bias.repeat(4))
     return pixels.unflatten(-1, (4, -1)).flatten(2, 3)
 
 
@@ -183,7 +184,11 @@ def _read(attention: nn.Module, asking: torch.Tensor, placed: torch.Tensor, cell
     query = _heads(attention.q_proj(asking), heads) @ _by_head(attention.k_proj.weight, heads)  # [F,N,H,T,C]
     shared = num_objects if placed.shape[1] == 1 else 1
     query = query.flatten(2, 3).unflatten(1, (-1, shared)).flatten(2, 3)
-    found = F.scaled_dot_product_attention(query, placed, cells, scale=attention.scaling)
+    if query.device.type == "cpu":  # as plain products, which are faster there for so few queries
+        shares = products(query * attention.scaling, placed).softmax(dim=-1)
+        found = products(shares, cells.mT)
+    else:
+        found = F.scaled_dot_product_attention(query, placed, cells, scale=attention.scaling)
     found = found.unflatten(2, (shared, heads, num_tokens)).flatten(1, 2)  # [F,N,H,T,C]
     found = found @ _by_head(attention.v_proj.weight, heads).mT
     found = found.transpose(2, 3).flatten(3) + attention.v_proj.bias
@@ -208,11 +213,11 @@ def _tell(attention: nn.Module, placed: torch.Tensor, asked: torch.Tensor, told:
     bias = (key @ attention.q_proj.bias.view(heads, -1, 1)).flatten(2)  # [F,N,H·T]
     shared = num_objects if placed.shape[1] == 1 else 1
     weight, bias = (part.unflatten(1, (-1, shared)).flatten(2, 3) for part in (weight, bias[..., None]))
-    scores = weight @ placed.mT + bias  # [F,N or 1,(N·)H·T,n]
+    scores = products(weight, placed) + bias  # [F,N or 1,(N·)H·T,n]
     scores = scores.unflatten(2, (shared, -1)).flatten(1, 2)  # [F,N,H·T,n]
     shares = scores.unflatten(2, (heads, -1)).softmax(dim=3).flatten(2, 3)
     out = value @ attention.o_proj.weight.mT.unflatten(0, (heads, -1))  # [F,N,H,T,C]
-    return shares.mT @ out.flatten(2, 3) + attention.o_proj.bias
+    return products(shares.mT, out.flatten(2, 3).mT) + attention.o_proj.bias
 
 
 def _heads(states: torch.Tensor, heads: int) -> torch.Tensor:

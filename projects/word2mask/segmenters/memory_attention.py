@@ -22,9 +22,12 @@ from transformers.models.sam2_video.modeling_sam2_video import (
     Sam2VideoRoPEAttention,
 )
 
+from word2mask.ops.linear import attention_by_rows, attention_pays, onednn_is_faster
+
 __all__ = ["KeptKeys", "attend"]
 
-#: Queries whose weights are written out at a time, and up to how many keys: beyond, the fused kernel was no slower.
+#: Queries whose weights are written out at a time, and up to how many keys: beyond, the fused kernel was no slower
+#: (than MKL's products).
 ROWS, MOST_KEYS = 64, 8192
 #: Bytes of keys up to which they are kept.
 KEPT_BYTES = 256 * 1024 * 1024
@@ -166,7 +169,7 @@ def _cross_attention(
         key = torch.cat([_turned(key[:, :, :placed], turn), key[:, :, placed:]], dim=2)
     dropout = module.dropout_p if module.training else 0.0
     if _is_written_out(query, key.shape[2]) and not dropout:
-        read = _written_out(query * module.scaling, key, memory.unsqueeze(1))  # [P,heads,L,M]
+        read = _written_out(query, key, memory.unsqueeze(1), module.scaling)  # [P,heads,L,M]
         weight = module.v_proj.weight.unflatten(0, (module.num_attention_heads, module.head_dim))
         read = torch.einsum("phlm,hdm->phld", read, weight)
         return module.o_proj(_joined(read) + module.v_proj.bias)
@@ -174,17 +177,22 @@ def _cross_attention(
 
 
 def _is_written_out(like: torch.Tensor, num_keys: int) -> bool:
-    return like.device.type == "cpu" and like.dtype == torch.float32 and num_keys <= MOST_KEYS
+    plain = like.device.type == "cpu" and like.dtype == torch.float32
+    return plain and (num_keys <= MOST_KEYS or onednn_is_faster())
 
 
-def _written_out(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
-    """Attention of scaled queries ``[P,h,L,d]`` to keys ``[P,h,K,d]``, values ``[P,1,K,M]``: ``[P,h,L,M]``."""
-    key = key.transpose(-1, -2)
+def _written_out(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float) -> torch.Tensor:
+    """Attention of queries ``[P,h,L,d]`` to keys ``[P,h,K,d]``, values ``[P,1,K,M]``: ``[P,h,L,M]``."""
+    if attention_pays(query, key):
+        return attention_by_rows(query, key, value, scale)
+    query, key = query * scale, key.transpose(-1, -2)
     return torch.cat([(rows @ key).softmax(dim=-1) @ value for rows in query.split(ROWS, dim=2)], dim=2)
 
 
 def _fused(module: Sam2VideoRoPEAttention, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
     dropout = module.dropout_p if module.training else 0.0
+    if not dropout and attention_pays(query, key):
+        return attention_by_rows(query, key, value, module.scaling)
     return F.scaled_dot_product_attention(query, key, value, dropout_p=dropout, scale=module.scaling)
 
 
