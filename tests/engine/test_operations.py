@@ -7,6 +7,7 @@ from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
 from word2mask.engine.operations import OperationCount, OperationMeter, peak_tflops
+from word2mask.ops.linear import onednn_is_faster, use_onednn
 
 ROWS, WIDTHS = 5, (8, 16, 4)
 FORWARD = 2 * ROWS * (8 * 16 + 16 * 4)
@@ -54,6 +55,23 @@ def test_fused_attention_and_convolutions_count():
     with OperationCount() as count, count.forward():
         functional.conv2d(torch.randn(1, 2, 8, 8), torch.randn(4, 2, 3, 3))
     assert count.operations == 2 * (3 * 3 * 2) * 4 * 6 * 6
+
+
+def test_products_by_onednn_count(monkeypatch):
+    monkeypatch.setenv("WORD2MASK_ONEDNN", "1")
+    onednn_is_faster.cache_clear()
+    layer, counts = nn.Linear(24, 40), []
+    try:
+        for _ in range(2):  # by torch, then by oneDNN
+            with OperationCount() as count:
+                with count.forward():
+                    loss = layer(torch.randn(64, 24, requires_grad=True)).sum()
+                loss.backward()
+            counts.append(count.operations)
+            use_onednn(layer)
+    finally:
+        onednn_is_faster.cache_clear()
+    assert counts == [3 * 2 * 64 * 24 * 40] * 2
 
 
 def test_counting_changes_no_number(network):

@@ -33,11 +33,19 @@ PEAK_TFLOPS = {
 }
 
 _aten = torch.ops.aten
+
+
+def _linear_flop(inputs: torch.Tensor, *_: Any, out_val: torch.Tensor, **__: Any) -> int:
+    """Of oneDNN's linear layer (:mod:`word2mask.ops.linear`)."""
+    return 2 * out_val.numel() * inputs.shape[-1]
+
+
 _FORMULAS = {
     **flop_registry,
     # The kernels of a CPU, which torch's table leaves out.
     _aten._scaled_dot_product_flash_attention_for_cpu: sdpa_flop,
     _aten._scaled_dot_product_flash_attention_for_cpu_backward: sdpa_backward_flop,
+    **({torch.ops.mkldnn._linear_pointwise: _linear_flop} if hasattr(torch.ops.mkldnn, "_linear_pointwise") else {}),
 }
 
 

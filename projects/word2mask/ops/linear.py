@@ -19,7 +19,15 @@ from torch import nn
 
 from word2mask.errors import UserError
 
-__all__ = ["OneDNNLinear", "attention_by_rows", "attention_pays", "linear", "onednn_is_faster", "products", "use_onednn"]
+__all__ = [
+    "OneDNNLinear",
+    "attention_by_rows",
+    "attention_pays",
+    "linear",
+    "onednn_is_faster",
+    "products",
+    "use_onednn",
+]
 
 #: "0" and "1" decide what :func:`onednn_is_faster` would see for itself.
 SWITCH = "WORD2MASK_ONEDNN"

@@ -18,7 +18,7 @@ from torch import nn
 from transformers import Sam2VideoConfig, Sam2VideoModel
 
 from word2mask.errors import UserError
-from word2mask.ops.linear import use_onednn
+from word2mask.ops.linear import linear, use_onednn
 from word2mask.segmenters.architectures import initialise, sam2_config
 from word2mask.segmenters.hiera import make_lean
 from word2mask.segmenters.interface import Decoded, FrameFeatures, FrameProcessor, Segmenter
@@ -37,8 +37,12 @@ def _chain_pointwise(features: torch.Tensor, first: nn.Conv2d, second: nn.Conv2d
     For Hiera-L at 1024 that map is 256 channels of 256 x 256, of which the decoder keeps 32.
     """
     inner, outer = first.weight[:, :, 0, 0], second.weight[:, :, 0, 0]
-    bias = outer @ first.bias + second.bias
-    return F.conv2d(features, (outer @ inner)[:, :, None, None], bias)
+    return _pointwise(features, outer @ inner, outer @ first.bias + second.bias)
+
+
+def _pointwise(features: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+    """A 1 x 1 convolution of ``[F,H,W,K]`` by weights ``[N,K]``, to ``[F,N,H,W]``."""
+    return linear(features, weight, bias).permute(0, 3, 1, 2)
 
 
 class SAM2Segmenter(MemorySteps, Segmenter):
@@ -182,18 +186,21 @@ class SAM2Segmenter(MemorySteps, Segmenter):
         if pixels.ndim != 4 or tuple(pixels.shape[1:]) != (3, self.side, self.side):
             raise ValueError(f"expected pixels [F,3,{self.side},{self.side}], got {list(pixels.shape)}")
         vision, decoder = self.model.vision_encoder, self.model.mask_decoder
-        stages = vision.backbone(pixels.to(self.dtype)).intermediate_hidden_states
+        # The decoder's two convolutions may train while the trunk doesn't, which then takes its way without gradients.
+        trains = pixels.requires_grad or any(parameter.requires_grad for parameter in vision.backbone.parameters())
+        with torch.set_grad_enabled(trains and torch.is_grad_enabled()):
+            stages = vision.backbone(pixels.to(self.dtype)).intermediate_hidden_states
         laterals, fused_levels = vision.neck.convs, vision.neck.fpn_top_down_levels
         last = len(stages) - 1
         levels: list[torch.Tensor] = []
         above: torch.Tensor | None = None
         for stage in range(last, -1, -1):
-            features, lateral = stages[stage].permute(0, 3, 1, 2), laterals[last - stage]
+            features, lateral = stages[stage], laterals[last - stage]
             skip = {0: decoder.conv_s0, 1: decoder.conv_s1}.get(stage)
             if skip is not None and stage not in fused_levels:
                 levels.insert(0, _chain_pointwise(features, lateral, skip))
                 continue
-            above, below = lateral(features), above
+            above, below = _pointwise(features, lateral.weight[:, :, 0, 0], lateral.bias), above
             if below is not None and stage in fused_levels:
                 above = above + F.interpolate(below, scale_factor=2.0, mode="nearest")
             levels.insert(0, above if skip is None else skip(above))
