@@ -181,7 +181,7 @@ def _read(attention: nn.Module, asking: torch.Tensor, placed: torch.Tensor, cell
     """
     heads, (num_objects, num_tokens) = attention.num_attention_heads, asking.shape[1:3]
     # The bias of a key adds the same to all scores of a query, and softmax doesn't see it; its gradient is zero.
-    query = _heads(attention.q_proj(asking), heads) @ _by_head(attention.k_proj.weight, heads)  # [F,N,H,T,C]
+    query = _each(_heads(attention.q_proj(asking), heads), _by_head(attention.k_proj.weight, heads))  # [F,N,H,T,C]
     shared = num_objects if placed.shape[1] == 1 else 1
     query = query.flatten(2, 3).unflatten(1, (-1, shared)).flatten(2, 3)
     if query.device.type == "cpu":  # as plain products, which are faster there for so few queries
@@ -190,7 +190,7 @@ def _read(attention: nn.Module, asking: torch.Tensor, placed: torch.Tensor, cell
     else:
         found = F.scaled_dot_product_attention(query, placed, cells, scale=attention.scaling)
     found = found.unflatten(2, (shared, heads, num_tokens)).flatten(1, 2)  # [F,N,H,T,C]
-    found = found @ _by_head(attention.v_proj.weight, heads).mT
+    found = _each(found, _by_head(attention.v_proj.weight, heads).mT)
     found = found.transpose(2, 3).flatten(3) + attention.v_proj.bias
     return attention.o_proj(found) + 0 * attention.k_proj.bias.sum()
 
@@ -209,14 +209,14 @@ def _tell(attention: nn.Module, placed: torch.Tensor, asked: torch.Tensor, told:
     heads, num_objects = attention.num_attention_heads, asked.shape[1]
     key = _heads(attention.k_proj(asked), heads) * attention.scaling  # [F,N,H,T,d]
     value = _heads(attention.v_proj(told), heads)
-    weight = (key @ _by_head(attention.q_proj.weight, heads)).flatten(2, 3)  # [F,N,H·T,C]
-    bias = (key @ attention.q_proj.bias.view(heads, -1, 1)).flatten(2)  # [F,N,H·T]
+    weight = _each(key, _by_head(attention.q_proj.weight, heads)).flatten(2, 3)  # [F,N,H·T,C]
+    bias = _each(key, attention.q_proj.bias.view(heads, -1, 1)).flatten(2)  # [F,N,H·T]
     shared = num_objects if placed.shape[1] == 1 else 1
     weight, bias = (part.unflatten(1, (-1, shared)).flatten(2, 3) for part in (weight, bias[..., None]))
     scores = products(weight, placed) + bias  # [F,N or 1,(N·)H·T,n]
     scores = scores.unflatten(2, (shared, -1)).flatten(1, 2)  # [F,N,H·T,n]
     shares = scores.unflatten(2, (heads, -1)).softmax(dim=3).flatten(2, 3)
-    out = value @ attention.o_proj.weight.mT.unflatten(0, (heads, -1))  # [F,N,H,T,C]
+    out = _each(value, attention.o_proj.weight.mT.unflatten(0, (heads, -1)))  # [F,N,H,T,C]
     return products(shares.mT, out.flatten(2, 3).mT) + attention.o_proj.bias
 
 
@@ -228,3 +228,8 @@ def _heads(states: torch.Tensor, heads: int) -> torch.Tensor:
 def _by_head(weight: torch.Tensor, heads: int) -> torch.Tensor:
     """A projection's weight ``[H·d,C]`` by head, ``[H,d,C]``."""
     return weight.unflatten(0, (heads, -1))
+
+
+def _each(states: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+    """Each head's ``[F,N,H,T,a]`` by its own weights ``[H,a,b]``, of which no object gets a copy: ``[F,N,H,T,b]``."""
+    return torch.einsum("fnhta,hab->fnhtb", states, weights)

@@ -108,7 +108,7 @@ def test_activations_of_a_layer_are_what_autograd_keeps():
 
 @pytest.mark.parametrize("state", ["frozen", "trained"])
 def test_activations_of_the_mask_decoder_are_what_autograd_keeps(state):
-    side, cells = 256, 16 * 16
+    side, cells = 512, 32 * 32
     segmenter = SAM2Segmenter(Sam2VideoModel(sam2_config("tiny", side))).to(torch.bfloat16).requires_grad_(False)
     segmenter.model.mask_decoder.requires_grad_(state == "trained")
     shapes = [(1, 32, side // 4, side // 4), (1, 64, side // 8, side // 8), (1, 256, side // 16, side // 16)]

@@ -19,8 +19,8 @@ __all__ = ["Load", "MemoryEstimate", "estimate", "held_by_strategy", "layer_byte
 #: AdamW keeps two fp32 values a trained value.
 _ADAM_BYTES = 8
 #: What autograd keeps for one (object, frame) pair in the mask decoder, a cell of the feature map, in bf16: measured on
-#: SAM 2's own decoder (C = 256), 32.0 MB for 64 × 64 cells, or 46.7 MB where the decoder trains.
-DECODER_BYTES_PER_CELL = {"frozen": 7811, "trained": 11408}
+#: our decoder (C = 256) on a CPU, 28.5 MB for 64 × 64 cells, or 30.8 MB where the decoder trains.
+DECODER_BYTES_PER_CELL = {"frozen": 6970, "trained": 7528}
 #: A picture that fills every tile or pixel limit, and the words around it.
 _LARGE_PICTURE = (1344, 1792)
 _WORDS = 512
@@ -81,7 +81,7 @@ def estimate(model: nn.Module, settings: TrainSettings, gpus: int) -> MemoryEsti
     * **Language model**: per token and layer :func:`layer_bytes`. With gradient checkpointing 2 bytes a value of the
       residual stream per layer, and one layer in full.
     * **Logits**: of 256 labelled tokens a sample, 10 bytes a vocabulary entry (bf16, and fp32 with its gradient).
-    * **Mask decoder**: 32 MB for each pair of object and frame at side 1024, measured; 47 MB where it trains.
+    * **Mask decoder**: 29 MB for each pair of object and frame at side 1024, measured; 31 MB where it trains.
     * **Frozen vision**: nothing is kept of it; while it runs, what ``Segmenter.encoder_values`` says, in bf16.
     * **Reserve**: 1.5 GB for CUDA's context and the allocator.
 
