@@ -68,7 +68,7 @@ def score_rows(results: Mapping[str, Any], blind: Mapping[str, Any]) -> list[tup
             if value is not None and target is not None:
                 reached += f" {mark(value >= target)}"
             if other is not None and metric in MASK_METRICS:
-                twin += f" {mark(other <= BLIND_LIMIT)}"
+                twin += f" (≤ {BLIND_LIMIT:g} {mark(other <= BLIND_LIMIT)})"
             aim = "" if target is None else f"≥ {target:g}"
             rows.append((one["label"], one["names"].get(metric, metric), aim, reached, twin, str(one["count"])))
     return rows

@@ -130,7 +130,11 @@ def merged(arguments: argparse.Namespace) -> tuple[Any, dict[str, Any]]:
         for key in ("url", "model"):
             table |= {key: given[f"{role}_{key}"]} if f"{role}_{key}" in given else {}
         endpoints[role] = table | ({"structure": given["structure"]} if "structure" in given else {})
-    endpoints["text"] = endpoints["vision"] | endpoints["text"]
+    inherited = endpoints["vision"]
+    if endpoints["text"].get("url", "").startswith("local:"):
+        # A model of this process isn't the service's: it has a name of its own, and no fields to send along.
+        inherited = {key: value for key, value in inherited.items() if key not in ("model", "extra", "omit")}
+    endpoints["text"] = inherited | endpoints["text"]
     if not endpoints["vision"].get("url"):
         raise UserError("no model; give --vision-url and --vision-model, or [vision] in the configuration")
     for table in endpoints.values():

@@ -38,7 +38,11 @@ def write(arguments: argparse.Namespace) -> str:
         by_picture: dict[int, list[dict[str, Any]]] = defaultdict(list)
         for annotation in content["annotations"]:
             by_picture[annotation["image_id"]].append(annotation)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except OSError as error:
+        raise UserError(
+            f"{arguments.instances}: can't be read ({error.strerror}); give the JSON of instance annotations"
+        ) from None
+    except (ValueError, KeyError, TypeError) as error:
         raise UserError(
             f"{arguments.instances}: not instance annotations in COCO's format ({type(error).__name__}: {error})"
         ) from None

@@ -118,7 +118,9 @@ while IFS=$'\t' read -r media words; do
 done <<<"$asked"
 
 stage page python tools/report.py "$out/evaluation" "$out/evaluation_blind" \
-    --labels word2mask "language-blind twin" --out "$out/report.html"
+    --labels word2mask "language-blind twin" \
+    --note "The twin has seen the same pictures and masks in training, with the questions of other records: what it reaches, one reaches without reading." \
+    --out "$out/report.html"
 
 printf '\n== scores\n+ python benchmarks/quickstart.py %s\n' "$out"
 python benchmarks/quickstart.py "$out"

@@ -57,7 +57,7 @@ def tree() -> str:
                 lines.append((f"{'  ' * depth}{folder}/", clause(ROOT / path / "__init__.py")))
         if file != "__init__.py":
             lines.append((f"{'  ' * len(folders)}{file}", clause(ROOT / name)))
-    return "\n".join(f"{left:<{COLUMN}}{right}".rstrip() for left, right in lines)
+    return "\n".join(f"{left:<{COLUMN - 1}} {right}".rstrip() for left, right in lines)
 
 
 def with_tree(readme: str) -> str:

@@ -3,9 +3,9 @@
     python tools/report.py RUN_DIR [OTHER_RUN_DIR …] --out page.html [--labels "model" "language-blind twin"]
 
 RUN_DIR is what ``tools/test.py`` wrote with ``--out``; the other runs stand beside it, column by column, and the second
-one's answers also picture by picture. ``--compare`` says how much the first two differ, with an interval from a paired
-bootstrap, and shows the samples in which they differ most. ``--json FILE`` writes the table of scores, and the
-comparison. Exit code 2: something to put right.
+one's answers also picture by picture. ``--note`` says on the page what they are. ``--compare`` says how much the first
+two differ, with an interval from a paired bootstrap, and shows the samples in which they differ most. ``--json FILE``
+writes the table of scores, and the comparison. Exit code 2: something to put right.
 """
 
 from __future__ import annotations
@@ -31,8 +31,9 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN_DIR", help="evaluated with tools/test.py --out")
     parser.add_argument("--out", type=Path, required=True, help="the page, e.g. page.html")
     parser.add_argument("--labels", nargs="+", help="how to call the runs (default: the folders' names)")
+    parser.add_argument("--note", default="", help="a sentence on the page about the runs: what the other one is")
     parser.add_argument(
-        "--samples", type=int, default=6, help="random samples of each benchmark; as many best and worst"
+        "--samples", type=int, default=6, help="random samples of each benchmark; as many best and worst together"
     )
     parser.add_argument("--seed", type=int, default=0, help="of the samples' choice")
     parser.add_argument(
@@ -57,7 +58,7 @@ def run(arguments: argparse.Namespace) -> None:
     out, table = arguments.out.absolute(), arguments.json and arguments.json.absolute()
     os.chdir(arguments.root)
     compared = compare_runs(runs, arguments.resamples, arguments.seed) if arguments.compare else {}
-    page = build_page(runs, arguments.samples, arguments.seed, comparisons=compared)
+    page = build_page(runs, arguments.samples, arguments.seed, comparisons=compared, note=arguments.note)
     write_whole(out, page)
     if table:
         content = score_table(runs)

@@ -35,7 +35,14 @@ import word2mask  # noqa: E402
 from word2mask.engine.build import build  # noqa: E402
 from word2mask.engine.checkpoint import find_checkpoint, load_trained  # noqa: E402
 from word2mask.engine.config import check_settings, load_config  # noqa: E402
-from word2mask.engine.distributed import choose_device, gather_objects, leave_processes, rank_and_size, start_processes  # noqa: E402
+from word2mask.engine.distributed import (  # noqa: E402
+    choose_device,
+    gather_objects,
+    leave_processes,
+    rank_and_size,
+    start_processes,
+    tell,
+)
 from word2mask.engine.settings import CacheFeaturesSettings  # noqa: E402
 from word2mask.errors import UserError  # noqa: E402
 from word2mask.evaluation.interface import Benchmark  # noqa: E402
@@ -343,7 +350,7 @@ def main() -> int:
         run(arguments)
         leave_processes()
     except UserError as error:
-        sys.stderr.write(f"{error}\n")
+        tell(error)
         return 2
     except KeyboardInterrupt:
         sys.stderr.write("stopped; give the same command again to go on from here\n")

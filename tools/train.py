@@ -115,13 +115,13 @@ def main() -> int:
     """Run, and turn errors that the user can put right into one sentence."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     arguments = parse_arguments()
+    from word2mask.engine.distributed import tell
     from word2mask.engine.interruption import Interrupted, resume_command
 
     try:
         return run(arguments)
     except UserError as error:
-        rank = os.environ.get("RANK", "0")
-        sys.stderr.write(f"{error}\n" if rank == "0" else f"process {rank}: {error}\n")
+        tell(error)
         return 2
     except Interrupted as stop:
         if os.environ.get("RANK", "0") == "0":

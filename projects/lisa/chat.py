@@ -75,7 +75,7 @@ class Conversation:
         turns = [*turns, Turn("user", text)]
         result = self._session.ask(Request(tuple(turns), media, max_new_tokens=self._limit))
         self._media, self._turns = media, [*turns, Turn("assistant", result.raw_text)]
-        lines = [result.text]
+        lines = [result.text] if result.text else []
         if not result.segments:
             return [*lines, "(no mask in this answer)"]
         name = Path(media.name).stem

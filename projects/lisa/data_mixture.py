@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from word2mask.data import files
-from word2mask.data.annotations import require_folder
 from word2mask.data.mixture import nested_rates
 from word2mask.data.sources.ade20k import ADE20K
 from word2mask.data.sources.coco_stuff import COCOStuff
@@ -138,7 +137,10 @@ def require_data(sources: Sequence[tuple[Node, float]], dataset_dir: str) -> Non
         sources: from :func:`mixture_sources`.
         dataset_dir: where the tree lies, for the message.
     """
-    require_folder(Path(dataset_dir), "LISA's data")
+    if not files.is_folder(Path(dataset_dir)):
+        raise UserError(
+            f"{dataset_dir}: no such folder; give that of LISA's data with --dataset_dir (docs/data.md shows the tree)"
+        )
     wanted = dict.fromkeys(path for node, _ in sources for path in _paths(node))
     missing = [path for path in wanted if not files.exists(Path(path))]
     if missing:

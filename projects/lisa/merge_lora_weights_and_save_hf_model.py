@@ -98,7 +98,10 @@ def merge(arguments: argparse.Namespace) -> None:
 
 def main() -> int:
     """Run, and turn errors that the user can put right into one sentence."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    # Of others only warnings: huggingface_hub would name the temporary folder.
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    for name in ("word2mask", logger.name):
+        logging.getLogger(name).setLevel(logging.INFO)
     arguments = parse_arguments()
     try:
         merge(arguments)

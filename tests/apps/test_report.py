@@ -9,6 +9,7 @@ import io
 import json
 import re
 import sys
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -217,6 +218,13 @@ def test_a_run_alone_has_no_twin(runs):
     assert "twin" not in page.split("</style>")[1]
 
 
+def test_a_note_says_what_the_runs_are(runs):
+    assert '<p class="remark">The twin reads &lt;nothing&gt;.</p>' in build_page(
+        runs, count=2, note="The twin reads <nothing>."
+    )
+    assert 'class="remark"' not in build_page(runs, count=2)
+
+
 def test_score_table(runs):
     table = {(row["benchmark"], row["metric"]): row for row in score_table(runs)}
     row = table["refcoco:val", "ciou"]
@@ -239,6 +247,29 @@ def test_random_samples_take_every_kind_and_the_seed_decides(runs):
     positions = [[one.record.position for one in choose(benchmark, records, None, 4, seed)] for seed in (0, 0, 1)]
     assert positions[0] == positions[1] != positions[2]
     assert len(set(positions[0])) == 8
+
+
+def test_the_best_and_the_worst_are_about_different_pictures(tmp_path, monkeypatch):
+    class TwoPictures(Pictures):
+        """Forty questions about two pictures."""
+
+        def __len__(self) -> int:
+            return 40
+
+        def read(self, index: int, rng: np.random.Generator) -> Sample:
+            sample = super().read(index % 20, rng)
+            return replace(sample, id=str(index), media=replace(sample.media, name=f"{index // 2 % 2}.jpg"))
+
+    source = TwoPictures()
+    monkeypatch.setattr(RefCOCO, "open", classmethod(lambda cls, root, split: source))
+    benchmark = RefCOCO.build(tmp_path, "val")
+    records = evaluate(benchmark, Answerer(source, 0), tmp_path / "run", {}).records
+    for seed in range(6):
+        shown = choose(benchmark, records, None, 4, seed)
+        for why in ("best", "worst"):
+            assert sorted(one.sample.media.name for one in shown if one.why == why) == ["0.jpg", "1.jpg"]
+        # Where there is nothing else, a picture comes again.
+        assert len(choose(benchmark, records, None, 8, seed)) == 16
 
 
 def test_answers_with_markup():

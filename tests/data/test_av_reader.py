@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -59,9 +60,68 @@ def test_a_file_that_is_cut_short_and_can_be_opened_says_so(tmp_path: Path, name
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(
+        UnreadableMedia, match=rf"cut short: it says that it has {len(whole)} bytes, and has {len(whole) // 2}; copy"
+    ):
+        VideoFile(path)
+    # A recording that was never closed doesn't say its size, but how long it was to be.
+    segment = whole.index(b"\x18S\x80g") + 4
+    path.write_bytes(whole[:segment] + b"\x01" + 7 * b"\xff" + whole[segment + 8 :][: len(whole) // 2])
+    with pytest.raises(
         UnreadableMedia, match=r"cut short: it says that it is 2.00 s long, and its frames end at [01]\."
     ):
         VideoFile(path)
+
+
+@pytest.mark.parametrize("options", ["bframes=0:keyint=12", "bframes=3:keyint=12", "bframes=3:keyint=12:open-gop=1"])
+def test_h265_in_avi(tmp_path: Path, options: str) -> None:
+    """FFmpeg doesn't write it, but other programs do: packets of H.265 under a name of four letters."""
+    encoder = av.CodecContext.create("libx265", "w")
+    encoder.width, encoder.height, encoder.pix_fmt = SIZE[1], SIZE[0], "yuv420p"
+    encoder.time_base, encoder.framerate = Fraction(1, 24), Fraction(24)
+    encoder.options = {"x265-params": f"log-level=none:{options}"}
+    path, packets = tmp_path / "a.avi", []
+    for number in range(40):
+        picture = np.full((*SIZE, 3), 60, np.uint8)
+        picture[10:20, number : number + 10] = 220
+        frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+        frame.pts = number
+        packets += encoder.encode(frame)
+    packets += encoder.encode(None)
+    with av.open(str(path), "w") as file:
+        stream = file.add_stream("libx264", rate=24)
+        stream.height, stream.width = SIZE
+        for number, packet in enumerate(packets):
+            packet.stream, packet.time_base, packet.pts, packet.dts = stream, Fraction(1, 24), number, number
+            file.mux(packet)
+    path.write_bytes(path.read_bytes().replace(b"H264", b"HEVC"))
+    with av.open(str(path)) as file:
+        assert file.streams.video[0].codec_context.name == "hevc"
+        everything = [frame.to_ndarray(format="rgb24") for frame in file.decode(video=0)]
+    video = VideoFile(path)
+    assert len(video) == len(everything) == 40
+    for indices in ([38], [5], [20], list(range(40))):
+        for index, frame in zip(indices, video.read(indices), strict=True):
+            assert np.array_equal(frame, everything[index])
+
+
+def test_many_frames_that_lie_in_one_place_to_jump_to(tmp_path: Path) -> None:
+    """MPEG's program streams have 2,048 bytes a pack; a small video has many frames in one, and key frames too."""
+    path = write_video(tmp_path / "a.mpg", 60, "mpeg2video")
+    with av.open(str(path)) as file:
+        everything = [frame.to_ndarray(format="rgb24") for frame in file.decode(video=0)]
+    for index in (57, 30, 5, 59, 1):
+        assert np.array_equal(VideoFile(path).read([index])[0], everything[index])
+
+
+def test_a_bare_stream_is_to_be_put_into_a_container(tmp_path: Path) -> None:
+    with av.open(str(tmp_path / "a.h264"), "w", format="h264") as file:
+        stream = file.add_stream("libx264", rate=24)
+        stream.height, stream.width = SIZE
+        for _ in range(8):
+            file.mux(stream.encode(av.VideoFrame.from_ndarray(np.zeros((*SIZE, 3), np.uint8), format="rgb24")))
+        file.mux(stream.encode())
+    with pytest.raises(UnreadableMedia, match=r"a bare stream of frames.*ffmpeg -framerate 25 -i a.h264 -c copy a.mp4"):
+        VideoFile(tmp_path / "a.h264")
 
 
 @pytest.mark.parametrize(
@@ -188,7 +248,7 @@ def test_a_file_with_sound_or_its_index_in_front_is_seen_to_be_cut(tmp_path: Pat
     assert len(VideoFile(path)) == 48
     whole = path.read_bytes()
     path.write_bytes(whole[: int(len(whole) * share)])
-    with pytest.raises(UnreadableMedia, match=r"cut short: (it says that it is 2.0\d s|its last frame isn't whole)"):
+    with pytest.raises(UnreadableMedia, match=r"cut short: (it says that it has \d+ bytes|its last frame isn't whole)"):
         VideoFile(path)
 
 

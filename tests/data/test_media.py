@@ -61,6 +61,10 @@ def test_bad_pictures_are_refused_in_one_sentence(tmp_path, monkeypatch):
     (tmp_path / "cut.jpg").write_bytes((tmp_path / "whole.jpg").read_bytes()[:1500])
     with pytest.raises(UserError, match="cut.jpg: the picture is damaged or cut short"):
         media.open_image(tmp_path / "cut.jpg")
+    # In the middle of its header.
+    (tmp_path / "head.jpg").write_bytes((tmp_path / "whole.jpg").read_bytes()[:300])
+    with pytest.raises(UserError, match=r"head.jpg: the picture is damaged or cut short \(.+\); copy it again"):
+        media.open_image(tmp_path / "head.jpg")
     # Broken off, and as long as it was to be: a decoder paints the rest grey.
     whole = (tmp_path / "whole.jpg").read_bytes()
     (tmp_path / "zeros.jpg").write_bytes(whole[:1500] + bytes(len(whole) - 1500))

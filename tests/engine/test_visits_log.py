@@ -45,26 +45,45 @@ def test_each_epoch_is_planned_and_reported(dataset, caplog):
     messages = run(dataset, caplog, steps=3, per_step=4)
     assert [message.splitlines()[0] for message in messages] == [
         "epoch 0 holds",
-        "epoch 0 showed",
-        "epoch 1 holds",
+        "epoch 0 showed what it held; epoch 1 holds the same",
         "epoch 1, of which 4 of 8 were seen, showed",
     ]
-    assert visits(messages[0]) == visits(messages[1]) == visits(messages[2]) == [6, 2]
-    assert sum(visits(messages[3])) == 4
+    assert visits(messages[0]) == [6, 2] and messages[1].count("\n") == 0
+    assert sum(visits(messages[2])) == 4
+
+
+def test_an_epoch_that_holds_something_else_has_its_table(dataset, caplog, monkeypatch):
+    planned = [(6, 2), (5, 3), (5, 3), (6, 2)]
+    monkeypatch.setattr(dataset.mixture, "epoch_counts", lambda epoch, stop=None: planned[epoch])
+    messages = run(dataset, caplog, steps=4, per_step=8)
+    assert [message.splitlines()[0] for message in messages] == [
+        "epoch 0 holds",
+        "epoch 0 showed what it held; epoch 1 holds",
+        "epoch 1 showed what it held; epoch 2 holds the same",
+        "epoch 2 showed what it held; epoch 3 holds",
+        "epoch 3 showed what it held",
+    ]
+    assert [visits(message) for message in messages if "\n" in message] == [[6, 2], [5, 3], [6, 2]]
 
 
 def test_what_was_skipped_counts_for_what_took_its_place(dataset, caplog, tmp_path):
     (tmp_path / "llava" / "images" / "one.jpg").unlink()
-    messages = run(dataset, caplog, steps=2, per_step=4)
-    assert visits(messages[0]) == [6, 2] and sum(visits(messages[1])) == 8
-    assert len(messages) == 2 and dataset.num_skipped
+    messages = run(dataset, caplog, steps=4, per_step=4)
+    assert [message.splitlines()[0] for message in messages] == [
+        "epoch 0 holds",
+        "epoch 0 showed",
+        "epoch 1 holds the same",
+        "epoch 1 showed",
+    ]
+    assert visits(messages[0]) == [6, 2] and dataset.num_skipped
+    for message in (messages[1], messages[3]):
+        assert sum(visits(message)) == 8 and visits(message) != [6, 2]
 
 
 def test_a_resumed_run_names_its_epoch(dataset, caplog):
     messages = run(dataset, caplog, steps=2, per_step=4, start=12)
     assert [message.splitlines()[0] for message in messages] == [
         "epoch 1 holds",
-        "epoch 1 showed",
-        "epoch 2 holds",
+        "epoch 1 showed what it held; epoch 2 holds the same",
         "epoch 2, of which 4 of 8 were seen, showed",
     ]

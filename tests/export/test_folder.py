@@ -166,6 +166,10 @@ def test_predict_forward_returns_the_published_keys(folder):
     turns = (Turn("user", "Where?"), Turn("assistant", first), Turn("user", "And now?"))
     media = Media("image", np.asarray(picture)[None])
     assert second["prediction"] == model.session.ask(Request(turns, media, max_new_tokens=4)).raw_text
+    # Programs for the published models leave the length of the answer out.
+    model.session.encoder.max_length = 128
+    longest = model.predict_forward(image=picture, text="Where?")["prediction"]
+    assert longest == model.session.ask(Request(turns[:1], media, max_new_tokens=64)).raw_text
     with pytest.raises(UserError, match="not both"):
         model.predict_forward(image=picture, video=[picture], text="Where?")
     with pytest.raises(UserError, match="question is empty"):

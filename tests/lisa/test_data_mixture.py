@@ -137,7 +137,7 @@ def test_what_is_missing_is_named_in_one_sentence(tree, tmp_path):
     said = str(caught.value)
     assert f"{copy}/mapillary, {copy}/reason_seg/ReasonSeg/explanatory/train.json; put them there" in said
     require_data(mixture_sources(str(copy), dataset="vqa", sample_rates="1"), str(copy))
-    with pytest.raises(UserError, match="nowhere: no such folder; expected LISA's data there"):
+    with pytest.raises(UserError, match="nowhere: no such folder; give that of LISA's data with --dataset_dir"):
         require_data(SOURCES, str(tmp_path / "nowhere"))
 
 

@@ -113,6 +113,7 @@ def test_dist_ends_with_the_sentence_and_code_of_its_processes(run_train, tmp_pa
     done = run_train("--work-dir", tmp_path / "run", "--cfg-options", "data.dataset.length=0", processes=2)
     assert done.returncode == 2
     assert "config.data.dataset: ToyDataset is empty" in done.stderr.splitlines()
+    assert done.stderr.count("ToyDataset is empty") == 1, "what all of them stop with is said once"
     assert "Traceback" not in done.stderr
 
 

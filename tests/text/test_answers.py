@@ -20,6 +20,10 @@ from word2mask.text.answers import Grounding, parse_answer
             [Grounding("two stars", (6, 15)), Grounding("two stars", (6, 15)), Grounding("a ring", (20, 26))],
         ),
         ("[SEG]", "", [Grounding("", None)]),
+        ("[SEG].", "", [Grounding("", None)]),
+        ("[SEG], [SEG].", "", [Grounding("", None)] * 2),
+        ("<p>!</p> [SEG].", "!.", [Grounding("!", (0, 1))]),
+        ("...", "...", []),
         ("</p> a [SEG] <p>b", "a b", [Grounding("", None)]),
     ],
 )

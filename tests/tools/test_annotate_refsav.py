@@ -63,6 +63,19 @@ def test_flags_come_before_the_file(tool: ModuleType, tmp_path: Path) -> None:
     assert (settings.limits.concurrency, settings.limits.token_budget) == (8, 99)
 
 
+def test_a_local_model_for_text_has_a_name_of_its_own(tool: ModuleType, tmp_path: Path) -> None:
+    config = tmp_path / "run.toml"
+    config.write_text(
+        'videos = "v"\nout = "o"\n[vision]\nurl = "http://a/v1"\nmodel = "sees"\nstructure = "object"\n'
+        'omit = ["seed"]\n[vision.extra]\nthinking = false\n'
+    )
+    settings, _ = tool.merged(tool.parse_arguments([str(config), "--text-url", "local:small"]))
+    text = settings.text
+    assert (text.url, text.model, text.structure, text.omit, text.extra) == ("local:small", "", "object", (), {})
+    settings, _ = tool.merged(tool.parse_arguments([str(config), "--text-url", "local:small", "--text-model", "own"]))
+    assert (settings.text.model, settings.vision.model) == ("own", "sees")
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

@@ -75,7 +75,11 @@ def test_every_format_says_the_same(
     arguments = [name, str(exports / INPUTS[name]), "--out", str(tmp_path / out), "--images", str(exports)]
     assert program.main(arguments) == 0
     told = capsys.readouterr().out
-    assert "read     1 pictures" in told and "written  1 pictures, 1 expressions" in told and "skipped  nothing" in told
+    assert (
+        "read     1 picture, 1 " in told
+        and "written  1 picture, 1 expression, 1 mask\n" in told
+        and "skipped  nothing" in told
+    )
     file = tmp_path / ("set/train.jsonl" if out == "set" else out)
     assert f"to       {file}" in told
     record = json.loads(file.read_text())

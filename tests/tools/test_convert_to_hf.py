@@ -58,6 +58,9 @@ def test_trained_weights_arrive_merged(repository: Path, tmp_path: Path, config:
     target = tmp_path / "exports" / "model"
     done = convert(repository, config, "--pth-model", tmp_path / "iter_1.pth", "--save-path", target)
     assert done.returncode == 0, done.stderr
+    assert f"written to {target} " in done.stderr and "/." not in done.stderr and done.stderr.count("\n") == 1, (
+        done.stderr
+    )
     assert [entry.name for entry in target.parent.iterdir()] == ["model"]
     copy = load_grounded(target)
     ids = torch.tensor([model.mllm.tokenizer.encode("Where? [SEG]")])

@@ -56,6 +56,8 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def begin(repository: Path, model: Path, tmp_path: Path) -> Iterator[Callable[[str], subprocess.Popen[bytes]]]:
     """Starts a program at a free port; its files and its log lie in the test's folder."""
     running = []
+    # A page that another test had in this process has set where its own uploads lie.
+    environment = {key: value for key, value in os.environ.items() if key != "GRADIO_TEMP_DIR"}
 
     def run(name: str) -> subprocess.Popen[bytes]:
         (tmp_path / "temporary").mkdir()
@@ -64,7 +66,7 @@ def begin(repository: Path, model: Path, tmp_path: Path) -> Iterator[Callable[[s
                 [sys.executable, str(repository / name), str(model), "--port", "0"],
                 stderr=file,
                 cwd=tmp_path,
-                env=os.environ | {"TMPDIR": str(tmp_path / "temporary")},
+                env=environment | {"TMPDIR": str(tmp_path / "temporary")},
             )
         running.append(program)
         return program

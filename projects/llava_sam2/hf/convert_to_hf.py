@@ -98,8 +98,10 @@ def working_directory(folder: Path) -> Iterator[None]:
 
 def main() -> int:
     """Run, and turn errors that the user can put right into one sentence."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    logging.getLogger("huggingface_hub").setLevel(logging.WARNING)  # it names the temporary folder
+    # Of others only warnings: huggingface_hub would name the temporary folder.
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    for name in ("word2mask", logger.name):
+        logging.getLogger(name).setLevel(logging.INFO)
     try:
         target = convert(parse_arguments())
     except UserError as error:

@@ -35,7 +35,8 @@ def load_json(path: Path, kind: type[list] | type[dict]) -> Any:
     except ValueError as error:
         raise UserError(f"{path}: not JSON, or cut short ({error}); copy the file again from its source") from error
     if not isinstance(content, kind):
-        raise UserError(f"{path}: expected a JSON {_JSON_NAMES[kind]}, got {type(content).__name__}")
+        got = f"an {_JSON_NAMES[type(content)]}" if type(content) in _JSON_NAMES else repr(content)[:40]
+        raise UserError(f"{path}: expected a JSON {_JSON_NAMES[kind]}, got {got}; this is a file of another format")
     return content
 
 
@@ -87,12 +88,20 @@ class CocoInstances:
         return self.images[image_id]
 
     def mask(self, annotation_id: Any) -> np.ndarray:
-        """The mask of an object, bool ``[H,W]`` at its picture's size."""
+        """The mask of an object, bool ``[H,W]`` at its picture's size.
+
+        Raises:
+            UserError: the file has no such object.
+            ValueError: its segmentation is malformed, or lies beyond its picture; naming object and file.
+        """
         if annotation_id not in self.annotations:
             raise UserError(f"no object {annotation_id} in {self.path}; the two annotation files don't belong together")
         entry = self.annotations[annotation_id]
         image = self.image(entry["image_id"])
-        return segmentation_to_mask(entry["segmentation"], image["height"], image["width"])
+        try:
+            return segmentation_to_mask(entry["segmentation"], image["height"], image["width"])
+        except ValueError as error:
+            raise ValueError(f"object {annotation_id} of {self.path}: {error}") from error
 
 
 def require_folder(path: Path, what: str) -> Path:
@@ -117,7 +126,7 @@ class _PlainUnpickler(pickle.Unpickler):
         raise _Refused(f"{module}.{name}")
 
 
-_JSON_NAMES = {list: "array", dict: "object"}
+_JSON_NAMES: dict[type, str] = {list: "array", dict: "object"}
 
 
 def _require_file(path: Path) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 from word2mask.data import files
 from word2mask.data.first_bytes import container_of_file
 from word2mask.data.pictures import NotAVideo, UnreadableMedia, broken_frame, not_a_video, other_size
+from word2mask.data.said_sizes import said_size
 
 __all__ = ["AVReader", "check_one_size"]
 
@@ -136,8 +137,9 @@ class AVReader:
         if stream is not None:
             return stream
         others = self._others()
-        # The index of an mp4 stands at its end; without it FFmpeg takes the frames for data of an unknown kind.
-        if others == "data":
+        # The index of an mp4 stands at its end; without it FFmpeg takes the frames for data of an unknown kind, or
+        # finds nothing at all.
+        if others in ("data", "nothing"):
             raise NotAVideo(not_a_video(self._path))
         raise NotAVideo(f"{self._path}: no video in it, only {others}; give a file with frames to show")
 
@@ -148,11 +150,17 @@ class AVReader:
     def _check_length(self, stream: Any, times: list[int], is_torn: bool) -> None:
         """Raise UnreadableMedia where the frames end long before the file says, or lie beyond its end.
 
-        A file whose index stands at its end can't be opened when it is cut. With the index in front it says where the
-        last frame lies. Matroska and WebM say how long they were: in a tag of the track, or for the whole, which is the
-        track's where it is the only one. AVI says how many frames it numbers, and how long each is, so that one is seen
-        to be torn at the end of the file.
+        AVI, Matroska and ASF say how many bytes they have. An MP4 whose index stands at its end can't be opened when it
+        is cut; with the index in front it says where the last frame lies. Matroska and WebM say how long they were: in
+        a tag of the track, or for the whole, which is the track's where it is the only one. AVI says how many frames it
+        numbers, and how long each is, so that one is seen to be torn at the end of the file.
         """
+        said_bytes = said_size(self._path) if self._path.is_file() else None
+        if said_bytes is not None and said_bytes > files.size_of(self._path):
+            raise UnreadableMedia(
+                f"{self._path}: cut short: it says that it has {said_bytes} bytes, and has "
+                f"{files.size_of(self._path)}; copy the file again from its source"
+            )
         if not times or stream.time_base is None:
             return
         name, entries = self._container.format.name, stream.index_entries
@@ -196,10 +204,10 @@ class AVReader:
                 return self._pixels(first)
             goes_on = self._place < index and self._key_before(index) - self._place <= WORTH_A_JUMP
             # What was left out when it passed is met on a second way, from the key frame; where a jump without an index
-            # landed behind it, on a third.
-            for way in range(3):
-                if way or not goes_on:
-                    self._coming = self._from(index, max(way - 1, 0))
+            # landed behind it, on a third, and where many frames lie in one place to land at, from the beginning.
+            for earlier in (None, 0, 1, len(self._keys)):
+                if earlier is not None or not goes_on:
+                    self._coming = self._from(index, earlier or 0)
                 for frame in self._coming:
                     if frame.pts is None or frame.pts < time:
                         continue

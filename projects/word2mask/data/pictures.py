@@ -87,9 +87,7 @@ def decode_image(path: Path, mode: Literal["RGB", "RGBA"] = "RGB") -> np.ndarray
                 return np.repeat((np.asarray(image) >> 8).astype(np.uint8)[:, :, None], 3, axis=2)
             return np.asarray(image if image.mode == mode else image.convert(mode))
         except (OSError, ValueError, SyntaxError, EOFError) as error:
-            raise UnreadableMedia(
-                f"{path}: the picture is damaged or cut short ({first_line(error)}); copy it again from its source"
-            ) from error
+            raise UnreadableMedia(_damaged(path, error)) from error
 
 
 def image_size(path: Path) -> tuple[int, int]:
@@ -129,9 +127,15 @@ def _not_a_picture(path: Path, error: BaseException) -> str:
     """What to say of a file without a picture's header."""
     if files.size_of(path) == 0:
         return _empty(path, "picture")
-    # What Pillow says of an unknown kind is no more than that, with the path once more.
-    reason = "" if isinstance(error, UnidentifiedImageError) else f" ({first_line(error)})"
-    return f"{path}: not a picture that can be read{reason}; give one of {' '.join(IMAGE_SUFFIXES)}"
+    # What Pillow says of an unknown kind is no more than that, with the path once more; all else is about a known one.
+    if not isinstance(error, UnidentifiedImageError):
+        return _damaged(path, error)
+    kinds = " ".join(IMAGE_SUFFIXES)
+    return f"{path}: not a picture that can be read; copy it again from its source, or give one of {kinds}"
+
+
+def _damaged(path: Path, error: BaseException) -> str:
+    return f"{path}: the picture is damaged or cut short ({first_line(error)}); copy it again from its source"
 
 
 def not_a_video(path: Path) -> str:

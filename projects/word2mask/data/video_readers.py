@@ -135,6 +135,11 @@ class OpenCVReader:
         if not capture.isOpened():
             raise OSError("OpenCV can't open it")
         self.num_frames = max(int(capture.get(cv2.CAP_PROP_FRAME_COUNT)), 0)
+        if not self.num_frames and capture.grab():
+            raise UnreadableMedia(
+                f"{path}: a bare stream of frames, which says neither how many there are nor when they are shown; put "
+                f"it into a container: ffmpeg -framerate 25 -i {path.name} -c copy {path.stem}.mp4"
+            )
         self.fps = float(capture.get(cv2.CAP_PROP_FPS)) or None
         self.size = (int(capture.get(cv2.CAP_PROP_FRAME_HEIGHT)), int(capture.get(cv2.CAP_PROP_FRAME_WIDTH)))
         self._capture, self._next = capture, 0

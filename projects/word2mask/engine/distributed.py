@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import gc
+import hashlib
 import os
+import sys
+import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,6 +16,31 @@ import torch.distributed as dist
 from torch import nn
 
 from word2mask.errors import UserError
+
+#: Names a folder in which a machine's processes note what was said to the user (:mod:`word2mask.engine.launch`).
+SAID = "WORD2MASK_SAID"
+
+
+def tell(error: Exception, patience: float = 5.0) -> None:
+    """A sentence for the user on stderr; what all processes of a machine stop with is said once, by its first.
+
+    Args:
+        error: whose message it is.
+        patience: seconds for which the others wait for the first to say the same.
+    """
+    rank, folder = os.environ.get("RANK", "0"), os.environ.get(SAID)
+    note = folder and Path(folder) / hashlib.sha256(str(error).encode()).hexdigest()
+    is_first = os.environ.get("LOCAL_RANK", "0") == "0"
+    if note and not is_first:
+        end = time.monotonic() + patience
+        while time.monotonic() < end:
+            if note.exists():
+                return
+            time.sleep(0.05)
+    sys.stderr.write(f"{error}\n" if rank == "0" else f"process {rank}: {error}\n")
+    sys.stderr.flush()
+    if note and is_first and note.parent.is_dir():
+        note.touch()
 
 
 def choose_device(name: str | None) -> torch.device:

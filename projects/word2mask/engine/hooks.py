@@ -8,7 +8,7 @@ import json
 import math
 import resource
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +114,8 @@ class TrainLog(Hook):
 class LogVisits(Hook):
     """How often each source of the mixture is seen: as planned when an epoch begins, and as it was when it ends.
 
+    A table is written where it says something new; where all went as planned and goes on like that, a line says so.
+
     Args:
         dataset: what is trained on.
     """
@@ -123,6 +125,7 @@ class LogVisits(Hook):
     def __init__(self, dataset: MixtureDataset):
         self.dataset = dataset
         self.epoch = 0
+        self._planned: tuple[int, ...] | None = None
 
     def before_train(self, runner: Any) -> None:
         """Say what the epoch that goes on here holds."""
@@ -132,30 +135,47 @@ class LogVisits(Hook):
     def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         """At the end of an epoch say what it was, and what the next one holds."""
         epoch = runner.train_loop.samples_seen // len(self.dataset)
-        if epoch != self.epoch:
-            while self.epoch < epoch:
-                self._write(runner, "epoch %d showed", len(self.dataset))
-                self.epoch += 1
+        while self.epoch < epoch:
+            report = "" if self._show(runner) else f"epoch {self.epoch} showed what it held"
+            self.epoch += 1
             if runner.iter + 1 < runner.max_iters:
-                self._plan(runner)
+                self._plan(runner, f"{report}; " if report else "")
+            elif report:
+                self._say(runner, report)
 
     def after_train(self, runner: Any) -> None:
         """The same of an epoch that isn't whole."""
         seen = runner.train_loop.samples_seen % len(self.dataset)
         if seen:
-            self._write(runner, f"epoch %d, of which {seen} of {len(self.dataset)} were seen, showed", seen)
+            self._show(runner, seen)
 
-    def _plan(self, runner: Any) -> None:
+    def _plan(self, runner: Any, report: str = "") -> None:
         if rank_and_size()[0] == 0:
-            mixture = self.dataset.mixture
-            runner.logger.info("epoch %d holds\n%s", self.epoch, mixture.table(mixture.epoch_counts(self.epoch)))
+            before, self._planned = self._planned, self.dataset.mixture.epoch_counts(self.epoch)
+            if before == self._planned:
+                self._say(runner, f"{report}epoch {self.epoch} holds the same")
+            else:
+                self._say(runner, f"{report}epoch {self.epoch} holds", self._planned)
 
-    def _write(self, runner: Any, text: str, stop: int) -> None:
+    def _show(self, runner: Any, seen: int | None = None) -> bool:
+        """Says what the epoch showed, or the first so many visits of it; not where that is all as planned.
+
+        Returns:
+            whether there was something to say.
+        """
         moved = [sum(theirs) for theirs in zip(*gather_objects(self.dataset.take_moved()), strict=True)]
+        if seen is None and not any(moved):
+            return False
         if rank_and_size()[0] == 0:
-            mixture = self.dataset.mixture
-            counts = [count + more for count, more in zip(mixture.epoch_counts(self.epoch, stop), moved, strict=True)]
-            runner.logger.info(f"{text}\n%s", self.epoch, mixture.table(counts))
+            planned = self.dataset.mixture.epoch_counts(self.epoch, seen)
+            part = "" if seen is None else f", of which {seen} of {len(self.dataset)} were seen,"
+            counts = [count + more for count, more in zip(planned, moved, strict=True)]
+            self._say(runner, f"epoch {self.epoch}{part} showed", counts)
+        return True
+
+    def _say(self, runner: Any, text: str, counts: Sequence[int] | None = None) -> None:
+        if rank_and_size()[0] == 0:
+            runner.logger.info(text if counts is None else f"{text}\n{self.dataset.mixture.table(counts)}")
 
 
 def progress_line(entry: dict[str, float], max_iters: int, width: int = 16) -> str:

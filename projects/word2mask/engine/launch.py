@@ -1,16 +1,21 @@
 """``torchrun`` for ``tools/dist.sh``: same command line, the exit code of the program, no stack trace of its own.
 
-A process that stops with one sentence for the user (exit code 2) ends the whole run with that sentence and that code.
+A process that stops with one sentence for the user (exit code 2) ends the whole run with that sentence and that code;
+where all stop with the same one, it is said once.
 """
 
 from __future__ import annotations
 
 import logging
+import os
 import sys
+import tempfile
 
 from torch.distributed import run
 from torch.distributed.elastic.multiprocessing.api import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+
+from word2mask.engine.distributed import SAID
 
 
 def main() -> int:
@@ -22,7 +27,9 @@ def main() -> int:
     # Its messages repeat, at length, what the failing process has said.
     logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
     try:
-        run.main()
+        with tempfile.TemporaryDirectory(prefix="word2mask-run-") as folder:
+            os.environ[SAID] = folder
+            run.main()
     except ChildFailedError as error:
         code = error.get_first_failure()[1].exitcode
         return code if code > 0 else 128 - code

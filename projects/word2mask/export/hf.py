@@ -162,7 +162,7 @@ class Word2MaskModel(PreTrainedModel):
             mask_prompts: visual prompts, ``[n,H,W]`` each.
             tokenizer: ignored; the model has its own.
             processor: ignored; likewise.
-            max_new_tokens: upper limit of the answer's length.
+            max_new_tokens: upper limit of the answer's length; at most half of what the model can read is left to it.
 
         Returns:
             ``{"prediction": str, "prediction_masks": [bool [T,H,W]]}``, special tokens kept but for the one that ends
@@ -186,7 +186,9 @@ class Word2MaskModel(PreTrainedModel):
         turns = parse_transcript(past_text or "", self.grounded.mllm.template)
         question = Turn("user", (text or "").replace("<image>\n", "").replace("<image>", ""))
         regions = None if not mask_prompts else np.concatenate([np.asarray(mask).astype(bool) for mask in mask_prompts])
-        result = self.session.ask(Request((*turns, question), media, regions, max_new_tokens))
+        # The published default is more than a small model's whole length.
+        limit = min(max_new_tokens, self.session.encoder.max_length // 2)
+        result = self.session.ask(Request((*turns, question), media, regions, limit))
         return {"prediction": result.raw_text, "prediction_masks": [segment.masks for segment in result.segments]}
 
 

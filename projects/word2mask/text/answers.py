@@ -30,7 +30,7 @@ class ParsedAnswer:
     """An answer without its markup.
 
     Attributes:
-        text: without ``[SEG]``, ``<p>``, ``</p>``.
+        text: without ``[SEG]``, ``<p>``, ``</p>``; empty where only punctuation is left.
         groundings: one per ``[SEG]``, in order. Several ``[SEG]`` after one phrase share it.
     """
 
@@ -47,6 +47,8 @@ def parse_answer(raw: str) -> ParsedAnswer:
     ParsedAnswer(text='A red circle is here.', groundings=(Grounding(phrase='A red circle', span=(0, 12)),))
     >>> parse_answer("It is [SEG].").text
     'It is.'
+    >>> parse_answer("[SEG].").text
+    ''
     """
     text = ""
     groundings: list[Grounding] = []
@@ -63,6 +65,8 @@ def parse_answer(raw: str) -> ParsedAnswer:
         else:
             groundings.append(Grounding("" if span is None else text[slice(*span)], span))
     text = _join(text, raw[position:], fixed=_end(groundings, opened, span)).rstrip()
+    if groundings and not any(grounding.span for grounding in groundings) and set(text) <= _PUNCTUATION | {" "}:
+        text = ""
     return ParsedAnswer(text=text, groundings=tuple(groundings))
 
 

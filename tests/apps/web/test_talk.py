@@ -54,6 +54,8 @@ def test_masks_without_a_word_are_called_what_was_asked_for() -> None:
     html = answer_html(Exchange("Please segment the heart.", answer))
     assert words(html) == "the heart1, object2"
     assert re.search(rf'w2m-phrase" style="--c:{colour_of(0)};', html) and 'w2m-phrase missing"' in html
+    several = [segment(name, None) for name in ("the hearts", "the hearts", "the star")]
+    assert words(answer_html(Exchange("Please segment the hearts.", result("", *several)))) == "the hearts12, the star3"
     assert words(answer_html(Exchange("", result("♥", segment("♥", (0, 1)))))) == "♥1"
     assert (
         words(answer_html(Exchange("", result("?")))) == "?"

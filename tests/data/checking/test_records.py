@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from word2mask.data.media import VideoFile
 from word2mask.data.sources.grefcoco import GRefCOCO
 from word2mask.data.sources.interface import Source
 from word2mask.data.sources.mevis import MeViS
+from word2mask.data.sources.own_data import OwnData
 from word2mask.data.sources.refcoco import RefCOCO
 from word2mask.data.sources.shuffled_text import ShuffledText
 from word2mask.errors import UserError
@@ -172,3 +174,14 @@ def test_video_file_is_media(tmp_path: Path) -> None:
     assert check_record(Part("one", "evaluation", 0, One(record)), 0).frames == 6
     with pytest.raises(UserError, match="no such video"):
         VideoFile(tmp_path / "gone")
+
+
+def test_a_mask_of_another_size_in_own_data(tmp_path: Path) -> None:
+    OwnData.fixture(tmp_path)
+    file = tmp_path / "own.jsonl"
+    first = json.loads(file.read_text().splitlines()[0])
+    first["expressions"] = [first["expressions"][0] | {"masks": [{"size": [64, 48], "counts": [3072]}]}]
+    file.write_text(json.dumps(first) + "\n")
+    (found,) = check_record(Part("own", "training", 0, OwnData(file)), 0).findings
+    assert (found.kind, found.record) == ("bad_mask", "one")
+    assert "line 1 of" in found.message and "size [64, 48] for a picture of [48, 64]" in found.message

@@ -128,7 +128,7 @@ def test_labels_that_a_picture_does_not_show(convert, tmp_path):
     )
     assert first["expressions"][1:] == [{"text": "dog", "masks": []}]
     assert second["expressions"][1:] == [{"text": "traffic light", "masks": []}]
-    assert tally.written["expressions that mean nothing there"] == 2
+    assert tally.written["expressions of what isn't there"] == 2
     assert tally.skipped == {"picture without annotations": 1}
 
 

@@ -85,7 +85,7 @@ def test_wrong_input_is_refused_in_one_sentence(tmp_path):
     with pytest.raises(UserError, match="no expression in it"):
         MeViS(folder)
     (folder / "meta_expressions.json").write_text("[]")
-    with pytest.raises(UserError, match="expected a JSON object, got list"):
+    with pytest.raises(UserError, match="expected a JSON object, got an array; this is a file of another format"):
         MeViS(folder)
     (folder / "mask_dict.json").write_text('{"0": [')
     with pytest.raises(UserError, match="mask_dict.json: not JSON, or cut short"):

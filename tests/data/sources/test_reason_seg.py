@@ -97,3 +97,12 @@ def test_an_outline_of_another_picture_is_refused(tmp_path):
     ReasonSeg.fixture(tmp_path)
     with pytest.raises(UserError, match=r"\[two\]: the record in .* outline reaches to \[90.0, 0.0\], outside of"):
         write_shapes(tmp_path, [square("target", 90, 0, 10)])
+
+
+def test_a_lost_picture_is_a_record_that_cant_be_read(tmp_path):
+    ReasonSeg.fixture(tmp_path)
+    (tmp_path / "train" / "one.jpg").unlink()
+    source = ReasonSeg(tmp_path)
+    assert len(source) == 2
+    with pytest.raises(UserError, match=r"\[one\]: .*one.jpg: no such picture"):
+        source.read(0, np.random.default_rng(0))

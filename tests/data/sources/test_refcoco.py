@@ -140,7 +140,12 @@ def test_outlines_outside_of_the_picture(tmp_path):
 
     # A little beyond the edge is cut off, far away is another picture's.
     assert read([60, 0, 66, 0, 66, 10, 60, 10]).masks.sum() == 400 + 40
-    with pytest.raises(UserError, match=r"\[1\]: the record in .* outline reaches to \[72.0, 0.0\], outside of"):
+    # The message names the file that the outline stands in, and says what to do.
+    expected = (
+        r"\[1\]: the record in .*refs\(unc\).p is malformed: object 11 of .*instances.json: an outline reaches to "
+        r"\[72.0, 0.0\], outside of a picture 64 × 48; correct the record, or leave it out$"
+    )
+    with pytest.raises(UserError, match=expected):
         read([60, 0, 72, 0, 72, 10])
     nothing = [64.5, 0, 66, 0, 66, 10]
     with pytest.raises(UserError, match=r"\[1\]: the record in .*: object \d of 2 has no pixel within .*one.jpg"):

@@ -34,3 +34,13 @@ def test_a_missing_video_is_named(tmp_path):
     (tmp_path / "videos" / "b.mp4").unlink()
     with pytest.raises(UserError, match=r"chat\[b\]: .*b.mp4: no such video"):
         source.read(1, np.random.default_rng(0))
+
+
+@pytest.mark.parametrize("share", [0.3, 0.5, 0.9])
+def test_a_video_that_is_cut_is_to_be_copied_again(tmp_path, share):
+    source = VideoChat.fixture(tmp_path)
+    file = tmp_path / "videos" / "a.mp4"
+    content = file.read_bytes()
+    file.write_bytes(content[: int(share * len(content))])
+    with pytest.raises(UserError, match=r"chat\[a\]: .*a.mp4: not a video that can be decoded, or cut short; copy"):
+        source.read(0, np.random.default_rng(0))

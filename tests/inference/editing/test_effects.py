@@ -102,21 +102,74 @@ def test_spotlight_leaves_the_object_and_dims_the_rest(frame, soft):
 
 
 def test_line_on_the_border(frame, soft):
-    drawn = outline(frame, soft, (1, 2, 3), width=2)
+    drawn = outline(frame, soft, (1, 2, 3))
     assert (drawn[12, 20:36] == (1, 2, 3)).all() and (drawn[11, 20:36] == (1, 2, 3)).all()
     np.testing.assert_array_equal(drawn[16:32, 20:36], frame[16:32, 20:36])
     np.testing.assert_array_equal(drawn[:9], frame[:9])
 
 
+def test_a_line_is_as_wide_as_it_is_said():
+    frame, soft = np.zeros((480, 480, 3), np.uint8), np.zeros((480, 480), np.float32)
+    soft[:240] = 1
+    thin, usual, thick = (
+        (outline(frame, soft, (255, 255, 255), strength)[:, 100, 0] / 255).sum() for strength in (0.25, None, 0.9)
+    )
+    assert (thin, usual, thick) == pytest.approx((2, 4, 7.2), abs=0.3)
+
+
+def test_no_line_around_what_it_would_cover():
+    """A splash of single pixels beside the object, and a gap in it: dots that would come and go."""
+    frame, soft = np.zeros((480, 480, 3), np.uint8), np.zeros((480, 480), np.float32)
+    soft[100:300, 100:300] = 1
+    clean = outline(frame, soft, (255, 0, 0))
+    soft[400:403, 400:403] = 1
+    soft[200:203, 200:203] = 0
+    np.testing.assert_array_equal(outline(frame, soft, (255, 0, 0)), clean)
+    soft[400:410, 400:410] = 1  # large enough to be something
+    assert outline(frame, soft, (255, 0, 0))[399, 405, 0] > 200
+    alone = np.zeros((480, 480), np.float32)
+    alone[10:12, 10:12] = 1
+    assert outline(frame, alone, (255, 0, 0)).any()
+
+
 def test_background_and_cutout(frame, soft):
     behind = np.full_like(frame, 7)
     changed = replace_background(frame, soft, behind)
-    np.testing.assert_array_equal(changed[soft == 1], frame[soft == 1])
+    inner = np.s_[15:33, 19:37]  # off the edge
+    np.testing.assert_array_equal(changed[inner], frame[inner])
     assert (changed[soft <= 0.5] == 7).all()
     alone = cutout(frame, np.float32(soft))
-    np.testing.assert_array_equal(alone[..., :3], frame)
+    np.testing.assert_array_equal(alone[inner][..., :3], frame[inner])
     assert alone[20, 20, 3] == 255 and alone[20, 40, 3] == 0 and (alone[soft == 0, 3] == 0).all()
     assert cutout(frame, np.full_like(soft, 0.75))[0, 0, 3] == 128
+
+
+def test_the_old_background_is_no_rim_before_the_new_one():
+    """A camera mixes the colours on the edge: a dark disc before a bright wall has a bright rim."""
+    rows, columns = np.mgrid[:240, :240]
+    radius = np.hypot(rows - 120, columns - 120)
+    share = np.clip((60 - radius) / 2 + 0.5, 0, 1)[..., None]  # of the disc, over 2 pixels
+    frame = np.rint(share * 20 + (1 - share) * np.float32([250, 220, 40])).astype(np.uint8)
+    soft = soft_edge(signed_distance(radius < 60), 1.0)
+    changed = replace_background(frame, soft, np.zeros_like(frame))
+    rim = (radius > 58) & (radius < 60)
+    assert frame[rim].mean() - 20 > 16 and changed[rim].mean() - 20 < 6  # what of the wall is in it
+    assert np.abs(changed[radius < 56].astype(int) - 20).max() <= 2
+    # What is thin all over keeps its colours.
+    line = np.zeros((240, 240), np.float32)
+    line[100:102] = 1
+    np.testing.assert_array_equal(replace_background(frame, line, np.zeros_like(frame))[100:102], frame[100:102])
+
+
+def test_nothing_of_the_frame_is_left_where_a_cut_out_shows_nothing():
+    frame = np.full((60, 80, 3), (200, 180, 30), np.uint8)
+    frame[20:40, 20:50] = (10, 60, 90)
+    soft = np.zeros((60, 80), np.float32)
+    soft[20:40, 20:50] = 1
+    alone = cutout(frame, soft)
+    # The object's colours go on: a video's are blurred over the edge.
+    np.testing.assert_allclose(alone[..., :3].astype(int), np.broadcast_to((10, 60, 90), (60, 80, 3)), atol=1)
+    assert not cutout(frame, np.zeros_like(soft)).any()
 
 
 def test_cover_cuts_evenly():
@@ -185,9 +238,21 @@ def test_cuts_and_absence_are_kept():
 
 def test_a_box_is_averaged_over_both_sides():
     boxes = {0: (0, 0, 10, 10), 1: (3, 0, 13, 10), 2: (0, 0, 10, 10), 3: None, 4: (0, 0, 10, 10)}
-    assert steady_box(boxes.get, 1, 5) == (1, 0, 11, 10)
-    assert steady_box(boxes.get, 0, 5) == (0, 0, 10, 10)
+    assert steady_box(boxes.get, 1, 5) == pytest.approx((1, 0, 11, 10))
+    assert steady_box(boxes.get, 4, 5) == (0, 0, 10, 10)
     assert steady_box(boxes.get, 3, 5) is None
+
+
+def test_a_box_does_not_tremble_at_the_ends_of_a_video_and_does_not_lag():
+    even = [(5.0 * index, 20.0, 5.0 * index + 30, 60.0) for index in range(30)]
+    for index, box in enumerate(even):
+        assert steady_box(even.__getitem__, index, 30) == pytest.approx(box)
+    noise = np.random.default_rng(0).normal(0, 2, (30, 4))
+    trembling = [tuple(box) for box in np.array(even) + noise]
+    steady = np.array([steady_box(trembling.__getitem__, index, 30) for index in range(30)])
+    left = np.abs(np.diff(steady, 2, axis=0)), np.abs(np.diff(trembling, 2, axis=0))
+    for part in (np.s_[:2], np.s_[-2:], np.s_[2:-2]):
+        assert left[0][part].mean() < 0.4 * left[1][part].mean()
 
 
 def radii(masks, middles, angles):

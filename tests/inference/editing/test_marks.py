@@ -6,7 +6,7 @@ from PIL import Image, ImageFont
 
 from word2mask.errors import UserError
 from word2mask.inference.editing import marks
-from word2mask.inference.editing.editor import BuiltInEditor
+from word2mask.inference.editing.editor import BuiltInEditor, main_box
 from word2mask.inference.editing.instruction import Effect, Instruction
 from word2mask.inference.editing.marks import draw_label, draw_sticker, font_for
 
@@ -41,6 +41,22 @@ def test_a_sticker_of_another_shape_stays_whole_inside_the_frame():
     assert (columns.min(), columns.max() + 1, rows.min(), rows.max() + 1) == (0, 80, 0, 60)
     rows, columns = (draw_sticker(frame[:, :40], (10, 0, 20, 60), stamp) == (9, 8, 7)).all(axis=2).nonzero()
     assert (columns.min(), columns.max() + 1, rows.min(), rows.max() + 1) == (0, 40, 15, 45)
+
+
+def test_a_mark_goes_by_the_body_of_the_thing():
+    """A surfer with a cord to the kite and splashes in the mask: they pull no emoji over the whole picture."""
+    inside = np.zeros((240, 320), dtype=bool)
+    inside[100:160, 60:90] = True
+    body = main_box(inside)
+    assert body == (60, 100, 90, 160)
+    inside[120:122, 90:300] = inside[10:13, 310:313] = inside[170:172, 100:103] = True
+    assert main_box(inside) == pytest.approx(body, abs=1)
+    inside[60:80, 200:215] = True  # a second thing, smaller
+    assert main_box(inside) == (60, 60, 215, 160)
+    rope = np.zeros((240, 320), dtype=bool)
+    rope[100:102, 20:300] = True
+    assert main_box(rope) == (20, 100, 300, 102)
+    assert main_box(np.zeros_like(rope)) is None
 
 
 def test_an_emoji_without_colours_is_said(monkeypatch):

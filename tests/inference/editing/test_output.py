@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import av
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -12,6 +13,7 @@ from PIL import Image
 from word2mask.data.media import VideoFile
 from word2mask.errors import UserError
 from word2mask.inference.editing.output import Target
+from word2mask.inference.editing.soft_masks import signed_distance
 from word2mask.inference.editing.timeline import Timeline, timeline_of
 from word2mask.types import Media
 
@@ -50,6 +52,28 @@ def test_odd_sides_grow_by_a_pixel_in_mp4_alone(tmp_path):
     np.testing.assert_allclose(video.read([2])[0, 49, 65].astype(int), frames[2][0, 0], atol=6)
     assert Target(tmp_path / "a.webm", True, has_alpha=False).write(frames, even(3)) == ()
     assert (VideoFile(tmp_path / "a.webm").size, len(VideoFile(tmp_path / "a.webm"))) == ((49, 65), 3)
+
+
+def test_alpha_is_whole_within_and_nothing_beyond(tmp_path):
+    """Something ragged that moves and changes its shape, as animals do, opened again with its alpha."""
+    generator = np.random.default_rng(0)
+    noise = generator.integers(0, 255, (160, 200, 3), dtype=np.uint8)
+    rows, columns = np.mgrid[:160, :200]
+    frames, distances = [], []
+    for index in range(16):
+        rags = cv2.GaussianBlur(generator.standard_normal((160, 200)).astype(np.float32), (0, 0), 6)
+        inside = np.hypot(rows - 80 - 4 * index % 9, columns - 60 - 5 * index) - 40 + 4 * rags / rags.std() < 0
+        distances.append(signed_distance(inside))
+        alpha = np.clip(255 * distances[-1], 0, 255).astype(np.uint8)
+        frames.append(np.dstack([np.roll(noise, 5 * index, axis=1), alpha]))
+    Target(tmp_path / "a.webm", True, has_alpha=True).write(frames, even(16))
+    decoder = av.CodecContext.create("libvpx-vp9", "r")
+    with av.open(str(tmp_path / "a.webm")) as container:
+        pictures = [picture for packet in container.demux(video=0) if packet.size for picture in decoder.decode(packet)]
+    alphas = [picture.to_ndarray(format="rgba")[..., 3] for picture in (*pictures, *decoder.decode(None))]
+    assert len(alphas) == 16
+    assert min(alpha[distance > 4].min() for alpha, distance in zip(alphas, distances, strict=True)) > 244
+    assert max(alpha[distance < -4].max() for alpha, distance in zip(alphas, distances, strict=True)) < 9
 
 
 @pytest.mark.parametrize("name", ["a.mp4", "a.webm"])

@@ -137,6 +137,7 @@ def build_page(
     seed: int = 0,
     title: str = "word2mask",
     comparisons: Mapping[str, Comparison] | None = None,
+    note: str = "",
 ) -> str:
     """The page of the first run, the others beside it.
 
@@ -146,6 +147,7 @@ def build_page(
         seed: of their choice.
         title: of the browser's tab.
         comparisons: of :func:`compare_runs`: the page then says how the first two differ, and shows where most.
+        note: what a reader has to know of the runs; below the lead, as text.
 
     Raises:
         UserError: records or data are no longer there.
@@ -158,7 +160,7 @@ def build_page(
     twin_name = runs[1].name if len(runs) > 1 else ""
     body = [
         "<main>",
-        _header(runs, sections),
+        _header(runs, sections, note),
         _tiles(runs, sections),
         _table(runs),
         *([differences_section(list(comparisons.values()), runs[0].name, twin_name)] if comparisons else []),
@@ -189,30 +191,31 @@ def _read_section(
     return Section(entry, benchmark, shown, comparison)
 
 
-def _header(runs: Sequence[Run], sections: Sequence[Section]) -> str:
+def _header(runs: Sequence[Run], sections: Sequence[Section], note: str) -> str:
     results = runs[0].results
     total = sum(entry["count"] for entry in results["benchmarks"])
     compared = ""
     if len(runs) > 1:
         compared = f" Beside it, for comparison: <b>{escape(', '.join(run.name for run in runs[1:]))}</b>."
+    remark = f'\n<p class="remark">{escape(note)}</p>' if note else ""
     pictures = "".join(f'<img src="{url}" alt="">' for url in _mosaic(sections))
     return f"""<header>
 <div class="brand"><i></i>word2mask</div>
 <h1>Ask in words, get <em>pixels</em>.</h1>
 <p class="lead">{total:,} questions about pictures and videos that the model had never seen. It reads the question
 and writes its answer; wherever the answer points <span class="seg" style="--c:var(--accent)">1</span>, that word's own
-state asks the segmenter for a mask.{compared}</p>
+state asks the segmenter for a mask.{compared}</p>{remark}
 <div class="mosaic" aria-hidden="true">{pictures}</div>
 </header>"""
 
 
-def _mosaic(sections: Sequence[Section], most: int = 10) -> Iterator[str]:
+def _mosaic(sections: Sequence[Section], most: int = 11) -> Iterator[str]:
     """Data URLs of well answered samples with masks, from all benchmarks in turn."""
     queues = [
         [
             shown
             for shown in section.shown
-            if shown.score >= 80 and shown.record.masks and shown.sample.masks is not None
+            if shown.why != "worst" and shown.score >= 80 and shown.record.masks and shown.sample.masks is not None
         ]
         for section in sections
     ]
@@ -321,9 +324,10 @@ def _kinds(entry: Mapping[str, Any]) -> str:
     for kind, count, metrics in kinds:
         # A kind without the headline metric (no-target questions have no Pr@) shows its own first one.
         value = metrics.get(key, next(iter(metrics.values()), 0.0))
-        label = f"<span>{escape(kind.replace('_', ' '))}</span><span>{value:.0f} · {count}</span>"
+        label = f"<span>{escape(kind.replace('_', ' '))} <small>× {count}</small></span><span>{value:.0f}</span>"
         bars.append(f'<div><div class="note">{label}</div>{_bar(value)}</div>')
-    return f'<div class="kinds">{"".join(bars)}</div>'
+    words = f"{escape(entry['names'].get(key, key))} by kind of question"
+    return f'<h3 class="group">{words}</h3><div class="kinds">{"".join(bars)}</div>'
 
 
 def _footer(runs: Sequence[Run]) -> str:

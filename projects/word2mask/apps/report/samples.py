@@ -88,9 +88,11 @@ def choose(
     drawn = _varied(order, kinds, count)
     others = sorted((position for position in order if position not in drawn), key=lambda position: scores[position])
     half = min(count // 2, len(others) // 2) if benchmark.is_scored else 0
-    # "Among" the best and worst: from the outer quarters, so that not all are of one kind.
+    # "Among" the best and worst: from the outer quarters, so that not all are of one kind, nor of one picture.
     outer = max(len(others) // 4, half)
-    best, worst = _varied(others[::-1][:outer], kinds, half), _varied(others[:outer], kinds, half)
+    best, worst = (
+        _apart(benchmark, _varied(group, kinds, len(group)), half) for group in (others[::-1][:outer], others[:outer])
+    )
     groups = (("random", drawn), ("best", best), ("worst", worst))
     return [_shown(benchmark, records, twin, position, why) for why, positions in groups for position in positions]
 
@@ -146,6 +148,20 @@ def _varied(positions: Sequence[int], kinds: Sequence[str | None], count: int) -
         turns.append((seen.get(kinds[position], 0), place, position))
         seen[kinds[position]] = seen.get(kinds[position], 0) + 1
     return [position for _, _, position in sorted(turns)[:count]]
+
+
+def _apart(benchmark: Benchmark, positions: Sequence[int], count: int) -> list[int]:
+    """The first ``count`` positions, those about a picture or video that was there before only where others run out."""
+    first: list[int] = []
+    again: list[int] = []
+    seen: set[str] = set()
+    for position in positions:
+        name = getattr(media_of(benchmark.sample(position)), "name", "")
+        (again if name and name in seen else first).append(position)
+        seen.add(name)
+        if len(first) == count:
+            break
+    return (first + again)[:count]
 
 
 def frames_of(sample: Sample, indices: Sequence[int]) -> list[np.ndarray]:

@@ -31,6 +31,7 @@ h1 em { font-style: normal; background: linear-gradient(92deg, var(--accent), va
   -webkit-background-clip: text; background-clip: text; color: transparent; }
 .lead { color: var(--soft); font-size: 1.08rem; max-width: 68ch; margin: 0; }
 .lead b { color: var(--ink); font-weight: 620; }
+.remark { color: var(--soft); font-size: .94rem; max-width: 78ch; margin: 12px 0 0; }
 
 .mosaic { display: grid; gap: 0 10px; grid-template-columns: repeat(auto-fill, minmax(96px, 1fr)); margin: 30px 0 8px;
   grid-template-rows: auto; grid-auto-rows: 0; overflow: hidden; }
@@ -74,9 +75,9 @@ details { margin-top: 12px; color: var(--soft); font-size: .9rem; }
 details summary { cursor: pointer; width: max-content; max-width: 100%; }
 details p { margin: 8px 0 0; max-width: 100ch; }
 .kinds { display: grid; grid-template-columns: repeat(auto-fill, minmax(210px, 1fr)); gap: 6px 22px;
-  margin: 18px 0 0; }
+  margin: 0; }
 .kinds div { font-size: .86rem; } .kinds .note { color: var(--ink); }
-.kinds .note span:last-child { color: var(--soft); }
+.kinds .note span:last-child, .kinds small { color: var(--soft); }
 
 h3.group { margin: 30px 0 12px; font-size: .95rem; color: var(--soft); font-weight: 600; letter-spacing: 0; }
 .cards { display: grid; gap: 16px; grid-template-columns: repeat(auto-fill, minmax(min(100%, 372px), 1fr)); }

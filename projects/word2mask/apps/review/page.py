@@ -23,6 +23,7 @@ h1 { font-size: 1.05rem; margin: 0; overflow-wrap: anywhere; }
 main { display: grid; gap: 20px; grid-template-columns: minmax(0, 1fr) minmax(320px, 460px); padding-block: 20px 12px; }
 .card { background: var(--card); border: 1px solid var(--line); border-radius: 14px; overflow: hidden;
   align-self: start; }
+main > .card:first-child { position: sticky; top: 20px; }
 #stage { position: relative; background: #000; aspect-ratio: 16 / 9; display: grid; place-items: center; }
 #shown { position: relative; max-width: 100%; max-height: 100%; line-height: 0; }
 #frame { display: block; width: 100%; height: 100%; }
@@ -46,7 +47,7 @@ h2 { font-size: .78rem; letter-spacing: .05em; text-transform: uppercase; color:
 h2 small { text-transform: none; letter-spacing: 0; font-weight: 400; font-size: .85rem; }
 p { margin: 0; overflow-wrap: anywhere; }
 #short { display: flex; flex-wrap: wrap; gap: 6px; }
-#short span { background: var(--page); border: 1px solid var(--line); border-radius: 99px; padding: 1px 12px;
+#short span { background: var(--page); border: 1px solid var(--line); border-radius: 14px; padding: 1px 12px;
   overflow-wrap: anywhere; }
 #facts { color: var(--soft); font-size: .9rem; }
 details { margin-top: 8px; font-size: .92rem; } summary { cursor: pointer; color: var(--accent); }
@@ -64,14 +65,17 @@ button, input[type=text] { font: inherit; color: inherit; }
 kbd { font: .82em ui-monospace, monospace; opacity: .75; margin-left: 5px; }
 #keep { border-color: var(--good); color: var(--good); font-weight: 600; }
 #drop { border-color: var(--bad); color: var(--bad); font-weight: 600; }
-#keep[aria-pressed=true], #keep:hover { background: var(--good); color: var(--on); }
-#drop[aria-pressed=true], #drop:hover { background: var(--bad); color: var(--on); }
+#keep:hover { background: color-mix(in srgb, var(--good) 12%, var(--card)); border-color: var(--good); }
+#drop:hover { background: color-mix(in srgb, var(--bad) 12%, var(--card)); border-color: var(--bad); }
+#keep[aria-pressed=true] { background: var(--good); color: var(--on); }
+#drop[aria-pressed=true] { background: var(--bad); color: var(--on); }
 #note { flex: 1; min-width: 180px; padding: 9px 14px; border-radius: 10px; border: 1px solid var(--line);
   background: var(--page); }
 #done { background: color-mix(in srgb, var(--good) 12%, var(--card)); border-color: var(--good); padding: 12px 18px;
   margin-top: 20px; }
 [hidden] { display: none !important; } code { font: .9em ui-monospace, monospace; overflow-wrap: anywhere; }
-@media (max-width: 900px) { main { grid-template-columns: minmax(0, 1fr); } .wide { padding-inline: 14px; }
+@media (max-width: 900px) { main { grid-template-columns: minmax(0, 1fr); }
+  main > .card:first-child { position: static; } .wide { padding-inline: 14px; }
   #film button:nth-child(2n) { display: none; } kbd { display: none; } #note { order: 9; flex-basis: 100%; }
   footer .wide { gap: 8px; } footer .key { flex: 1 1 auto; padding-inline: 10px; } #drop, #keep { flex-basis: 40%; } }
 </style></head><body>
@@ -154,6 +158,7 @@ async function load(n) {
   ahead.clear();
   $("problem").textContent = ok ? (found.problem || "") : found.error;
   if (!ok) return;
+  if (n !== at) scrollTo(0, 0);
   at = n; total = found.total; frames = found.frames;
   $("name").textContent = found.video + " · object " + found.number;
   $("count").textContent = (at + 1) + " of " + total + ", " + found.decided + " decided";

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from html import escape
+from itertools import groupby
 
 from word2mask.apps.report.pictures import colour_of, ink_on
 from word2mask.apps.web.running import Snapshot
@@ -81,8 +82,13 @@ def answer_html(exchange: Exchange) -> str:
     silent = [number for number, segment in enumerate(answer.segments) if segment.span is None]
     if silent and not with_words and not any(character.isalnum() for character in text):
         # Masks without a word: what was asked for says what they are.
-        named = [_phrase(exchange, number, answer.segments[number].phrase or "object") for number in silent]
-        return ", ".join(name + _number(exchange, number) for name, number in zip(named, silent, strict=True))
+        named = [answer.segments[number].phrase or "object" for number in silent]
+        of_one_name = groupby(zip(named, silent, strict=True), key=lambda pair: pair[0])
+        groups = [(name, [number for _, number in pairs]) for name, pairs in of_one_name]
+        return ", ".join(
+            _phrase(exchange, group[0], name) + "".join(_number(exchange, number) for number in group)
+            for name, group in groups
+        )
     parts.extend(_number(exchange, number) for number in silent)
     return "".join(parts).strip() or '<em class="w2m-quiet">no words</em>'
 

@@ -16,6 +16,7 @@ from word2mask.data.checking.findings import Finding, finding
 from word2mask.data.checking.lengths import LengthMeter
 from word2mask.data.checking.media import Fingerprint, fingerprint
 from word2mask.data.media import MissingMedia, UnreadableMedia, VideoFile
+from word2mask.data.own_schema import picture_mask
 from word2mask.data.sources.interface import stack_masks
 from word2mask.errors import UserError
 from word2mask.ops import masks as mask_operations
@@ -25,6 +26,8 @@ from word2mask.types import Media, Sample
 logger = logging.getLogger(__name__)
 
 Role = Literal["training", "evaluation"]
+#: Outside of :mod:`word2mask.ops.masks`, where a mask is compared with its picture.
+_MASK_READERS = (stack_masks.__code__, picture_mask.__code__)
 #: How :func:`word2mask.data.sources.interface.record` begins a message.
 _NAMED = re.compile(r"(?P<source>.*?)\[(?P<id>.*?)\]: (?P<rest>.*)", re.DOTALL)
 
@@ -156,7 +159,7 @@ def _comes_from_masks(traceback: TracebackType | None) -> bool:
     """Whether an error was raised where masks are decoded or put together."""
     while traceback is not None:
         frame = traceback.tb_frame
-        if frame.f_globals.get("__name__") == mask_operations.__name__ or frame.f_code is stack_masks.__code__:
+        if frame.f_globals.get("__name__") == mask_operations.__name__ or frame.f_code in _MASK_READERS:
             return True
         traceback = traceback.tb_next
     return False

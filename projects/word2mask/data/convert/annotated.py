@@ -7,6 +7,7 @@ A reader of a format yields :class:`Annotated` and counts in a :class:`Tally` wh
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -82,7 +83,7 @@ class Tally:
 
     def __init__(self) -> None:
         self.read: Counter[str] = Counter()
-        self.written: Counter[str] = Counter()
+        self.written: Counter[str] = Counter(pictures=0, videos=0, expressions=0, masks=0)
         self.skipped: Counter[str] = Counter()
         self._examples: dict[str, str] = {}
 
@@ -98,7 +99,11 @@ class Tally:
         """Everything counted, one line a kind."""
 
         def counts(counter: Counter[str]) -> str:
-            return ", ".join(f"{count} {what}" for what, count in counter.items()) or "nothing"
+            # "1 picture", "1 shape of tracks": of one, its noun has no plural.
+            named = [
+                (count, what if count > 1 else re.sub(r"s\b", "", what, count=1)) for what, count in counter.items()
+            ]
+            return ", ".join(f"{count} {what}" for count, what in named if count) or "nothing"
 
         lines = [f"read     {counts(self.read)}", f"written  {counts(self.written)}"]
         if not self.skipped:
@@ -292,8 +297,8 @@ def records(items: Iterable[Annotated], wording: Wording, tally: Tally) -> Itera
             entry["void"] = merged(item.void, item.size)
         tally.written["videos" if item.is_video else "pictures"] += 1
         tally.written["expressions"] += len(expressions)
-        tally.written["expressions that mean nothing there"] += sum(not one["masks"] for one in expressions)
         tally.written["masks"] += sum(len(one["masks"]) for one in expressions)
+        tally.written["expressions of what isn't there"] += sum(not one["masks"] for one in expressions)
         yield entry, item
 
 

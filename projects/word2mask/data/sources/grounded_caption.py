@@ -7,7 +7,9 @@ On disk::
     <image_folder>/<file_name>
 
 ``GranDf_HA_GCG_*.json`` and ``OpenPsgGCG_*.json`` of https://github.com/mbzuai-oryx/groundingLMM (e74865f,
-``GranDf_gcg_ds.py``). Positions count in the caption without quotation marks around it.
+``GranDf_gcg_ds.py``). Positions count in the caption without quotation marks around it. OpenPSG's names hold the folder
+of their split (``train2017/000000000009.jpg``): Sa2VA, F-LMM and OMG-LLaVA read them from the folder of COCO 2017
+above it; GLaMM's reader, which gives ``train2017`` itself, would name that twice.
 """
 
 from __future__ import annotations

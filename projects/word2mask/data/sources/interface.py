@@ -68,6 +68,10 @@ class Source(ABC):
         """Write a copy of two records in the real on-disk format into ``folder`` and return the source reading it."""
 
 
+#: What to do about a record that can't be used.
+_ADVICE = "correct the record, or leave it out"
+
+
 @contextmanager
 def record(source: str, record_id: object, file: Path | str) -> Iterator[None]:
     """Whatever is wrong with a record is said with its name: ``source[id]: …``.
@@ -82,9 +86,11 @@ def record(source: str, record_id: object, file: Path | str) -> Iterator[None]:
     except UserError as error:
         raise UserError(f"{source}[{record_id}]: {error}") from error
     except KeyError as error:
-        raise UserError(f"{source}[{record_id}]: the record in {file} has no {error}") from error
+        raise UserError(f"{source}[{record_id}]: the record in {file} has no {error}; {_ADVICE}") from error
     except (ValueError, TypeError, IndexError, AttributeError) as error:
-        raise UserError(f"{source}[{record_id}]: the record in {file} is malformed: {error}") from error
+        # What says more than what is wrong says what to do.
+        advice = "" if ";" in str(error) else f"; {_ADVICE}"
+        raise UserError(f"{source}[{record_id}]: the record in {file} is malformed: {error}{advice}") from error
 
 
 def drawing(rng: np.random.Generator | None, per_expression: bool) -> np.random.Generator:

@@ -55,8 +55,10 @@ class ReasonSeg(Source):
             self.name, split, [entry.name for entry in files.list_folder(folder) if files.is_folder(entry)], folder
         )
         self._folder = folder / split
-        self._pictures = sorted(entry for entry in files.list_folder(self._folder) if entry.suffix == ".jpg")
-        if not self._pictures:
+        # Annotations count too: one whose picture is lost is a record that can't be read, not none.
+        listed = files.list_folder(self._folder)
+        self._pictures = sorted({entry.with_suffix(".jpg") for entry in listed if entry.suffix in (".jpg", ".json")})
+        if not any(entry.suffix == ".jpg" for entry in listed):
             raise UserError(f"{self._folder}: no .jpg picture in it")
         self._texts: list[tuple[int, int]] = []
         if per_expression:

@@ -1,11 +1,12 @@
 """How the background moved between two frames, so that one can be laid over the other.
 
-Several motions are proposed: none, a shift (phase correlation), and a homography from tracked corners (RANSAC). The one
-under which the pictures differ least is taken, and of two that do about as well the simpler one. Corners alone would
-not do: on a plain wall all of them lie on the things that move before it.
+Several motions are proposed: none, some shifts (phase correlation), and homographies from tracked corners (RANSAC). The
+one under which the pictures differ least is taken, and of two that do about as well the simpler one. Corners alone
+would not do: on a plain wall all of them lie on the things that move before it.
 
-A small thing of strong contrast, with many corners and most of the picture's energy, must not hide the rest: shifts are
-looked for with the contrast made equal over the picture, too, and each part of it gives its own few best corners.
+A thing of strong contrast, with many corners and most of the picture's energy, must not hide the rest, nor must a large
+plain one: pictures are compared with the contrast made equal over them, so that a motion is chosen by how much of the
+picture has a texture that it explains, however weak. Each part of the picture gives its own few best corners.
 """
 
 from __future__ import annotations
@@ -25,11 +26,12 @@ MIN_CORNERS, MIN_SHARE = 10, 0.4
 #: and none that is weaker than this share of its best.
 PARTS, CORNERS_A_PART, APART, WEAKEST = (8, 10), 6, 6, 0.05
 #: Deviation (in pixels) of the surroundings with which a pixel's contrast is measured, and grey values that are noise.
-SURROUNDINGS, NOISE = 8.0, 3.0
-#: Differences of grey values count up to here: things that move on their own are no worse than that.
-MOST = 25.0
+SURROUNDINGS, NOISE = 8.0, 2.0
+#: Differences of grey values, and of values of equal contrast, count up to here: things that move on their own are no
+#: worse than that.
+MOST, MOST_EVEN = 25.0, 1.0
 #: A richer motion is taken when it leaves less than this share of the difference.
-BETTER = 0.92
+BETTER = 0.85
 #: Mean difference beyond which one picture shows something else than the other.
 MAX_DIFFERENCE = 12.0
 #: Share of the frame that must be seen in both.
@@ -49,13 +51,18 @@ def background_motion(
         homography float64 ``[3,3]`` from pixels of ``source`` to those of ``frame``; ``None`` where none explains the
         two.
     """
-    best, least = None, np.inf
+    best, least, differs = None, np.inf, np.inf
     smooth, other = (cv2.GaussianBlur(picture, (0, 0), 1.2) for picture in (frame, source))
+    even, even_other = _even(smooth, hole), _even(other, source_hole)
     for motion in _proposals(source, source_hole, frame, hole):
-        difference = _difference(other, source_hole, smooth, hole, motion)
-        if difference < least * BETTER:
-            best, least = motion, difference
-    return best if least <= MAX_DIFFERENCE else None
+        laid = _laid_over(even_other, source_hole, even, hole, motion)
+        if laid is None:
+            continue
+        of_light = _difference(other, source_hole, smooth, hole, motion)
+        of_texture = float(np.minimum(np.abs(laid[0] - laid[1]), MOST_EVEN).mean())
+        if (of_light + 1e-3) * (of_texture + 1e-3) < least * BETTER:
+            best, least, differs = motion, (of_light + 1e-3) * (of_texture + 1e-3), of_light
+    return best if differs <= MAX_DIFFERENCE else None
 
 
 def shrunk(frame: np.ndarray, side: int = COMPARED_SIDE) -> tuple[np.ndarray, float]:
@@ -167,16 +174,26 @@ def _from_corners(
     return motion
 
 
-def _difference(
+def _laid_over(
     source: np.ndarray, source_hole: np.ndarray, frame: np.ndarray, hole: np.ndarray, motion: np.ndarray
-) -> float:
-    """Mean difference of grey values where both are seen, light made equal; infinite where too little is."""
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """Values of the frame and of the source where both are seen; ``None`` where too little is."""
     size = frame.shape[::-1]
     seen = cv2.warpPerspective((~source_hole).astype(np.uint8), motion, size, flags=cv2.INTER_NEAREST) > 0
     both = seen & ~hole
     if both.sum() < MIN_OVERLAP * both.size:
-        return np.inf
+        return None
     warped = cv2.warpPerspective(source, motion, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    one, two = frame[both], warped[both]
+    return frame[both], warped[both]
+
+
+def _difference(
+    source: np.ndarray, source_hole: np.ndarray, frame: np.ndarray, hole: np.ndarray, motion: np.ndarray
+) -> float:
+    """Mean difference of grey values where both are seen, light made equal; infinite where too little is."""
+    laid = _laid_over(source, source_hole, frame, hole, motion)
+    if laid is None:
+        return np.inf
+    one, two = laid
     gain = float(np.median(one) / max(float(np.median(two)), 1.0))
     return float(np.minimum(np.abs(one - gain * two), MOST).mean())

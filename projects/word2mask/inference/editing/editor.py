@@ -7,6 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Protocol
 
+import cv2
 import numpy as np
 
 from word2mask.data.pictures import decode_image
@@ -17,6 +18,10 @@ __all__ = ["BuiltInEditor", "Editor"]
 
 #: Frames on either side over which the box of a label or sticker is averaged, so that it doesn't tremble.
 STEADY = 4
+#: What a label or sticker doesn't go by: parts that are thinner than this share of the square root of the object's
+#: area, on either side of their middle, unless less than so much of it is thicker; and parts whose area is less than
+#: this share of the largest one's.
+THIN, MOST_OF_IT, SPECK = 0.03, 0.5, 0.02
 
 
 class Editor(Protocol):
@@ -112,7 +117,7 @@ class BuiltInEditor:
             "grayscale": tones.grayscale,
             "recolor": lambda frame, soft: tones.recolor(frame, soft, color),
             "spotlight": surroundings.spotlight,
-            "outline": lambda frame, soft: surroundings.outline(frame, soft, color),
+            "outline": lambda frame, soft: surroundings.outline(frame, soft, color, effect.strength),
             "cutout": surroundings.cutout,
         }[effect.name]
 
@@ -124,11 +129,7 @@ class BuiltInEditor:
 
         @lru_cache(maxsize=4 * STEADY)
         def box(index: int) -> marks.Box | None:
-            inside = masks[index] > 0.5
-            rows, columns = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
-            if not len(rows):
-                return None
-            return float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1)
+            return main_box(masks[index] > 0.5)
 
         size = max(14, min(frames[span.start].shape[:2]) // 18)
         stamp = font = None
@@ -148,18 +149,47 @@ class BuiltInEditor:
                 yield marks.draw_sticker(frames[index], place, stamp)
 
 
-def steady_box(box: Callable[[int], marks.Box | None], index: int, num_frames: int) -> marks.Box | None:
-    """The box of a frame, averaged with those of as many frames before as after; ``None`` where there is none."""
-    own = box(index)
-    if own is None:
+def main_box(inside: np.ndarray) -> marks.Box | None:
+    """The box of an object without what is thin beside it (a cord that it holds) and without specks.
+
+    Args:
+        inside: bool ``[H,W]``.
+
+    Returns:
+        ``None`` where there is no object.
+    """
+    if not inside.any():
         return None
-    boxes = [own]
-    for step in range(1, STEADY + 1):
-        if index - step < 0 or index + step >= num_frames:
-            break
-        before, after = box(index - step), box(index + step)
-        if before is None or after is None:
-            break
-        boxes += [before, after]
-    left, top, right, bottom = np.mean(boxes, axis=0)
+    side = max(1, round(THIN * float(inside.sum()) ** 0.5))
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * side + 1, 2 * side + 1))
+    thick = cv2.morphologyEx(inside.astype(np.uint8), cv2.MORPH_OPEN, kernel)
+    # Something thin all over, a rope or a bicycle, is itself.
+    kept = thick if thick.sum() >= MOST_OF_IT * inside.sum() else inside.astype(np.uint8)
+    _, _, stats, _ = cv2.connectedComponentsWithStats(kept)
+    parts = stats[1:][stats[1:, cv2.CC_STAT_AREA] >= SPECK * stats[1:, cv2.CC_STAT_AREA].max()]
+    left, top = parts[:, cv2.CC_STAT_LEFT], parts[:, cv2.CC_STAT_TOP]
+    right, bottom = left + parts[:, cv2.CC_STAT_WIDTH], top + parts[:, cv2.CC_STAT_HEIGHT]
+    return float(left.min()), float(top.min()), float(right.max()), float(bottom.max())
+
+
+def steady_box(box: Callable[[int], marks.Box | None], index: int, num_frames: int) -> marks.Box | None:
+    """The box of a frame as those of some frames before and after say it; ``None`` where there is none.
+
+    A straight line through them: in the midst of a video their mean, and at its ends, or where the object comes and
+    goes, no jump to a box that none of them has.
+    """
+    if box(index) is None:
+        return None
+    steps, boxes = [], []
+    for direction, first in ((-1, 0), (1, 1)):
+        for step in range(first, STEADY + 1):
+            other = index + direction * step
+            found = box(other) if 0 <= other < num_frames else None
+            if found is None:
+                break
+            steps.append(direction * step)
+            boxes.append(found)
+    if len(boxes) < 3:  # of two, the line is each one itself
+        return box(index)
+    left, top, right, bottom = np.polyfit(steps, np.array(boxes), 1)[1]
     return float(left), float(top), float(right), float(bottom)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from word2mask.inference.editing import rule_effects as effects
 from word2mask.inference.editing.rules import EMOJI, HELD, Rule, rule
-from word2mask.inference.editing.words import COLOR, LOOK, NAMED_EMOJI, VERBS
+from word2mask.inference.editing.words import COLOR, LOOK, NAMED_EMOJI, STROKE, VERBS
 
 __all__ = ["LEADING_VERBS", "RULES"]
 
@@ -25,7 +25,8 @@ _WISH = r"(?:i\s+want|i'd\s+like|i\s+would\s+like|have|get|let|make|show|keep|se
 _REST = r"(?:the\s+rest(?:\s+of\s+the\s+(?:picture|image|photo|video|clip|scene|frame))?|(?:everything|all)\s+else)"
 _BUT = (
     r"(?:everything|all|anything|the\s+rest|everyone)\s+"
-    r"(?:but|except(?:\s+for)?|besides|around|behind|apart\s+from|other\s+than|outside(?:\s+of)?)"
+    r"(?:but|except(?:\s+for)?|besides|around|behind|apart\s+from|other\s+than|outside(?:\s+of)?"
+    r"|(?:that|who|which)\s+(?:isn't|is\s+not|aren't|are\s+not))"
 )
 _SCENERY = r"(?:background|backdrop|surroundings|bg)"
 _BACKGROUND = rf"(?:the\s+|its\s+)?{_SCENERY}(?:\s+(?:of|behind|around|for)\s+(?P<what>.+?))?"
@@ -37,7 +38,7 @@ _ONE = rf"(?:\s+(?:one|version|effect|{_SCENERY}|colou?r))?"
 # Lines and marks.
 _PUT = r"(?:put|stick|place|paste|add|attach|overlay|glue|pin|drop|stamp|tape|draw)"
 _LINE = r"(?:outline|line|contour|border|edge|stroke|rim)"
-_COLORED_LINE = rf"{_A}(?:(?:thick|thin|bright|solid|fine)\s+)?(?:(?P<color>{COLOR})\s+)?{_LINE}(?:\s+line)?"
+_COLORED_LINE = rf"{_A}{STROKE}(?:(?P<color>{COLOR})\s+)?{_LINE}(?:\s+line)?"
 _LABEL = rf"(?:(?P<color>{COLOR})\s+)?(?:name\s?tag|label|tag|caption|text|sign|note|title|words?)"
 _SAYING = r"(?:(?:that\s+|which\s+)?(?:saying|says|say|reading|reads|read|with\s+the\s+(?:text|words?)|called|of|:)\s*)"
 _PLACE = r"(?:on\s+top\s+of|on|above|over|next\s+to|beside|onto|to|near|by|under|below|for|at)"
@@ -66,6 +67,12 @@ RULES: tuple[Rule, ...] = (
         effects.split_verb,
     ),
     rule(r"cut\s+(?P<what>.+?)\s+out", "cutout"),
+    rule(
+        rf"(?:cut\s*-?out|extract|isolate|export|save)\s+{_WHAT}\s+(?:with|as|on|before)\s+(?:an?\s+)?"
+        r"(?:transparent\s+(?:background|png|webm|picture|image|video|gif)|(?:png|webm)\s+with\s+(?:alpha|transparency)|alpha"
+        r"|transparency)(?:\s+channel)?",
+        "cutout",
+    ),
     rule(rf"(?:(?:keep|leave|show)\s+(?:only|just)|(?:only|just)\s+(?:keep|leave|show))\s+{_WHAT}", effects.alone),
     rule(rf"(?:remove|erase|delete|get\s+rid\s+of)\s+{_BUT}\s+{_WHAT}", "cutout"),
     rule(
@@ -141,13 +148,18 @@ RULES: tuple[Rule, ...] = (
     rule(rf"(?:make|turn|set)\s+{_BACKGROUND}\s+(?:to\s+|into\s+)?(?:be\s+)?transparent", "cutout"),
     # Lines.
     rule(
-        rf"(?:outline|trace|circle|encircle)\s+{_WHAT}\s+(?:in|with|by|using)\s+{_COLOR}(?:\s+(?:{_LINE}|colou?r))?",
+        rf"(?:outline|trace|circle|encircle)\s+{_WHAT}\s+(?:in|with|by|using)\s+{_A}{STROKE}(?P<color>{COLOR})"
+        rf"(?:\s+(?:{_LINE}|colou?r))?",
         effects.outline,
+    ),
+    rule(
+        rf"(?:highlight|mark|show|emphasi[sz]e)\s+{_WHAT}\s+(?:with|by|using)\s+(?:a\s+|the\s+)?spot\s?light",
+        "spotlight",
     ),
     rule(rf"(?:trace|circle|encircle)\s+{_WHAT}", effects.outline),
     rule(rf"{_PUT}\s+{_COLORED_LINE}\s+(?:around|on|to|along|over|round)\s+{_WHAT}", effects.outline),
     rule(
-        rf"{_PUT}\s+(?:an?|the)\s+{_LINE}\s+(?:around|on|to|along|round)\s+{_WHAT}\s+in\s+(?P<color>{COLOR})",
+        rf"{_PUT}\s+{_A}{STROKE}{_LINE}\s+(?:around|on|to|along|round)\s+{_WHAT}\s+in\s+(?P<color>{COLOR})",
         effects.outline,
     ),
     rule(rf"give\s+{_WHAT}\s+{_COLORED_LINE}", effects.outline),

@@ -39,7 +39,8 @@ class Effect:
     Attributes:
         name: one of :data:`EFFECTS`.
         color: RGB, 0…255, of ``recolor``, ``outline``, ``background`` and ``label``.
-        strength: 0…1 of ``blur``, ``pixelate``, ``brighten``, ``darken`` and ``ink_wash``; ``None`` is the usual.
+        strength: 0…1 of ``blur``, ``pixelate``, ``brighten``, ``darken`` and ``ink_wash``, and how wide the line of
+            ``outline`` is; ``None`` is the usual.
         text: the words of ``label``, or the emoji of ``sticker``.
         picture: path of the picture for ``background`` or ``sticker``.
 

@@ -19,7 +19,7 @@ from word2mask.inference.editing.instruction import EFFECTS, Instruction
 from word2mask.inference.editing.numbers import PERCENT, percent_of
 from word2mask.inference.editing.rules import Quoted, Rule, holding
 from word2mask.inference.editing.spans import find_span
-from word2mask.inference.editing.words import UNCLEAR
+from word2mask.inference.editing.words import EMOJI_NAMES, UNCLEAR
 
 __all__ = ["EXAMPLES", "read_instruction"]
 
@@ -53,17 +53,46 @@ _TWO_EDITS = re.compile(
     rf"|[,;。、]\s*(?:并且?|再|然后|接着|同时)*[把将给对让]|(?:并且|然后|接着|同时|再){CHINESE_VERBS}",
     re.IGNORECASE,
 )
+_GRAY = r"(?:black[- ]and[- ]white|b&w|gr[ae]y(?:[- ]?scale)?|monochrome|colou?rless)"
+_ELSE = r"(?:the\s+rest|everything(?:\s+else)?|all\s+else|the\s+background)"
+#: What is said as two and is one, and how it is said as one.
+_ONE_EDIT = tuple(
+    (re.compile(pattern, re.IGNORECASE), wording)
+    for pattern, wording in (
+        (
+            r"^(?:keep|leave)\s+(?P<what>.+?)\s+(?:in\s+colou?r|colou?red)\s*,?\s*(?:and|but|while|with)?\s*"
+            rf"(?:(?:mak|turn|sett|render)(?:e|ing)?\s+)?{_ELSE}\s+(?:is\s+|in\s+|to\s+|into\s+)?{_GRAY}$",
+            r"keep only \g<what> in color",
+        ),
+        (
+            rf"^(?:make|turn|set|render)\s+{_ELSE}\s+(?:in\s+|to\s+|into\s+)?{_GRAY}\s*,?\s*(?:but|and|while)?\s*"
+            r"(?:keep(?:ing)?|leav(?:e|ing))\s+(?P<what>.+?)\s+(?:in\s+colou?r|colou?red)$",
+            r"keep only \g<what> in color",
+        ),
+        (
+            r"^(?:keep|leave)\s+(?P<what>.+?)(?:\s+as\s+(?:it|they)\s+(?:is|are))?\s*,?\s*(?:and|but)?\s*"
+            rf"(?P<verb>blur|pixelate|darken|dim|desaturate)\s+{_ELSE}$",
+            r"\g<verb> everything but \g<what>",
+        ),
+        (r"^除了?(?P<what>[^,]+?)(?:以外|之外|外)?,\s*[把将]?", r"除了\g<what>以外"),
+    )
+)
 _PLACE = re.compile(
     r"\s+(?:in|from|of)\s+(?:the|this)\s+(?:video|clip|picture|image|photo|scene)\b"
     r"|(?:这个)?(?:视频|画面|图片?|照片)[里中]的?",
     re.IGNORECASE,
 )
 _PRONOUNS = frozenset("it them that this these those her him 它 它们 他 她 他们 她们 这个 那个 这些 那些 其".split())
-_PERCENT = re.compile(rf"\s*(?:\bby\s+)?({PERCENT})", re.IGNORECASE)
+_PERCENT = re.compile(
+    rf"\s*(?:,?\s*\b(?:by|at|with|to)\s+(?:an?\s+)?(?:(?:strength|intensity)\s+(?:of\s+)?)?|,?(?:强度|程度)(?:为|是|设为|调到)?)?"
+    rf"({PERCENT})(?:\s+(?:strength|intensity)\b|的?(?:强度|程度))?",
+    re.IGNORECASE,
+)
 _ADVERB = re.compile(
     r"^(?P<a>slightly|a (?:bit|little)|somewhat|strongly|heavily|greatly)\s+"
     r"|\s+(?P<b>slightly|a (?:bit|little)|somewhat|strongly|heavily|greatly|a lot|very much)$"
     r"|\b(?P<c>slightly|a (?:bit|little)|somewhat|much|very|a lot)\s+(?=(?:brighter|darker|lighter|blurr|pixelated))"
+    r"|(?P<f>得?(?:更?[强重]|厉害|狠)(?:一些|一点儿?|点)?)$|(?P<g>得?更?[轻弱](?:一些|一点儿?|点)?)$"
     r"|(?P<d>稍微|轻微|略微|轻度|大幅|强烈|重度)地?|(?P<e>一点点?|一些)$",
     re.IGNORECASE,
 )
@@ -91,6 +120,8 @@ def read_instruction(text: str) -> Instruction:
     strength, sentence = _strength(sentence)
     sentence = re.sub("一下", "", re.sub(r"\s+", " ", sentence)).strip(" ,")
     sentence = re.sub(r"(\b(?:the|my|a|an)\s+(?:[\w-]+\s+)*[\w-]+)'s\s+background\b", r"the background of \1", sentence)
+    for pattern, plain_wording in _ONE_EDIT:
+        sentence = pattern.sub(plain_wording, sentence)
     # A time at the beginning hides the politeness behind it.
     sentence = _POLITE.sub("", sentence).strip(" ,")
     if (second := _TWO_EDITS.search(_GOING_ALONG.sub("", sentence))) is not None:
@@ -138,8 +169,8 @@ def _read(rule: Rule, sentence: str, quoted: Quoted) -> Instruction | None:
     effect = rule.effect(match, quoted)
     if effect is None:
         return None
-    what = _PLACE.sub("", quoted.back(match.groupdict().get("what") or "")).strip(" ,")
-    what = re.sub(r"^(?:都|(?:only|just)\s+)|都$", "", what)
+    what = _PLACE.sub("", quoted.back(match.groupdict().get("what") or "")).strip(" ,:")
+    what = re.sub(r"^(?:都|(?:only|just|of)\s+)|都$", "", what)
     if what.lower() in _PRONOUNS:
         what = ""
     return Instruction(effect, what, is_inverted=rule.is_inverted)
@@ -157,7 +188,7 @@ def _strength(sentence: str) -> tuple[float | None, str]:
     if adverb is None:
         return None, sentence
     word = next(group for group in adverb.groups() if group)
-    value = _STRONG if word.lower() in _STRONG_WORDS else _SLIGHT
+    value = _STRONG if word.lower() in _STRONG_WORDS or adverb["f"] else _SLIGHT
     return value, sentence[: adverb.start()] + sentence[adverb.end() :]
 
 
@@ -165,6 +196,34 @@ def _described(reading: Instruction) -> str:
     effect = reading.effect
     how = f"{effect.name} #{''.join(f'{part:02x}' for part in effect.color)}" if effect.color else effect.name
     return f'{how} on {"everything but " if reading.is_inverted else ""}"{reading.what or "it"}"'
+
+
+#: What a sentence lacks, by its words.
+_LACKING = (
+    (
+        r"^(?:label|tag|caption|annotate)\b|^(?:add|put|give|write)\b.*\b(?:label|tag|caption|text)\b|标签|标注|字幕",
+        "which words? Say them in quotation marks, and a colour before the word label: "
+        'give the dog a red label saying "Rex", 给狗加红色标签“小黑”',
+    ),
+    (
+        r"\b(?:emojis?|stickers?)\b|表情|贴纸",
+        "which emoji? Give it, or the name of a picture: put 😀 on the dog, 给狗贴😀",
+    ),
+    (
+        rf"\b(?:put|place|add|stick)\s+(?:an?\s+|some\s+|the\s+)?(?:{'|'.join(EMOJI_NAMES)})\b"
+        rf"|[戴贴放加]上?(?:一?[个副顶])?(?:{'|'.join(EMOJI_NAMES)})",
+        "an emoji is called so: put a crown emoji on the dog's head, 给狗的头贴上皇冠表情. It covers what it is put on",
+    ),
+    (
+        r"\b(?:box|rectangle|bounding)\b|框",
+        "no box is drawn; outline draws a line along the thing's border: outline the dog in red, 给狗加红色描边",
+    ),
+    (
+        r"\b(?:background|backdrop)\b|背景",
+        "a background is a colour, the name of a picture, a blur or nothing: replace the background with blue, replace "
+        "the background with beach.jpg, 把背景换成蓝色",
+    ),
+)
 
 
 def _reason(text: str, sentence: str) -> str:
@@ -181,12 +240,15 @@ def _reason(text: str, sentence: str) -> str:
         re.IGNORECASE,
     )
     known = ", ".join(EFFECTS)
-    if wanted is not None:
+    if wanted is not None and not re.search(r"\bbackground\b|背景", sentence):
         look = (wanted["look"] or wanted["z"]).strip()
         return (
             f'"{text}": unknown effect "{look}"{_meant(look)}; the effects are {known}, and colours. '
             f"Examples: {EXAMPLES}"
         )
+    for pattern, advice in _LACKING:
+        if re.search(pattern, sentence, re.IGNORECASE):
+            return f'"{text}": {advice}'
     first = sentence.split()[0] if sentence else ""
     return (
         f'"{text}" isn\'t understood: no effect was found in it{_meant(first)}; the effects are {known}. '

@@ -31,6 +31,9 @@ MAX_DIFFERENCE = 14.0
 MOST_OF_IT, MAX_DIFFERENCE_OF_MOST = 0.6, 7.0
 #: Differences of values beyond which two pixels aren't the same thing in another light.
 SAME = 24.0
+#: Gaps of the object up to this width, beside the frame's shorter side and in pixels at least, are no background to
+#: other frames: it runs behind a post there.
+GAP, MIN_GAP = 1 / 16, 8.0
 #: Width of the ring around the hole that is compared, and of the rim that goes with the object, beside the frame's
 #: shorter side; at least so many pixels.
 RING, MIN_RING = 1 / 24, 8.0
@@ -57,7 +60,8 @@ def remove(frames: Sequence[np.ndarray], masks: Sequence[np.ndarray], span: rang
         result, is_guessed = _without(views, index, guess)
         if is_guessed:
             gray, _ = shrunk(result)
-            guess = _View(result, gray, np.zeros(result.shape[:2], dtype=bool), np.zeros(gray.shape, dtype=bool))
+            nowhere = np.zeros(result.shape[:2], dtype=bool)
+            guess = _View(result, gray, nowhere, nowhere, np.zeros(gray.shape, dtype=bool))
         yield result
 
 
@@ -69,12 +73,14 @@ class _View:
         frame: uint8 RGB ``[H,W,3]``.
         gray: float32 ``[h,w]``, smaller.
         hole: bool ``[H,W]``, the object with its rim.
+        closed: bool ``[H,W]``, with its gaps.
         small_hole: bool ``[h,w]``.
     """
 
     frame: np.ndarray
     gray: np.ndarray
     hole: np.ndarray
+    closed: np.ndarray
     small_hole: np.ndarray
 
 
@@ -103,11 +109,13 @@ class _Views:
     def _view(self, index: int) -> _View:
         frame, inside = self._frames[index], self.object(index)
         gray, _ = shrunk(frame)
-        hole = inside
+        hole = closed = inside
         if inside.any():
             hole = signed_distance(inside) > -max(MIN_RIM, min(inside.shape) * RIM)
+            reach = max(MIN_GAP, min(inside.shape) * GAP) / 2
+            closed = hole | (signed_distance(signed_distance(inside) > -reach) > reach)
         small = cv2.resize(hole.astype(np.float32), gray.shape[::-1], interpolation=cv2.INTER_AREA) > 0
-        return _View(frame, gray, hole, small)
+        return _View(frame, gray, hole, closed, small)
 
 
 def _without(views: _Views, index: int, guess: _View | None) -> tuple[np.ndarray, bool]:
@@ -183,8 +191,9 @@ def _laid_over(other: _View, view: _View, box: tuple[slice, slice], ring: np.nda
     corner = np.array([[1, 0, -box[1].start], [0, 1, -box[0].start], [0, 0, 1]])
     full = corner @ np.linalg.inv(shrink) @ motion @ shrink
     size = ring.shape[::-1]
+    closed = other.closed.astype(np.float32)
     hidden = cv2.warpPerspective(
-        other.hole.astype(np.float32), full, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=1
+        closed, full, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=1
     )
     seen = hidden < 1e-3
     compared = ring & seen

@@ -6,7 +6,16 @@ import re
 
 from word2mask.inference.editing.instruction import TONES, Effect
 from word2mask.inference.editing.rules import EMOJI, Quoted
-from word2mask.inference.editing.words import COLOR, Z_COLOR, color_of, look_of, may_wear, named_emoji, verb_of
+from word2mask.inference.editing.words import (
+    COLOR,
+    Z_COLOR,
+    color_of,
+    look_of,
+    may_wear,
+    named_emoji,
+    stroke_of,
+    verb_of,
+)
 
 __all__ = [
     "alone",
@@ -32,11 +41,14 @@ _CUT_WRONG = re.compile(
     r"|the\s+rest(?:\s+of\s+the\s+(?:picture|image|photo|video|clip|scene|frame))?"
     r"|(?:only|just)\s+(?:the\s+)?(?:colou?rs?|background)\b.*"
     r"|.*\s(?:into|to|in|as|like|and|with|by|look|looks|appear|appears|seem|seems|be|become|become\s+\w+)"
-    r"|.*\swith\s+an?\s+\w+\s+(?:line|outline)"
+    r"|.*\swith\s+an?\s+(?:\w+\s+){1,4}(?:line|outline|border|contour)"
+    r"|.*\s(?:with|as|in)\s+(?:a\s+)?transparen\w+.*|.*\s(?:at|with)\s+(?:an?\s+)?(?:strength|intensity|opacity).*"
+    rf"|.*\s(?:in|with)\s+(?:thick|bold|wide|thin|fine|narrow)(?:\s+{COLOR})?"
+    r"|on\s+.*|(?:everything|everyone|all)\s+(?:that|who|which)\s+(?:isn't|is\s+not|aren't|are\s+not)\b.*"
     r"|.*\s(?:with|by|using)\s+(?:an?\s+|the\s+|its\s+)?(?:[\w#]+\s+)?"
     r"(?:label|name\s?tag|tag|caption|text|sign|note|title|words?)\b.*"
-    r"|(?:an?|the)\s+(?:\w+\s+)?(?:outline|spotlight|light)\b.*"
-    r"|.*背景|.*(?:以外|之外).*|除.*外.*|.*的?(?:颜色|色彩)"
+    r"|(?:an?|the)\s+(?:\w+\s+)?(?:outline|spot\s?light|light\s+(?:on|at|around))\b.*"
+    r"|.*背景|.*(?:以外|之外).*|除.*外.*|除了.*|.*的?(?:颜色|色彩)|.*,?(?:强度|程度)|灯打在.*"
     r"|.*(?:变成?|变为|变得|改成|改为|换成|替换成|替换为|转成|做成|画成|弄成|弄得|调成|设成|设为)"
     r"|.*(?:看起来|看上去|显得|呈现).*|(?:其他|其它|其余|别的|剩下)的?.*|.*的?(?:边缘|轮廓线?|外框|边框)"
     rf"|.*(?:加上?|画上?|描上?|添加|用)(?:一?[个条圈层道])?(?:{Z_COLOR}的?)?",
@@ -126,12 +138,16 @@ def outline(match: re.Match[str], quoted: Quoted) -> Effect | None:
     color = match.groupdict().get("color")
     if not _is_plain(match) or (not color and _line_color(match)):
         return None
-    return Effect("outline", color=color_of(color)) if color else Effect("outline")
+    strength = stroke_of(match.groupdict().get("stroke") or match.groupdict().get("stroke_before"))
+    return Effect("outline", color=color_of(color) if color else None, strength=strength)
 
 
 def label(match: re.Match[str], quoted: Quoted) -> Effect | None:
     """Words that go along, and the colour of their plate where it is said."""
     text, color = quoted.back(match["text"]).strip(), match.groupdict().get("color")
+    what = re.fullmatch(rf"(.+?)\sin\s+{COLOR}", match["what"], re.IGNORECASE)
+    if what is not None and not may_wear(what[1]):  # the words' colour, which can't be had
+        return None
     if not text or not _is_plain(match) or quoted.is_picture(match["text"]) or re.fullmatch(EMOJI, text):
         return None
     return Effect("label", text=text, color=color_of(color) if color else None)

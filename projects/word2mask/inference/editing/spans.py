@@ -35,6 +35,7 @@ from word2mask.inference.editing.time_words import (
     Z_VIDEO,
     length_of,
     time_of,
+    with_halves,
 )
 from word2mask.inference.editing.times import TimeSpan
 
@@ -58,6 +59,7 @@ def find_span(text: str) -> tuple[TimeSpan | None, str]:
     Raises:
         UserError: two spans, or a time that can't be counted ("at the end", "from 2 to 5").
     """
+    text = with_halves(text)
     found: list[TimeSpan] = []
     for pattern, make in _PATTERNS:
         while (match := pattern.search(text)) is not None:
@@ -154,6 +156,17 @@ def _last(match: re.Match[str]) -> TimeSpan:
     return TimeSpan(_words(match), unit, -count)
 
 
+def _from_the_end(match: re.Match[str]) -> TimeSpan:
+    """Counted from the end: the last one is."""
+    time = time_of(match["time"])
+    if time.start:
+        raise UserError(
+            f'the time "{_words(match)}" isn\'t understood: only the last one is counted from the end; count from the '
+            "beginning, or say 最后两秒"
+        )
+    return TimeSpan(_words(match), time.unit, -time.end)
+
+
 #: Which part of how many, by the words that say it.
 _PARTS = {"half": 2, "third": 3, "quarter": 4, "半": 2, "一半": 2, "三分之一": 3, "四分之一": 4}
 _PLACES = {"first": 0, "second": 1, "third": 2, "middle": 1, "last": -1, "opening": 0, "final": -1}
@@ -176,6 +189,10 @@ def _percent(match: re.Match[str]) -> TimeSpan:
     return TimeSpan(_words(match), "share", *((1 - share, 1.0) if is_last else (0.0, share)))
 
 
+def _later_half(match: re.Match[str]) -> TimeSpan:
+    return TimeSpan(_words(match), "share", 0.5, 1.0)
+
+
 def _whole(match: re.Match[str]) -> None:
     return None
 
@@ -187,10 +204,26 @@ _LAST = r"(?:last|final|closing)"
 _LENGTH = rf"(?:{DURATION}|{ENGLISH}\s+{UNITS})"
 _Z_LENGTH = rf"(?:{Z_DURATION}|{CHINESE}{Z_UNITS})"
 
+TO_END = rf"\s+{END}{_OF_NOTHING_ELSE}"
+
 #: English, then Chinese; of both, the more that a pattern takes, the earlier it stands.
 _ENGLISH_FORMS: list[tuple[str, _Maker]] = [
     (rf"{IN}the\s+(?:whole|entire|full)\s+(?:video|clip|time)\b|\bthroughout(?:\s+the\s+(?:video|clip))?\b", _whole),
     (r"\b(?:all|the\s+whole)\s+(?:the\s+)?time\b|\bfrom\s+start\s+to\s+(?:end|finish)\b", _whole),
+    (rf"{IN}(?:all|every|each)(?:\s+(?:of\s+the\s+)?(?:single\s+)?frames?)\b", _whole),
+    (
+        rf"{AT_START}(?P<first>{TIME}),?\s+(?:and\s+)?(?:end|stop|finish)(?:p?ing|e?s)?\s+(?:at|in|with|on|after)\s+"
+        rf"(?P<last>{TIME})",
+        _range,
+    ),
+    (rf"{AT_START}(?:the\s+)?(?P<first>{ORDINAL}\s+{UNITS}){TO}(?P<last>(?:the\s+)?{ORDINAL})\b(?!\s+{UNITS})", _range),
+    (rf"(?:{IN})?(?:the\s+)?(?:last\s+)?(?P<length>{_LENGTH})\s+before\s+{END}", _last),
+    (
+        rf"(?:{AT_START})?(?P<length>{_LENGTH})\s+(?:in|into\s+(?:it|the\s+(?:video|clip)))(?:\s+on(?:wards?)?)?"
+        r"(?=[\s,.:]*$)",
+        _after_first,
+    ),
+    (rf"{AT_START}(?:half\s?way|the\s+middle)(?:\s+(?:through|in))?(?:\s+on(?:wards?)?|,?{TO}{END})?", _later_half),
     (rf"{AT_START}(?P<time>{TIME}),?\s+for\s+(?P<length>{_LENGTH})", _lasting),
     (rf"\bfor\s+(?P<length>{_LENGTH})\s+{AT_START}(?P<time>{TIME})", _lasting),
     (rf"\bbetween\s+(?:the\s+)?(?P<first>{TIME}|{ENGLISH}|{ORDINAL}){AND}(?P<last>{TIME})", _range),
@@ -217,9 +250,13 @@ _ENGLISH_FORMS: list[tuple[str, _Maker]] = [
     (rf"{IN}(?P<time>{CLOCK})", _alone),
     (rf"\bat\s+(?P<time>{MOMENT})", _alone),
     (rf"(?:^|,\s*)(?P<time>{COUNTED})(?=\s*(?:,|:|$))", _alone),
+    (rf"\b(?:all\s+the\s+way\s+)?(?:until|till|up\s+to|to){TO_END}", _whole),
 ]
 _CHINESE_FORMS: list[tuple[str, _Maker]] = [
-    (r"在?(?:全程|从头到尾|始终|自始至终|整个(?:视频|影片|过程))[里中]?", _whole),
+    (r"在?(?:全程|全片|从头到尾|始终|自始至终|整[个段](?:视频|影片|片子|过程))[里中]?的?", _whole),
+    (rf"[从自]?(?P<first>{Z_TIME})(?:开始|起)?[,,]?(?:一?直?到|至|在)(?P<last>{Z_TIME})(?:结束|停止|为止)的?", _range),
+    (rf"[从自]?(?P<first>{Z_TIME})(?:开始|起)[,,]?(?:一?直?到|至)(?P<last>{Z_TIME}){Z_BEHIND}", _range),
+    (rf"在?(?:结束|结尾|片尾|末尾)(?:之前|以?前)的?(?P<length>{_Z_LENGTH}){Z_BEHIND}", _last),
     (rf"[从自](?P<time>{Z_TIME})(?:开始|起)?的?[,,]?(?:持续|延续|接下来的?)(?P<length>{_Z_LENGTH})", _lasting),
     (rf"[从自](?P<time>{Z_TIME})(?:开始|起)的(?P<length>{_Z_LENGTH}){Z_BEHIND}", _lasting),
     (rf"[从在]?(?P<first>{Z_COUNTED}|第{CHINESE}){Z_TO}(?P<last>{Z_COUNTED}|{CHINESE}(?:{Z_UNITS})){Z_BEHIND}", _range),
@@ -228,21 +265,23 @@ _CHINESE_FORMS: list[tuple[str, _Maker]] = [
     (rf"在?(?P<first>{Z_MOMENT}|{CHINESE})[和与](?P<last>{Z_MOMENT})之间的?", _range),
     (rf"在?(?P<first>{Z_COUNTED}|第{CHINESE})[和与、](?P<last>{Z_COUNTED}){Z_BEHIND}", _pair),
     (rf"[从自]?(?P<time>{Z_TIME})(?:之后|以后|过后|后{Z_NOT_A_PLACE})(?:开始)?的?", _after),
-    (rf"[从自](?P<time>{Z_TIME})(?:开始|起)?(?:一?直?到(?:最后|结尾|结束|末尾|片尾))?的?", _since),
-    (rf"(?P<time>{Z_TIME})(?:开始|起)(?:一?直?到(?:最后|结尾|结束|末尾|片尾))?的?", _since),
+    (rf"[从自](?P<time>{Z_TIME})(?:开始|起)?[,,]?(?:一?直?到(?:最后|结尾|结束|末尾|片尾))?的?", _since),
+    (rf"(?P<time>{Z_TIME})(?:开始|起)[,,]?(?:一?直?到(?:最后|结尾|结束|末尾|片尾))?的?", _since),
     (rf"(?P<time>{Z_TIME})一?直?到(?:最后|结尾|结束|末尾|片尾)的?", _since),
     (rf"(?P<time>{Z_TIME})(?:之前|以前|前{Z_NOT_A_PLACE})的?", _before),
     (rf"(?:从(?:开头|头|开始))?一?直?到(?P<time>{Z_TIME})(?:为止)?的?", _until),
     (rf"在?(?:最初|最开始|开头|开始|前|(?<!的)头)的?(?P<length>{_Z_LENGTH}){Z_BEHIND}", _first),
-    (rf"在?(?:最后|末尾|结尾|后)的?(?P<length>{_Z_LENGTH}){Z_BEHIND}", _last),
+    (rf"在?(?:最后|末尾|结尾|(?<![一-鿿])倒数|后)的?(?P<length>{_Z_LENGTH}){Z_BEHIND}", _last),
     (rf"(?P<length>{_Z_LENGTH})(?:之内|以内)的?", _first),
     (r"在?(?:视频的?|(?<!的))(?P<place>[前后上下])(?P<part>半)(?:段|程|截|部分)[里内中]?的?", _part),
     (r"在?(?:视频的?|(?<!的))(?P<place>前|中间|最后|后)的?(?P<part>一半|三分之一|四分之一)[里内中]?的?", _part),
     (rf"在?(?:视频的?|(?<!的))(?P<place>前|最后|后)的?(?P<percent>{PERCENT})[里内中]?的?", _percent),
+    (rf"在?倒数(?P<time>{Z_COUNTED}){Z_BEHIND}", _from_the_end),
     (rf"在?(?P<time>{Z_COUNTED}){Z_BEHIND}", _alone),
     (rf"在(?P<time>{CLOCK})(?:的时候|时|处)?的?", _alone),
     (rf"(?P<time>{CLOCK})(?:的时候|时|处)的?", _alone),
     (rf"在(?P<time>{Z_MOMENT})(?:的时候|时|处)的?", _alone),
+    (r"一?直?到(?:最后|结尾|结束|末尾|片尾)(?:为止)?(?![一-鿿]?[秒帧分])", _whole),
 ]
 
 
@@ -260,6 +299,8 @@ _VAGUE = re.compile(
     rf"|\bfrom\s+{ENGLISH}{TO}{ENGLISH}(?!\w)|\b(?:for|in|within|around|about)\s+{MOMENT}|\b{MOMENT}"
     rf"|\b{ENGLISH}\s+frames\b|\b(?:seconds?|frames?)\s+\d+"
     rf"|,\s*(?:the\s+)?(?:seconds?\s+{ENGLISH}|{ORDINAL}\s+second\b)"
+    rf"|\bevery\s+(?:{ENGLISH}\s+|other\s+)?(?:seconds?|frames?)\b"
+    rf"|\bin\s+the\s+(?:second|frame)\s+before\b"
     r"|\b(?:for\s+(?:a\s+(?:moment|while|bit)|some\s+time)|briefly|at\s+some\s+point|halfway(?:\s+through)?"
     r"|in\s+the\s+middle\s+of\s+the\s+(?:video|clip)|later\s+on|(?:early|late)\s+in\s+the\s+(?:video|clip))\b"
     rf"|(?:视频的?)?(?:开头|结尾|片头|片尾|中途)|{CHINESE}\s*(?:秒|帧|分钟)|[前后]半段|一会儿|片刻",

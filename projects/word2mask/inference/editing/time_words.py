@@ -23,6 +23,7 @@ __all__ = [
     *("AND", "AT_START", "BEGINNING", "CLOCK", "COUNTED", "DURATION", "END", "IN", "MOMENT", "OF_VIDEO", "ONLY"),
     *("ONLY_BEHIND", "TIME", "TO", "Time", "UNITS", "Unit", "Z_BEHIND", "Z_COUNTED", "Z_DURATION", "Z_MOMENT"),
     *("Z_NOT_A_PLACE", "Z_ONLY", "Z_TIME", "Z_TO", "Z_UNITS", "Z_VIDEO", "length_of", "number_of", "time_of"),
+    "with_halves",
 ]
 
 # -- units ---------------------------------------------------------------------------------------------------------
@@ -78,6 +79,14 @@ Z_VIDEO = "(?:在?(?:这个|这段)?(?:视频|影片|片子|短片)[的里中]?)
 #: 前 and 后 are places too: 前面, 后排.
 Z_NOT_A_PLACE = r"(?![面方排边轮座])"
 
+_HALF = re.compile(
+    rf"\b(?P<whole>{ENGLISH})\s+and\s+a\s+half\s+(?P<unit>{_SECOND}|{_MINUTE})"
+    rf"|\b(?:(?P<before>{ENGLISH}|an?)\s+)?(?P<unit_before>{_SECOND}|{_MINUTE})\s+and\s+a\s+half\b"
+    rf"|\b(?:a\s+)?half(?:\s+(?:of\s+)?an?)?[\s-]+(?P<unit_of_half>{_SECOND}|{_MINUTE})"
+    rf"|(?<!第)(?P<z_whole>{CHINESE})(?P<z_unit>秒|分)钟?半(?![段场边个])|半(?P<z_unit_of_half>秒|分)钟?",
+    re.IGNORECASE,
+)
+
 Unit = Literal["seconds", "frames"]
 
 
@@ -96,6 +105,27 @@ class Time:
     start: float
     end: float
     alone: float
+
+
+def with_halves(text: str) -> str:
+    """A sentence whose halves of seconds and minutes are digits.
+
+    >>> with_halves("for a second and a half"), with_halves("the last half second"), with_halves("前一秒半")
+    ('for 1.5 second', 'the last 0.5 second', '前1.5秒')
+    """
+
+    def digits(match: re.Match[str]) -> str:
+        groups = match.groupdict()
+        if unit := groups["z_unit"] or groups["z_unit_of_half"]:
+            whole = chinese_number(groups["z_whole"]) if groups["z_whole"] else 0
+            return f"{whole + 0.5:g}{'分钟' if unit == '分' else unit}"
+        if unit := groups["unit_of_half"]:
+            return f"0.5 {unit}"
+        before = groups["whole"] or groups["before"] or "one"
+        whole = 1 if before.lower() in ("a", "an") else english_number(before)
+        return f"{whole + 0.5:g} {groups['unit'] or groups['unit_before']}"
+
+    return _HALF.sub(digits, text)
 
 
 def number_of(text: str) -> float:
@@ -147,6 +177,8 @@ def time_of(text: str, like: str = "") -> Time:
     is_moment = not is_counted or number != int(number) or _is_fraction(like)
     if is_moment:
         return _moment(number, digits)
+    if number == 0 and like:  # from second 0 to second 2, which end where moments would
+        return _moment(0.0, "0")
     if number < 1:
         raise UserError(f'the time "{text}" isn\'t understood: seconds are counted from 1; a moment is "0:00" or "0 s"')
     return Time("seconds", number - 1, number, number)

@@ -9,16 +9,34 @@ from PIL import ImageColor
 from word2mask.inference.editing.instruction import Effect
 
 __all__ = [
-    *("COLOR", "EMOJI_NAMES", "LOOK", "NAMED_EMOJI", "UNCLEAR", "VERBS", "Z_COLOR", "Z_LOOK", "Z_VERBS"),
-    *("color_of", "look_of", "may_wear", "named_emoji", "verb_of"),
+    *("COLOR", "EMOJI_NAMES", "LOOK", "NAMED_EMOJI", "STROKE", "UNCLEAR", "VERBS", "Z_COLOR", "Z_LOOK", "Z_STROKE"),
+    *("Z_VERBS", "color_of", "look_of", "may_wear", "named_emoji", "stroke_of", "verb_of"),
 ]
 
 _TONES = "light|dark|deep|medium|pale|hot|sky|navy|forest|lime|royal|steel|sea|olive|dim|midnight|indian|rosy|sandy"
 _NAMES = "|".join(sorted(ImageColor.colormap, key=len, reverse=True))
 #: Words before a colour that leave it as it is.
-_VIVID = r"(?:bright|vivid|pure|solid|deep|plain)"
-#: A colour in English: a name of CSS, with or without a space inside ("light blue"), or #rrggbb.
-COLOR = rf"(?:#[0-9a-f]{{6}}\b|#[0-9a-f]{{3}}\b|(?:{_VIVID}\s+)?(?:(?:{_TONES})\s?)?(?:{_NAMES})\b)"
+_VIVID = r"(?:bright|vivid|pure|solid|deep|plain|nice|strong|rich)"
+#: Names of colours that CSS lacks: RGB.
+_MORE_COLORS = {
+    "burgundy": (128, 0, 32),
+    "mint": (152, 255, 152),
+    "mint green": (152, 255, 152),
+    "navy blue": (0, 0, 128),
+    "baby blue": (137, 207, 240),
+    "cream": (255, 253, 208),
+    "mustard": (225, 173, 1),
+    "peach": (255, 218, 185),
+    "rose": (255, 0, 127),
+    "amber": (255, 191, 0),
+}
+_MORE_NAMES = "|".join(sorted(_MORE_COLORS, key=len, reverse=True))
+_RGB = r"rgb\(\s*\d{1,3}\s*,\s*\d{1,3}\s*,\s*\d{1,3}\s*\)"
+#: A colour in English: a name of CSS, with or without a space inside ("light blue"), #rrggbb or rgb(…).
+COLOR = (
+    rf"(?:#[0-9a-f]{{6}}\b|#[0-9a-f]{{3}}\b|{_RGB}"
+    rf"|(?:{_VIVID}\s+)?(?:{_MORE_NAMES}|(?:(?:{_TONES})\s?)?(?:{_NAMES}))\b)"
+)
 
 _Z_COLORS = {
     "红": (220, 20, 30),
@@ -31,6 +49,8 @@ _Z_COLORS = {
     "紫": (130, 40, 170),
     "粉": (255, 150, 180),
     "粉红": (255, 150, 180),
+    "紫罗兰": (140, 90, 200),
+    "荧光绿": (57, 255, 20),
     "玫红": (220, 30, 110),
     "酒红": (115, 20, 45),
     "棕": (130, 75, 35),
@@ -50,9 +70,8 @@ _Z_COLORS = {
 }
 #: A colour in Chinese, with or without 色, or as in English.
 Z_COLOR = (
-    r"(?:#[0-9a-f]{6}|#[0-9a-f]{3}|[深浅淡暗]?(?:"
-    + "|".join(sorted(_Z_COLORS, key=len, reverse=True))
-    + rf")色?|(?:{_NAMES}))"
+    rf"(?:#[0-9a-f]{{6}}|#[0-9a-f]{{3}}|{_RGB}|"
+    r"(?:鲜|亮|[深浅淡暗])?(?:" + "|".join(sorted(_Z_COLORS, key=len, reverse=True)) + rf")色?|(?:{_NAMES}))"
 )
 
 #: How something is to look: (English, Chinese, effect).
@@ -93,7 +112,8 @@ VERBS = {
     r"grayscale|greyscale|desaturate|decolou?ri[sz]e|gr[ae]y\s+out": "grayscale",
     r"brighten(?:\s+up)?|lighten|light\s+up": "brighten",
     r"darken|dim": "darken",
-    r"spotlight|(?:put|shine|throw|cast|point|aim)\s+(?:a|the)\s+(?:spot\s?)?light\s+(?:on(?:to)?|at)": "spotlight",
+    r"spotlight(?:\s+on)?"
+    r"|(?:put|shine|throw|cast|point|aim)\s+(?:a|the)\s+(?:spot\s?)?light\s+(?:on(?:to)?|at)": "spotlight",
     r"remove|erase|delete|get\s+rid\s+of|wipe\s+out|inpaint|(?:take|edit|rub|paint)\s+out|take\s+away": "remove",
     r"cut\s*-?out|extract|isolate": "cutout",
     r"ink[- ]?wash": "ink_wash",
@@ -105,12 +125,27 @@ Z_VERBS = {
     r"变?成?黑白化?|去色|灰度化": "grayscale",
     r"[变调提加]亮|增亮": "brighten",
     r"[变调压加]暗": "darken",
-    r"打上?(?:聚光灯|追光)|加上?(?:聚光灯|追光)|聚光": "spotlight",
-    r"去掉|去除|删除|删掉|删了|移除|移掉|移走|抹掉|抹去|擦除|擦掉|擦去|消除|清除|消失|抠掉|拿走|拿掉|p掉": "remove",
-    r"抠出来?|抠图|抠下来|提取出来|提取": "cutout",
+    r"打上?(?:聚光灯|追光)|加上?(?:聚光灯|追光)|聚光(?!灯)": "spotlight",
+    r"去掉|去除|删除|删掉|删了|移除|移掉|移走|抹掉|抹去|擦除|擦掉|擦去|消除|清除|消失|抠掉"
+    r"|拿走|拿掉|p掉|弄没|弄掉|弄走": "remove",
+    r"[抠扣](?:出来?|图|下来)|提取出来|提取": "cutout",
     r"水墨化": "ink_wash",
     r"描边|勾边|勾勒(?:出来)?|加上?(?:描边|轮廓线?)": "outline",
 }
+#: How wide a line is, as it is said: share of :data:`Effect.strength`.
+THICK, THIN = r"(?:thick|bold|wide|heavy|fat)", r"(?:thin|fine|narrow|slim)"
+#: Words before a line that say how wide it is, or nothing.
+STROKE = rf"(?:(?P<stroke>{THICK}|{THIN})\s+|(?:bright|solid|clear)\s+)?"
+Z_STROKE = "(?P<stroke>[粗细])?"
+
+
+def stroke_of(words: str | None) -> float | None:
+    """The strength of a line that is said to be thick or thin."""
+    if not words:
+        return None
+    return 0.9 if re.fullmatch(rf"{THICK}|粗", words, re.IGNORECASE) else 0.25
+
+
 #: Emoji by name, English and Chinese.
 EMOJI_NAMES = {
     r"smiley(?:\s+face)?|smiling\s+face|happy\s+face|笑脸": "😀",
@@ -134,8 +169,9 @@ NAMED_EMOJI = (
 )
 #: Words that could mean several effects, and which.
 UNCLEAR = {
-    r"highlight|emphasi[sz]e|突出|高亮|强调": ("spotlight", "brighten", "outline"),
-    r"hide|censor|cover\s+up|隐藏|遮住|遮挡": ("remove", "blur", "pixelate", "sticker"),
+    r"highlight|emphasi[sz]e|突出|高亮|强调|让.+成为焦点": ("spotlight", "brighten", "outline"),
+    r"hide|censor|cover\s+up|anonymi[sz]e|隐藏|遮住|遮挡|匿名": ("remove", "blur", "pixelate", "sticker"),
+    r"(?:add|put|draw|give)\s.*\bglow\b|发光": ("spotlight", "brighten", "outline"),
 }
 
 
@@ -146,7 +182,10 @@ def color_of(words: str) -> tuple[int, int, int] | None:
     ((173, 216, 230), (255, 0, 0), (132, 12, 18))
     """
     words = words.strip().lower()
-    shade = re.fullmatch(r"([深浅淡暗]?)(.+?)色?", words)
+    if words.startswith("rgb"):
+        red, green, blue = map(int, re.findall(r"\d+", words))
+        return (red, green, blue) if max(red, green, blue) < 256 else None
+    shade = re.fullmatch(r"([深浅淡暗]?)[鲜亮]?(.+?)色?", words)
     if shade is not None and shade[2] in _Z_COLORS:
         red, green, blue = _Z_COLORS[shade[2]]
         if shade[1] in ("深", "暗") and shade[1]:
@@ -159,6 +198,15 @@ def color_of(words: str) -> tuple[int, int, int] | None:
         if name.startswith("#") or name in ImageColor.colormap:
             red, green, blue = ImageColor.getrgb(name)[:3]
             return red, green, blue
+        if said in _MORE_COLORS:
+            return _MORE_COLORS[said]
+    # Those shades of a colour that CSS has no name for, as in Chinese.
+    tone, _, base = words.partition(" ")
+    if tone in ("light", "pale", "dark", "deep", "dim") and (base in _MORE_COLORS or base in ImageColor.colormap):
+        red, green, blue = _MORE_COLORS.get(base) or ImageColor.getrgb(base)[:3]
+        if tone in ("light", "pale"):
+            return (red + 255) // 2, (green + 255) // 2, (blue + 255) // 2
+        return int(red * 0.6), int(green * 0.6), int(blue * 0.6)
     return None
 
 
@@ -189,6 +237,14 @@ _PEOPLE = frozenset(
     "queen".split()
 )
 _PERSON_ENDING = re.compile(r".{2,}(?:er|or|ist|man|men|ess|ian|ant|ent|ee)s?")
+#: Things that end so.
+_NOBODY = frozenset(
+    "scooter helicopter container monitor tractor roller trailer speaker poster letter number flower water paper "
+    "corner tower river finger shoulder sweater tiger spider burger printer hammer ladder computer motor door floor "
+    "mirror elevator razor anchor tree coffee feather leather butter lobster rooster hamster otter beaver panther "
+    "elephant plant ant restaurant tent bumper counter cooler drawer blender toaster freezer lighter locker marker "
+    "ruler shower tanker timer cracker hydrant pendant croissant pier deer beer".split()
+)
 _HEAD_ENDS = re.compile(
     r"\s+(?:on|in|at|of|with|near|by|behind|beside|next|to|from|under|over|above|below|between|who|that|which|wearing"
     r"|holding|standing|sitting|walking|running)\s.*"
@@ -202,7 +258,9 @@ def may_wear(thing: str) -> bool:
     (True, False, True)
     """
     words = _HEAD_ENDS.sub("", thing.strip().lower()).split()
-    return bool(words) and (words[-1] in _PEOPLE or _PERSON_ENDING.fullmatch(words[-1]) is not None)
+    if not words or words[-1].removesuffix("s") in _NOBODY:
+        return False
+    return words[-1] in _PEOPLE or _PERSON_ENDING.fullmatch(words[-1]) is not None
 
 
 def verb_of(words: str) -> str | None:
