@@ -4,12 +4,14 @@ import logging
 from types import SimpleNamespace
 
 import pytest
+import torch
 
 from word2mask.data.dataset import MixtureDataset
 from word2mask.data.mixture import Mixture
 from word2mask.data.sources.llava import LLaVA
 from word2mask.data.sources.refcoco import RefCOCO
-from word2mask.engine.hooks import LogVisits
+from word2mask.engine import runner as module
+from word2mask.engine.hooks import LogVisits, WarnOfShuffle
 
 
 @pytest.fixture
@@ -87,3 +89,17 @@ def test_a_resumed_run_names_its_epoch(dataset, caplog):
         "epoch 1 showed what it held; epoch 2 holds the same",
         "epoch 2, of which 4 of 8 were seen, showed",
     ]
+
+
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_a_mixture_that_is_shuffled_again_is_warned_of(dataset, shuffle, tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr(module, "config_text", lambda settings: "")
+    settings = SimpleNamespace(log={}, checkpoint={}, precision="fp32", validation=None, strategy="ddp")
+    loader = SimpleNamespace(dataset=SimpleNamespace(dataset=dataset), batch_sampler=SimpleNamespace(shuffle=shuffle))
+    hooks = module.training_hooks(settings, tmp_path, torch.device("cpu"), None, loader, True)
+    assert any(isinstance(hook, LogVisits) for hook in hooks) is not shuffle
+    warned = [hook for hook in hooks if isinstance(hook, WarnOfShuffle)]
+    assert bool(warned) is shuffle
+    for hook in warned:
+        hook.before_train(SimpleNamespace(logger=logging.getLogger("visits")))
+        assert "set data.shuffle=False" in caplog.text

@@ -178,6 +178,18 @@ class LogVisits(Hook):
             runner.logger.info(text if counts is None else f"{text}\n{self.dataset.mixture.table(counts)}")
 
 
+class WarnOfShuffle(Hook):
+    """Says that a mixture, which has an order of its own, is put into another one."""
+
+    def before_train(self, runner: Any) -> None:
+        """Once."""
+        if rank_and_size()[0] == 0:
+            runner.logger.warning(
+                "data.shuffle is on, and shuffles what the mixture has ordered: its groups of like work are lost, and "
+                "what an epoch shows of each source isn't logged; set data.shuffle=False"
+            )
+
+
 def progress_line(entry: dict[str, float], max_iters: int, width: int = 16) -> str:
     """One console line: bar, losses, learning rate, times, throughput, memory.
 

@@ -23,7 +23,7 @@ from word2mask.engine.build import build
 from word2mask.engine.config import config_text
 from word2mask.engine.display import Display
 from word2mask.engine.distributed import barrier, choose_device, gather_objects, rank_and_size, start_processes
-from word2mask.engine.hooks import LogVisits, SaveCheckpoint, TrainLog, Validate
+from word2mask.engine.hooks import LogVisits, SaveCheckpoint, TrainLog, Validate, WarnOfShuffle
 from word2mask.engine.inspection import parameter_table
 from word2mask.engine.loading import build_dataloader
 from word2mask.engine.loop import TrainLoop
@@ -296,8 +296,8 @@ def training_hooks(
     log = TrainLog(settings_of_log, folder, display, peak)
     hooks: list[Hook] = [log, SaveCheckpoint(saving.interval, saving.keep)]
     dataset = loader.dataset.dataset
-    if isinstance(dataset, MixtureDataset) and not loader.batch_sampler.shuffle:
-        hooks.append(LogVisits(dataset))
+    if isinstance(dataset, MixtureDataset):
+        hooks.append(WarnOfShuffle() if loader.batch_sampler.shuffle else LogVisits(dataset))
     if not validates and (settings.validation is not None or settings_of_log.pictures):
         what = "validation" if settings.validation is not None else "log.pictures"
         raise UserError(
