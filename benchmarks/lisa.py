@@ -134,7 +134,7 @@ def table(found: dict[str, list[dict[str, dict[str, float]]]], arguments: argpar
     )
     lines += [
         "",
-        f"Setting: {torch.get_num_threads()} thread, float32, torch {torch.__version__}; a picture of "
+        f"Setting: 1 thread, float32, torch {torch.__version__}; a picture of "
         f"{PICTURE[0]} × {PICTURE[1]} (height × width); activations checkpointed on both sides in training; LoRA of "
         f"rank {LORA['rank']} and what LISA trains besides; AdamW. The published language model has eager attention, "
         f"as in the transformers of its time. {described}.",

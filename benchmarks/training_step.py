@@ -126,7 +126,7 @@ def table(results: dict[str, dict[str, list[dict[str, Any]]]], arguments: argpar
     checkpointed = "published only" if arguments.keep_activations else "both"
     lines += [
         "",
-        f"Setting: {torch.get_num_threads()} thread, float32, torch {torch.__version__}; activations checkpointed: "
+        f"Setting: 1 thread, float32, torch {torch.__version__}; activations checkpointed: "
         f"{checkpointed}; LoRA rank {LORA['rank']}; {NUM_POINTS} points a mask. Geometry: "
         f"{', '.join(f'{name} {value}' for name, value in asdict(geometry).items())}.",
         "",
