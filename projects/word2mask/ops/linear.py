@@ -138,12 +138,12 @@ def attention_by_rows(query: torch.Tensor, key: torch.Tensor, value: torch.Tenso
 
 def _pays(inputs: torch.Tensor, weight: torch.Tensor) -> bool:
     return (
-        inputs.device.type == "cpu"
+        not torch.compiler.is_compiling()
+        and inputs.device.type == "cpu"
         and inputs.dtype == weight.dtype == torch.float32
         and inputs.numel() >= FEWEST_ROWS * inputs.shape[-1]
         and onednn_is_faster()
         and not torch.is_autocast_enabled("cpu")
-        and not torch.compiler.is_compiling()
     )
 
 
