@@ -53,8 +53,10 @@ CASES = {
 }
 
 
+@pytest.mark.parametrize("band", [hiera.BAND_VALUES, 1], ids=["whole maps", "a row of windows at a time"])
 @pytest.mark.parametrize(("windows", "everywhere", "size"), CASES.values(), ids=CASES)
-def test_same_as_transformers(windows, everywhere, size):
+def test_same_as_transformers(windows, everywhere, size, band, monkeypatch):
+    monkeypatch.setattr(hiera, "BAND_VALUES", band)
     model = trunk(windows, everywhere)
     lean = lean_of(model)
     pixels = torch.randn(2, 3, *size, generator=torch.Generator().manual_seed(1))
@@ -82,6 +84,20 @@ def test_same_gradients():
         sum(level.square().mean() for level in one(pixels).intermediate_hidden_states).backward()
     for (name, one), other in zip(model.named_parameters(), lean.parameters(), strict=True):
         assert (one.grad - other.grad).abs().max() <= 1e-4 * one.grad.abs().max() + 1e-7, name
+
+
+def test_bands_are_for_passes_without_gradients(monkeypatch):
+    monkeypatch.setattr(hiera, "BAND_VALUES", 1)
+    lean, pixels = lean_of(trunk((8, 4, 4, 2))), torch.randn(1, 3, 128, 128)
+    rows, plain = [], LeanBlock._of_windows
+    monkeypatch.setattr(
+        LeanBlock, "_of_windows", lambda self, map, stride: rows.append(len(map[0])) or plain(self, map, stride)
+    )
+    lean(pixels)
+    assert rows[0] == 32
+    rows.clear()
+    lean.requires_grad_(False)(pixels)
+    assert rows[:4] == [8] * 4
 
 
 def test_sides_that_do_not_pool_evenly_are_left_to_transformers(monkeypatch):
