@@ -23,10 +23,11 @@ class Own(nn.Linear):
 
 @pytest.fixture(autouse=True)
 def onednn(monkeypatch):
-    """As on a processor that MKL slows down."""
+    """As on a processor that MKL slows down, for small matrices as for large ones."""
     if not torch.backends.mkldnn.is_available():
         pytest.skip("this torch was built without oneDNN")
     monkeypatch.setenv(module.SWITCH, "1")
+    monkeypatch.setattr(module, "FEWEST_MULTIPLICATIONS", 0)
     module.onednn_is_faster.cache_clear()
     yield
     module.onednn_is_faster.cache_clear()
@@ -48,7 +49,7 @@ def close(one: torch.Tensor, other: torch.Tensor) -> bool:
 
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("inputs", [24, 2 * module.FEWEST_INPUTS], ids=["few inputs", "many inputs"])
-@pytest.mark.parametrize("shape", [(ROWS,), (2, 3, ROWS)], ids=["matrix", "batch"])
+@pytest.mark.parametrize("shape", [(ROWS,), (2, 3, ROWS), (ROWS + 1,), (7, 53)], ids=str)
 def test_values_and_gradients_are_those_of_torch(shape, inputs, bias, calls):
     torch.manual_seed(0)
     layer = nn.Linear(inputs, 40, bias=bias)
@@ -94,6 +95,12 @@ def test_what_does_not_pay_is_left_to_torch(prepare, calls):
     assert not calls
 
 
+def test_small_matrices_are_left_to_torch(calls, monkeypatch):
+    monkeypatch.setattr(module, "FEWEST_MULTIPLICATIONS", ROWS * 24 * 40 + 1)
+    given, layer = torch.randn(ROWS, 24), nn.Linear(24, 40)
+    assert torch.equal(linear(given, layer.weight, layer.bias), layer(given)) and not calls
+
+
 def test_autocast_is_left_to_torch(calls):
     layer, given = nn.Linear(24, 40), torch.randn(ROWS, 24)
     use_onednn(layer)
@@ -126,7 +133,6 @@ def test_gelu_in_one_pass():
 
 
 def test_many_products(calls, monkeypatch):
-    monkeypatch.setattr(module, "FEWEST_PRODUCTS", 0)
     torch.manual_seed(0)
     one, other = torch.randn(2, 3, ROWS, 24, requires_grad=True), torch.randn(2, 3, 50, 24, requires_grad=True)
     found, expected = products(one, other), one @ other.mT
@@ -139,8 +145,24 @@ def test_many_products(calls, monkeypatch):
     ):
         assert close(mine, theirs)
     calls.clear()
-    monkeypatch.undo()
+    monkeypatch.setattr(module, "FEWEST_MULTIPLICATIONS", 1 << 24)
     assert close(products(one, other), expected) and not calls, "small ones are a batch"
+
+
+def test_few_sizes_for_all_numbers_of_rows(monkeypatch):
+    """What oneDNN keeps of each size is up to a megabyte."""
+    sizes = set()
+    plain = torch.ops.mkldnn._linear_pointwise
+
+    def counted(inputs, *rest):
+        sizes.add(len(inputs))
+        return plain(inputs, *rest)
+
+    monkeypatch.setattr(module.torch.ops.mkldnn, "_linear_pointwise", counted)
+    weight = torch.randn(40, 24)
+    for rows in range(256, 513):
+        assert len(linear(torch.randn(rows, 24), weight)) == rows
+    assert sizes == {256 + 32 * number for number in range(9)}
 
 
 @pytest.mark.parametrize("heads_of_values", [1, 2])

@@ -35,12 +35,15 @@ SWITCH = "WORD2MASK_ONEDNN"
 #: Rows from which on it pays: fewer are bound by reading the weights, and preparing those costs more.
 FEWEST_ROWS = 32
 
+#: Multiplications from which on it pays: oneDNN builds code for each shape, and keeps up to a megabyte of it.
+FEWEST_MULTIPLICATIONS = 1 << 24
+
+#: Numbers of rows between a power of two and the next one that there is code for; others are filled up with zeros.
+SIZES_AN_OCTAVE = 8
+
 #: Inputs from which on the weights' gradient is faster, too: it sums over rows, which oneDNN has to turn over.
 FEWEST_INPUTS = 256
 
-
-#: Multiplications from which on a product of its own is faster than a place among many.
-FEWEST_PRODUCTS = 1 << 22
 
 #: Keys from which on attention is faster as two products.
 FEWEST_KEYS = 512
@@ -101,8 +104,7 @@ def products(inputs: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
     Returns:
         float ``[…,M,N]``.
     """
-    size = inputs.shape[-2] * inputs.shape[-1] * weights.shape[-2]
-    if size < FEWEST_PRODUCTS or not _pays(inputs, weights) or inputs.shape[-2] < FEWEST_ROWS:
+    if not _pays(inputs[(0,) * (inputs.ndim - 2)], weights):
         return inputs @ weights.mT
     pairs = zip(inputs.flatten(0, -3), weights.flatten(0, -3), strict=True)
     return torch.stack([linear(*pair) for pair in pairs]).unflatten(0, inputs.shape[:-2])
@@ -142,16 +144,24 @@ def _pays(inputs: torch.Tensor, weight: torch.Tensor) -> bool:
         and inputs.device.type == "cpu"
         and inputs.dtype == weight.dtype == torch.float32
         and inputs.numel() >= FEWEST_ROWS * inputs.shape[-1]
+        and inputs.numel() * weight.shape[-2] >= FEWEST_MULTIPLICATIONS
         and onednn_is_faster()
         and not torch.is_autocast_enabled("cpu")
     )
 
 
-def _product(inputs: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
+def _product(
+    inputs: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None, gelu: bool = False
+) -> torch.Tensor:
     # oneDNN takes weights row by row or turned over; for any other stride it has slow reference code alone.
     if not weight.is_contiguous() and not weight.t().is_contiguous():
         weight = weight.contiguous()
-    return torch.ops.mkldnn._linear_pointwise(inputs.contiguous(), weight, bias, "none", [], "")
+    rows = inputs.reshape(-1, inputs.shape[-1])
+    step = max(1, 1 << max(0, len(rows).bit_length() - 1) >> (SIZES_AN_OCTAVE.bit_length() - 1))
+    missing = -len(rows) % step
+    filled = F.pad(rows, (0, 0, 0, missing)) if missing else rows.contiguous()
+    after = ("gelu", [], "none") if gelu else ("none", [], "")
+    return torch.ops.mkldnn._linear_pointwise(filled, weight, bias, *after)[: len(rows)].unflatten(0, inputs.shape[:-1])
 
 
 class _Linear(torch.autograd.Function):
@@ -184,7 +194,7 @@ class OneDNNLinear(nn.Linear):
     def forward(self, inputs: torch.Tensor, gelu: bool = False) -> torch.Tensor:
         """``[…,K]`` to ``[…,N]``; with ``gelu`` its exact GELU, in one pass where nothing needs a gradient."""
         if gelu and not torch.is_grad_enabled() and _pays(inputs, self.weight):
-            return torch.ops.mkldnn._linear_pointwise(inputs.contiguous(), self.weight, self.bias, "gelu", [], "none")
+            return _product(inputs, self.weight, self.bias, gelu=True)
         states = linear(inputs, self.weight, self.bias)
         return F.gelu(states) if gelu else states
 
