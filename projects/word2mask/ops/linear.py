@@ -160,7 +160,7 @@ def _product(
     step = max(1, 1 << max(0, len(rows).bit_length() - 1) >> (SIZES_AN_OCTAVE.bit_length() - 1))
     missing = -len(rows) % step
     filled = F.pad(rows, (0, 0, 0, missing)) if missing else rows.contiguous()
-    after = ("gelu", [], "none") if gelu else ("none", [], "")
+    after: tuple[str, list[float], str] = ("gelu", [], "none") if gelu else ("none", [], "")
     return torch.ops.mkldnn._linear_pointwise(filled, weight, bias, *after)[: len(rows)].unflatten(0, inputs.shape[:-1])
 
 
