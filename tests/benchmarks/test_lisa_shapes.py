@@ -32,7 +32,7 @@ def test_page(repository: Path, tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     command = [sys.executable, repository / "benchmarks/lisa_shapes.py", tmp_path, "--write", page]
     subprocess.run(command, check=True, capture_output=True)
-    assert "| reason_seg:val | gIoU |  | 71.2 | 40.5 ✗ | 7 |" in page.read_text()
+    assert "| reason_seg:val | gIoU |  | 71.2 | 40.5 (≤ 40 ✗) | 7 |" in page.read_text()
     assert "* **reason_seg:val**: all of it." in page.read_text()
     assert "| train | 61 | 1.25 |" in page.read_text()
 
