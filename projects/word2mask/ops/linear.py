@@ -1,9 +1,9 @@
 """Matrix products of float32 on processors where torch's own are slow.
 
 torch multiplies float32 matrices by Intel's MKL, which keeps its AVX-512 kernels for Intel's processors; on others it
-falls back to AVX2. oneDNN, which torch brings along, has no such rule: on a Zen 4 core its products take half the time
-and less. Same precision, another order of sums. torch calls it for bfloat16 and convolutions alone, so the
-linear layers of a model are pointed to it here, by :func:`use_onednn`. Elsewhere nothing changes.
+falls back to AVX2. oneDNN, which torch brings along, has no such rule: on an AMD EPYC with AVX-512 its products take
+half the time and less. Same precision, another order of sums. torch calls it for bfloat16 and convolutions alone, so
+the linear layers of a model are pointed to it here, by :func:`use_onednn`. Elsewhere nothing changes.
 """
 
 from __future__ import annotations
@@ -157,7 +157,7 @@ def _product(
     if not weight.is_contiguous() and not weight.t().is_contiguous():
         weight = weight.contiguous()
     rows = inputs.reshape(-1, inputs.shape[-1])
-    step = max(1, 1 << max(0, len(rows).bit_length() - 1) >> (SIZES_AN_OCTAVE.bit_length() - 1))
+    step = max(1, 2 ** (len(rows).bit_length() - 1) // SIZES_AN_OCTAVE)
     missing = -len(rows) % step
     filled = F.pad(rows, (0, 0, 0, missing)) if missing else rows.contiguous()
     after: tuple[str, list[float], str] = ("gelu", [], "none") if gelu else ("none", [], "")
