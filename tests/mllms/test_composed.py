@@ -16,6 +16,7 @@ from word2mask.mllms import efficientnet_lite as lite
 from word2mask.mllms.composed import CONTEXT, ComposedMLLM
 from word2mask.mllms.composed_backbone import ComposedBackbone, ComposedConfig, GroupingConnector, tower_width
 from word2mask.mllms.encoded_once import EncodedOnce
+from word2mask.mllms.internvl import InternVL
 from word2mask.models.folder import load_grounded, save_grounded
 from word2mask.models.grounded import GroundedMLLM
 from word2mask.ops.images import IMAGENET_MEAN, IMAGENET_STD
@@ -138,6 +139,32 @@ def test_tokens_are_told_their_places(language, tmp_path):
     save_grounded(GroundedMLLM(model, segmenter).eval(), tmp_path / "copy")
     copy = load_grounded(tmp_path / "copy").mllm
     assert torch.equal(copy.model.model.multi_modal_projector.places, connector.places)
+
+
+@torch.no_grad()
+def test_tokens_tell_boxes(language, tmp_path):
+    """A head that says nothing tells of a square around each token; folders keep the head."""
+    segmenter = SAM2Segmenter.tiny()
+    assert not ComposedMLLM.from_parts(language, segmenter).tells_boxes
+    model = ComposedMLLM.from_parts(language, segmenter, connector_group=1, names_places=True, tells_boxes=True)
+    assert model.tells_boxes
+    side = model.processor.grid_side
+    tokens = torch.randn(2 * side**2, model.hidden_size)
+    head = model.model.model.multi_modal_projector.box
+    written = {name: value.clone() for name, value in head.state_dict().items()}
+    torch.nn.init.zeros_(head[2].weight)
+    torch.nn.init.zeros_(head[2].bias)
+    boxes = model.told_boxes(tokens).view(2, side, side, 4)
+    size = torch.sigmoid(torch.tensor(-1.0))
+    torch.testing.assert_close(boxes[..., 2:] - boxes[..., :2], size.expand(2, side, side, 2))
+    middle = torch.tensor([1.5 / side, 0.5 / side])  # second column, first row
+    torch.testing.assert_close((boxes[1, 0, 1, :2] + boxes[1, 0, 1, 2:]) / 2, middle)
+    head.load_state_dict(written)
+    save_grounded(GroundedMLLM(model, segmenter).eval(), tmp_path / "copy")
+    copy = load_grounded(tmp_path / "copy").mllm
+    assert copy.tells_boxes and torch.equal(copy.told_boxes(tokens), model.told_boxes(tokens))
+    with pytest.raises(NotImplementedError, match="InternVL tells no boxes"):
+        InternVL.tiny().told_boxes(tokens)
 
 
 @torch.no_grad()

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from word2mask.losses.boxes import boxes_of
 from word2mask.losses.grounding import GroundingLoss
 from word2mask.mllms.internvl import InternVL
 from word2mask.models.grounded import GroundedMLLM, clear_frames
 from word2mask.models.projector import Projector
 from word2mask.models.trainable import TrainablePlan
+from word2mask.ops.boxes import boxes_of
 from word2mask.segmenters.sam2 import SAM2Segmenter
 from word2mask.text.conversation import encode_conversation
 from word2mask.types import Batch, Media, Turn

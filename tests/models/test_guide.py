@@ -13,6 +13,7 @@ from word2mask.mllms.internvl import InternVL
 from word2mask.models.folder import load_grounded, save_grounded
 from word2mask.models.grounded import GroundedMLLM
 from word2mask.models.guide import Guide, GuidePlan
+from word2mask.models.pointer import Pointer, Scene
 from word2mask.models.trainable import TrainablePlan
 from word2mask.segmenters.sam2 import SAM2Segmenter
 from word2mask.text.conversation import encode_conversation
@@ -25,46 +26,54 @@ def square(rows: slice, columns: slice, side: int = 8) -> torch.Tensor:
     return mask
 
 
-def scene(guide: Guide, wanted: int) -> tuple[torch.Tensor, torch.Tensor, list[torch.Tensor]]:
-    """Four visual tokens of one-hot states and a [SEG] whose query fits the ``wanted`` one."""
-    states = torch.zeros(1, 5, 5)
-    states[0, :4, :4] = torch.eye(4)
-    states[0, 4, 4] = 1.0
-    normed = torch.nn.functional.layer_norm(states, (5,))[0]
+def heads() -> Pointer:
+    return Pointer(hidden_size=5, grid=(2, 2), layer=1)
+
+
+def scene(heads: Pointer, wanted: int) -> list[Scene]:
+    """Four visual tokens of one-hot states and a [SEG] whose query fits the ``wanted`` one; no words."""
+    states = torch.zeros(5, 5)
+    states[:4, :4] = torch.eye(4)
+    states[4, 4] = 1.0
+    normed = torch.nn.functional.layer_norm(states, (5,))
     with torch.no_grad():
-        for layer in (guide.query, guide.key):
+        for layer in (heads.query, heads.key):
             layer.weight.copy_(20 * torch.eye(5))
             layer.bias.zero_()
-        guide.query.bias.copy_(20 * (normed[wanted] - normed[4]))
-    return states, torch.tensor([[True] * 4 + [False]]), [torch.tensor([4])]
+        heads.query.bias.copy_(20 * (normed[wanted] - normed[4]))
+    visual = torch.tensor([True] * 4 + [False])
+    return [heads.scene(states, states, torch.tensor([4]), visual, torch.zeros(1, 5, dtype=torch.bool))]
 
 
 def test_pointing_at_the_object_costs_little_and_elsewhere_much():
-    guide = Guide(GuidePlan(layer=1), hidden_size=5, grid=(2, 2))
+    own = heads()
+    guide = Guide(GuidePlan(layer=1), own)
     mask = [square(slice(4, 8), slice(0, 4))]  # token 2
-    right = guide(*scene(guide, 2), mask)
+    right = guide(own, scene(own, 2), mask)
     assert right["loss_point"] < 1e-3 and right["point_hit"] == 1 and right["count_point"] == 1
-    wrong = guide(*scene(guide, 1), mask)
+    wrong = guide(own, scene(own, 1), mask)
     assert wrong["loss_point"] > 10 and wrong["point_hit"] == 0
 
 
 def test_an_object_that_covers_two_tokens_is_shared_between_them():
-    guide = Guide(GuidePlan(layer=1, point_weight=2.0), hidden_size=5, grid=(2, 2))
-    states, visual, segs = scene(guide, 0)
+    own = heads()
+    guide = Guide(GuidePlan(layer=1, point_weight=2.0), own)
+    scenes = scene(own, 0)
     with torch.no_grad():
-        guide.query.weight.zero_()
-        guide.query.bias.zero_()  # all four alike
-    losses = guide(states, visual, segs, [square(slice(0, 8), slice(0, 4))])
+        own.query.weight.zero_()
+        own.query.bias.zero_()  # all four alike
+    losses = guide(own, scenes, [square(slice(0, 8), slice(0, 4))])
     torch.testing.assert_close(losses["loss_point"], 2 * torch.tensor(4.0).log())
 
 
 def test_tokens_of_objects_tell_their_boxes():
     """A head that says nothing gives each token its own place and the size 0.27; the truth is worked out by hand."""
-    guide = Guide(GuidePlan(layer=1, box_weight=1.0), hidden_size=5, grid=(2, 2))
+    own = heads()
+    guide = Guide(GuidePlan(layer=1, box_weight=1.0), own)
     with torch.no_grad():
-        guide.box[2].weight.zero_()
-        guide.box[2].bias.zero_()
-    losses = guide(*scene(guide, 0), [square(slice(0, 4), slice(0, 4))])  # box (0, 0, 0.5, 0.5), token 0 alone
+        own.box[2].weight.zero_()
+        own.box[2].bias.zero_()
+    losses = guide(own, scene(own, 0), [square(slice(0, 4), slice(0, 4))])  # box (0, 0, 0.5, 0.5), token 0 alone
     assert losses["count_token_box"] == 1
     size = torch.sigmoid(torch.tensor(-1.0)).item()
     # Both have the middle (0.25, 0.25), so the hull is the truth and GIoU is IoU.
@@ -73,9 +82,10 @@ def test_tokens_of_objects_tell_their_boxes():
 
 
 def test_what_is_nowhere_is_not_pointed_at():
-    guide = Guide(GuidePlan(layer=1), hidden_size=5, grid=(2, 2))
-    states, visual, segs = scene(guide, 0)
-    losses = guide(states, visual, segs, [torch.zeros(1, 1, 8, 8, dtype=torch.bool)])
+    own = heads()
+    guide = Guide(GuidePlan(layer=1), own)
+    scenes = scene(own, 0)
+    losses = guide(own, scenes, [torch.zeros(1, 1, 8, 8, dtype=torch.bool)])
     assert losses["loss_point"] == 0 and losses["loss_token_box"] == 0
 
 

@@ -26,7 +26,6 @@ from word2mask.data.shapes_world.vocabulary import (
 )
 from word2mask.engine.checkpoint import trained_state
 from word2mask.errors import UserError
-from word2mask.losses.boxes import box_overlaps
 from word2mask.mllms.internvl import InternVL, InternVLSettings
 from word2mask.models.mllm_pretraining import (
     LookHead,
@@ -35,6 +34,7 @@ from word2mask.models.mllm_pretraining import (
     split_exchanges,
 )
 from word2mask.models.vision_pretraining import VisionPretraining, with_pretrained_vision
+from word2mask.ops.boxes import box_overlaps
 from word2mask.text.byte_tokenizer import byte_tokenizer
 
 

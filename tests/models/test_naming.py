@@ -46,6 +46,9 @@ def test_each_token_shows_the_object_that_covers_it(file):
     side = mllm.processor.grid_side
     cells = data[0]["cells"].view(side, side)
     half = side // 2
+    boxes = data[0]["boxes"].view(side, side, 4)
+    assert torch.equal(boxes[:, :half], torch.tensor([0, 0, 0.5, 1]).expand(side, half, 4))
+    assert torch.equal(boxes[:half, half:], torch.tensor([0.5, 0, 1, 0.5]).expand(half, half, 4))
     assert (cells[:, :half] == 1).all() and (cells[:half, half:] == 0).all() and (cells[half:, half:] == 2).all()
     assert data[0]["pixel_values"].shape == (3, mllm.processor.side, mllm.processor.side)
 
@@ -61,10 +64,11 @@ def test_tokens_come_to_be_named_and_a_model_starts_with_the_connector(file, tmp
     for _ in range(60):
         losses = model(batch)
         optimizer.zero_grad()
-        (losses["loss_name"] + losses["loss_scale"]).backward()
+        sum(value for name, value in losses.items() if name.startswith("loss_")).backward()
         optimizer.step()
     assert losses["loss_name"] < 0.3 * first["loss_name"] and losses["name_hit"] == 1
     assert losses["loss_scale"] < 0.1
+    assert losses["box_iou"] > 0.8 > first["box_iou"]
     assert all(torch.equal(value, model.mllm.state_dict()[name]) for name, value in before.items())
     torch.save({"state_dict": {f"mllm.{k}": v for k, v in model.mllm.state_dict().items()}}, tmp_path / "iter_1.pth")
     fresh = ComposedMLLM.tiny()

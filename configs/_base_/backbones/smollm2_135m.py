@@ -18,5 +18,7 @@ mllm = dict(
     connector_group=2,
     # Which language knows nothing of where a token stands in the picture.
     names_places=True,
+    # What box an object has is learned from each token that shows it, before there are words.
+    tells_boxes=True,
     max_length=2048,
 )

@@ -43,8 +43,8 @@ data = dict(
     num_workers=2,
 )
 optimizer = dict(type=AdamW, lr=1e-3, weight_decay=0.05)
-schedule = dict(max_iters=80, warmup_ratio=0.2)
-checkpoint = dict(interval=80)
+schedule = dict(max_iters=200, warmup_ratio=0.2)
+checkpoint = dict(interval=200)
 log = dict(interval=10)
 cache_features = dict(folder="work_dirs/features", dtype="fp16")
 precision = "bf16"

@@ -31,12 +31,12 @@ model.update(
         mllm=_mllm,
         # The same file once more; GroundedMLLM sees that both are one network and keeps one.
         segmenter=_segmenter,
-        projector_start="corners",
+        projector_start="pointing",
         # Two thirds of the 30 layers find what is meant, the rest reads where it is.
         guide=dict(type=GuidePlan, layer=20),
     )
 )
-model["mllm"].update(dict(connector="work_dirs/pretrain_connector_photos/iter_80.pth"))
+model["mllm"].update(dict(connector="work_dirs/pretrain_connector_photos/iter_200.pth"))
 model["loss"].update(dict(mask_weight=0.0, dice_weight=0.0, box_weight=2.0, num_points=2048))
 model["trainable"].update(
     dict(lora_rank=32, lora_alpha=64, lora_dropout=0.0, train=("connector", "projector", "guide"), train_tokens=True)

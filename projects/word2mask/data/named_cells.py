@@ -18,6 +18,7 @@ from torch.utils.data import Dataset
 from word2mask.data.media import open_image
 from word2mask.data.own_schema import check_record, picture_mask
 from word2mask.errors import UserError
+from word2mask.ops.boxes import shares_of
 from word2mask.ops.masks import LEAST_SHARE
 
 __all__ = ["NamedCells", "read_names", "stack"]
@@ -42,8 +43,9 @@ class NamedCells(Dataset):
         return len(self._records)
 
     def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
-        """``pixel_values`` float32 ``[3,S,S]``, and ``cells`` int64 ``[t²]``: the number of each token's name, one more
-        than the last where it shows nothing that has one."""
+        """``pixel_values`` float32 ``[3,S,S]``; ``cells`` int64 ``[t²]``: the number of each token's name, one more
+        than the last where it shows nothing that has one; and ``boxes`` float32 ``[t²,4]``: of the object that it
+        shows most of, (x1, y1, x2, y2) in shares of the picture."""
         entry = self._records[index]
         try:
             media = open_image(self._file.parent / entry["image"])
@@ -52,11 +54,14 @@ class NamedCells(Dataset):
         except (UserError, ValueError) as error:
             raise UserError(f"{self._file}[{entry.get('id', index)}]: {error}") from error
         grid = (self.processor.grid_side, self.processor.grid_side)
-        shares = functional.adaptive_avg_pool2d(torch.from_numpy(np.stack(masks)).float()[None], grid)[0].flatten(1)
+        stacked = torch.from_numpy(np.stack(masks))
+        shares = functional.adaptive_avg_pool2d(stacked.float()[None], grid)[0].flatten(1)
         most, owner = shares.max(0)
         numbers = torch.tensor([self._numbers[item["name"]] for item in entry["objects"]])
         cells = torch.where(most >= LEAST_SHARE, numbers[owner], len(self.names))
-        return {"pixel_values": self.processor.prepare_media(media).tensors["pixel_values"][0], "cells": cells}
+        boxes = shares_of(stacked[:, None].bool())[owner, 0]
+        pixels = self.processor.prepare_media(media).tensors["pixel_values"][0]
+        return {"pixel_values": pixels, "cells": cells, "boxes": boxes}
 
 
 def read_names(annotations: str | Path) -> list[str]:

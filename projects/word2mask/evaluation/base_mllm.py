@@ -21,8 +21,8 @@ from word2mask.data.shapes_world.base_stream import shown_frames
 from word2mask.data.shapes_world.language import IMAGE_KINDS, VIDEO_KINDS, chat, object_boxes, reasoning, referring
 from word2mask.data.shapes_world.scene import Scene, sample_scene
 from word2mask.data.shapes_world.splits import Split, scene_rng
-from word2mask.losses.boxes import box_overlaps
 from word2mask.models.mllm_pretraining import MLLMPretraining
+from word2mask.ops.boxes import box_overlaps
 from word2mask.text.questions import segmentation_question
 from word2mask.text.special_tokens import BOX_START
 from word2mask.types import Example, Media, Request, Turn

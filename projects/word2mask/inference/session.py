@@ -284,7 +284,7 @@ class Session:
                 try:
                     (ids,) = next(writing)
                 except StopIteration as end:
-                    written = self._decoded(end.value.ids[0], end.value.seg_hidden[0])
+                    written = self._decoded(end.value.ids[0], self.model.objects_of_answers(batch, end.value)[0])
                     break
                 report("answer", 0, 1)
                 if piece := pieces.more(ids):
@@ -335,7 +335,8 @@ class Session:
                 settings=settings,
                 on_step=lambda _: report("answer", 0, len(jobs)),  # which may end it
             )
-            for place, ids, states in zip(places, generated.ids, generated.seg_hidden, strict=True):
+            objects = self.model.objects_of_answers(batch, generated)
+            for place, ids, states in zip(places, generated.ids, objects, strict=True):
                 found[place] = self._decoded(ids, states)
         if given:
             for place, states in zip(given, self._read([jobs[place].example for place in given]), strict=True):
@@ -348,10 +349,13 @@ class Session:
         return Written(tokenizer.decode(ids, skip_special_tokens=False), readable_text(ids.tolist(), tokenizer), states)
 
     def _read(self, examples: Sequence[Example]) -> list[torch.Tensor]:
-        """``[SEG]`` states ``[N,D]`` of conversations that end with an answer."""
+        """What the projector is to know of the objects of conversations that end with an answer."""
         batch = self._on_device(collate(examples, self.model.mllm.tokenizer.pad_token_id))
-        hidden = self.model.mllm(batch.input_ids, batch.attention_mask, batch.mllm_media, batch.region_cells).hidden
-        return [self.model.seg_states(row, found) for row, found in zip(hidden, batch.seg_positions, strict=True)]
+        output = self.model.mllm(batch.input_ids, batch.attention_mask, batch.mllm_media, batch.region_cells)
+        return [
+            self.model.objects_of(output, batch.input_ids, index, found)
+            for index, found in enumerate(batch.seg_positions)
+        ]
 
     def _on_device(self, batch: Batch) -> Batch:
         """On the model's device, media in the language model's dtype."""

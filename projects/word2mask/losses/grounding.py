@@ -11,8 +11,8 @@ from collections.abc import Sequence
 import torch
 from torch.nn import functional
 
-from word2mask.losses.boxes import box_overlaps
 from word2mask.losses.masks import Border, dice_loss, mask_cross_entropy, sample_points, sample_uncertain_points
+from word2mask.ops.boxes import box_distance
 
 __all__ = ["GroundingLoss"]
 
@@ -188,7 +188,7 @@ class GroundingLoss:
         distances = []
         for own, box, there in zip(predicted, boxes, seen, strict=True):
             pairs = own[:, None].expand_as(box)[there].float(), box[there].float()
-            distances.append(1 - box_overlaps(*pairs)[1] + 5 * (pairs[0] - pairs[1]).abs().mean(dim=1))
+            distances.append(box_distance(*pairs))
         return self._of_boxes(distances, predicted)
 
     def _of_boxes(self, distances: list[torch.Tensor], predicted: Sequence[torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -142,6 +142,16 @@ class ComposedMLLM(SquaresMLLM):
         """Squares ``[n,3,S,S]`` → visual tokens ``[n,cells,D]``."""
         return self.model.visual_tokens(pixel_values)
 
+    @property
+    def tells_boxes(self) -> bool:
+        """Whether the connector has a head for it."""
+        return self.model.model.multi_modal_projector.box is not None
+
+    def told_boxes(self, tokens: torch.Tensor) -> torch.Tensor:
+        """See :meth:`word2mask.mllms.interface.MLLM.told_boxes`."""
+        frames = tokens.unflatten(0, (-1, self.processor.grid_side**2))
+        return self.model.model.multi_modal_projector.told_boxes(frames).flatten(0, 1)
+
     def keep_middle(self, layer: int) -> tuple[int, int]:
         """See :meth:`word2mask.mllms.interface.MLLM.keep_middle`."""
         num_layers = self.model.config.text_config.num_hidden_layers
@@ -197,6 +207,7 @@ class ComposedMLLM(SquaresMLLM):
         classifier: str | Path | None = None,
         classifier_scales: Sequence[int] = (1,),
         connector: str | Path | None = None,
+        tells_boxes: bool = False,
         seed: int = 0,
         dtype: torch.dtype = torch.float32,
         attn_implementation: str = "sdpa",
@@ -215,6 +226,8 @@ class ComposedMLLM(SquaresMLLM):
                 trained on outlines without names, and says little about what a thing is.
             classifier_scales: the sizes at which it looks: 1 is 32 pixels a token each way, 2 twice that.
             connector: a checkpoint of a run that pretrained it (:class:`word2mask.models.naming.ConnectorNaming`).
+            tells_boxes: whether visual tokens tell what box the object has that they show, of the square; the run that
+                pretrains the connector teaches it.
             seed: of the connector's weights where there is none.
             dtype: of language model and connector.
             attn_implementation: ``"sdpa"``, ``"eager"`` or ``"flash_attention_2"``.
@@ -240,6 +253,7 @@ class ComposedMLLM(SquaresMLLM):
             place_width=segmenter.prompt_dim if names_places else 0,
             classifier_config=None if names is None else names.config.to_dict(),
             classifier_scales=list(classifier_scales),
+            tells_boxes=tells_boxes,
         )
         config._attn_implementation = checked_attention(attn_implementation)
         with torch.random.fork_rng(devices=[]):
@@ -331,6 +345,7 @@ class ComposedMLLM(SquaresMLLM):
             image_token_index=tokenizer.convert_tokens_to_ids(CONTEXT),
             tie_word_embeddings=False,
             connector_group=1,
+            tells_boxes=True,
         )
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)

@@ -12,6 +12,7 @@ from transformers import AutoConfig, EfficientNetConfig, LlavaConfig, LlavaForCo
 
 from word2mask.errors import UserError
 from word2mask.mllms.efficientnet_lite import LITE_MEAN, LITE_STD, efficientnet_lite
+from word2mask.ops.boxes import boxes_around, cell_middles
 from word2mask.ops.images import IMAGENET_MEAN, IMAGENET_STD
 
 #: Pixels of a classifier's cell.
@@ -23,14 +24,16 @@ __all__ = ["ComposedBackbone", "ComposedConfig", "is_hierarchical", "tower_grid"
 class ComposedConfig(LlavaConfig):
     """transformers' configuration of LLaVA, and beside it ``connector_group``: so many cells of the tower's grid, each
     way, become one visual token; ``place_width``: of the code of its place that each token gets, 0 for none;
-    ``classifier_config``: of a classifier whose features stand beside the tower's, ``None`` for none; and
+    ``classifier_config``: of a classifier whose features stand beside the tower's, ``None`` for none;
     ``classifier_scales``: the sizes at which it looks, 1 where a token is one of its cells each way, 2 where it is two
-    (small things are known better by their details, large ones as a whole)."""
+    (small things are known better by their details, large ones as a whole); and ``tells_boxes``: whether visual tokens
+    tell what box the object has that they show."""
 
     model_type = "llava_composed"
-    #: Folders of earlier versions don't name these two.
+    #: Folders of earlier versions don't name these.
     classifier_config: dict[str, Any] | None = None
     classifier_scales: tuple[int, ...] | list[int] = (1,)
+    tells_boxes: bool = False
 
     def classifier(self) -> EfficientNetConfig | None:
         """The classifier's configuration."""
@@ -53,6 +56,7 @@ class GroupingConnector(nn.Module):
         place_width: P, of the code of each token's place; 0 for none.
         num_tokens: of a picture; needed with ``place_width``.
         beside: E, width of what a classifier says of each token, at all sizes together; 0 for nothing.
+        tells_boxes: whether there is a head that reads boxes off tokens.
 
     Attributes:
         places: ``[t²,P]``, not trained. A tower's features hardly say where they are, and a language model that is to
@@ -60,7 +64,14 @@ class GroupingConnector(nn.Module):
     """
 
     def __init__(
-        self, width: int, group: int, hidden_size: int, place_width: int = 0, num_tokens: int = 0, beside: int = 0
+        self,
+        width: int,
+        group: int,
+        hidden_size: int,
+        place_width: int = 0,
+        num_tokens: int = 0,
+        beside: int = 0,
+        tells_boxes: bool = False,
     ) -> None:
         super().__init__()
         self.group = group
@@ -71,11 +82,23 @@ class GroupingConnector(nn.Module):
         self.place = nn.Linear(place_width, hidden_size, bias=False) if place_width else None
         if place_width:
             self.register_buffer("places", torch.zeros(num_tokens, place_width))
+        self.box = None
+        if tells_boxes:
+            self.box = nn.Sequential(nn.Linear(hidden_size, hidden_size), nn.GELU(), nn.Linear(hidden_size, 4))
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """Tokens, row by row."""
-        tokens = self.looks(features)
-        return tokens if self.place is None else tokens + self.place(self.places.to(self.place.weight.dtype))
+        return self.placed(self.looks(features))
+
+    def placed(self, looks: torch.Tensor) -> torch.Tensor:
+        """Tokens with the code of their places."""
+        return looks if self.place is None else looks + self.place(self.places.to(self.place.weight.dtype))
+
+    def told_boxes(self, tokens: torch.Tensor) -> torch.Tensor:
+        """The boxes that tokens ``[…,t²,D]`` tell: float32 ``[…,t²,4]``, (x1, y1, x2, y2) in shares of the square."""
+        normed = F.layer_norm(tokens.float(), tokens.shape[-1:]).to(self.box[0].weight.dtype)
+        side = math.isqrt(tokens.shape[-2])
+        return boxes_around(cell_middles((side, side)).to(tokens.device), self.box(normed))
 
     def looks(self, features: torch.Tensor) -> torch.Tensor:
         """Tokens without the code of their places."""
@@ -123,6 +146,7 @@ class ComposedBackbone(LlavaForConditionalGeneration):
             getattr(config, "place_width", 0),
             (tower_grid(config.vision_config)[1] // config.connector_group) ** 2,
             classifier.hidden_dim * len(config.classifier_scales) if classifier is not None else 0,
+            getattr(config, "tells_boxes", False),
         )
 
     def encoders(self) -> list[nn.Module]:

@@ -76,10 +76,12 @@ class MLLMOutput:
         hidden: ``[B,L,D]``, last layer's state after the final norm (before it where published weights were trained so;
             :meth:`MLLM.logits` then expects it so).
         middle: ``[B,L,D]``, states between two layers, where :meth:`MLLM.keep_middle` asked for them.
+        embedded: ``[B,L,D]``, what entered the first layer, likewise.
     """
 
     hidden: torch.Tensor
     middle: torch.Tensor | None = None
+    embedded: torch.Tensor | None = None
 
 
 class MLLM(nn.Module, ABC):
@@ -216,6 +218,32 @@ class MLLM(nn.Module, ABC):
             if on_step is not None:
                 on_step(answers)
 
+    @torch.no_grad()
+    def read_with_answers(
+        self, batch: Batch, answers: Sequence[torch.Tensor], state_token: str = SEG
+    ) -> tuple[torch.Tensor, MLLMOutput, list[torch.Tensor]]:
+        """Prompts and the answers that were written to them, in one pass.
+
+        Args:
+            batch: prompts, padded on the right.
+            answers: ``[B]`` of int64 ``[n_b]``, the new tokens.
+            state_token: whose places are wanted.
+
+        Returns:
+            int64 ``[B,L]``, the tokens; the states of all of them; and int64 ``[N_b]`` a row, where ``state_token``
+            stands in the answers.
+        """
+        lengths = batch.attention_mask.sum(dim=1).tolist()
+        rows = [
+            torch.cat([ids[:length], own]) for ids, length, own in zip(batch.input_ids, lengths, answers, strict=True)
+        ]
+        input_ids = nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=self.tokenizer.pad_token_id)
+        sizes = torch.tensor([len(row) for row in rows], device=input_ids.device)
+        mask = (torch.arange(input_ids.shape[1], device=input_ids.device) < sizes[:, None]).long()
+        wanted = self.tokenizer.get_added_vocab().get(state_token)
+        positions = [(own == wanted).nonzero()[:, 0] + length for own, length in zip(answers, lengths, strict=True)]
+        return input_ids, self(input_ids, mask, batch.mllm_media, batch.region_cells), positions
+
     def checkpoint_gradients(self, enabled: bool = True) -> Self:
         """Whether training computes each layer's activations twice instead of keeping them; in place.
 
@@ -248,7 +276,7 @@ class MLLM(nn.Module, ABC):
         return False
 
     def keep_middle(self, layer: int) -> tuple[int, int]:
-        """From now on :meth:`forward` gives the states after so many layers too; for training that guides them.
+        """From now on :meth:`forward` gives the states after so many layers too, and what entered the first one.
 
         Returns:
             ``(h, w)``, the grid on which the visual tokens of each frame lie, row by row.
@@ -257,6 +285,20 @@ class MLLM(nn.Module, ABC):
             UserError: a family whose visual tokens lie on no such grid, or a layer that there isn't.
         """
         raise UserError(f"{type(self).__name__} has no grid of visual tokens that is one a frame; leave the guide out")
+
+    #: Whether visual tokens tell what box the object has that they show (:meth:`told_boxes`).
+    tells_boxes: bool = False
+
+    def told_boxes(self, tokens: torch.Tensor) -> torch.Tensor:
+        """The boxes that visual tokens tell as they enter the language model.
+
+        Args:
+            tokens: ``[V,D]``, of whole frames.
+
+        Returns:
+            float32 ``[V,4]``, (x1, y1, x2, y2) in shares of the frame.
+        """
+        raise NotImplementedError(f"{type(self).__name__} tells no boxes")
 
     def frame_encoder(self) -> tuple[Any, str, list[nn.Module]] | None:
         """What of the MLLM sees frames one by one, whatever the question.

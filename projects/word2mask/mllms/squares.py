@@ -65,7 +65,8 @@ class SquaresMLLM(MLLM):
         options = {"use_cache": False} | ({} if middle is None else {"output_hidden_states": True})
         if not is_right_padded(attention_mask):
             output = language_model(inputs_embeds=embeddings, attention_mask=attention_mask, **options)
-            return MLLMOutput(output.last_hidden_state, None if middle is None else output.hidden_states[middle])
+            kept = (None, None) if middle is None else (output.hidden_states[middle], embeddings)
+            return MLLMOutput(output.last_hidden_state, *kept)
         # Causal attention never looks at padding on the right, and without a mask it runs the faster kernel.
         lengths = attention_mask.sum(dim=1).tolist()
         order: list[int] = []
@@ -79,7 +80,7 @@ class SquaresMLLM(MLLM):
             order += rows
         places = torch.tensor(order, device=embeddings.device).argsort()
         together = [part[0] if len(part) == 1 else torch.cat(part)[places] for part in parts if part]
-        return MLLMOutput(*together)
+        return MLLMOutput(*together, *([] if middle is None else [embeddings]))
 
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
         """``[...,D]`` → ``[...,V]``."""

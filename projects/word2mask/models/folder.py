@@ -28,7 +28,7 @@ from word2mask.mllms.interface import MLLM
 from word2mask.mllms.weights import Piece, TensorFolder, built_from
 from word2mask.models.grounded import GroundedMLLM
 from word2mask.models.parts import GroundedWeights, PartWeights
-from word2mask.models.projector import CornerProjector, Projector, make_projector
+from word2mask.models.projector import CornerProjector, PointingProjector, Projector, make_projector
 from word2mask.models.published import MODEL_TYPE as PUBLISHED_TYPE
 from word2mask.models.published import read_published
 from word2mask.models.published_lisa import is_lisa, read_lisa
@@ -74,6 +74,10 @@ def configuration(model: GroundedMLLM) -> dict[str, Any]:
 
 def _form(projector: Projector | CornerProjector) -> dict[str, Any]:
     """What its widths don't say of a projector."""
+    if isinstance(projector, PointingProjector):
+        pointer = projector.pointer
+        own_boxes = pointer.box is not None
+        return {"corners": True, "grid": list(pointer.grid), "layer": pointer.layer, "own_boxes": own_boxes}
     if isinstance(projector, CornerProjector):
         return {"corners": True}
     return {"num_tokens": projector.num_tokens} if projector.num_tokens > 1 else {}

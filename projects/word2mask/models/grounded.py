@@ -13,12 +13,14 @@ from typing import Literal, get_args
 import torch
 from torch import nn
 
-from word2mask.losses.boxes import boxes_of
 from word2mask.losses.grounding import GroundingLoss
-from word2mask.mllms.interface import MLLM, SegState
+from word2mask.mllms.decoding import Generated
+from word2mask.mllms.interface import MLLM, MLLMOutput, SegState
 from word2mask.models.guide import Guide, GuidePlan
-from word2mask.models.projector import CornerProjector, Projector
+from word2mask.models.pointer import Pointer, Scene, exchanges
+from word2mask.models.projector import CornerProjector, PointingProjector, Projector
 from word2mask.models.trainable import TrainablePlan, merge_adapters
+from word2mask.ops.boxes import boxes_of
 from word2mask.ops.linear import use_onednn
 from word2mask.segmenters.interface import Decoded, FrameFeatures, Segmenter
 from word2mask.text.special_tokens import IGNORE_INDEX
@@ -27,7 +29,7 @@ from word2mask.types import Batch
 __all__ = ["GroundedMLLM", "ObjectMasks", "ProjectorStart", "PromptFrames", "SegState", "clear_frames"]
 
 PromptFrames = Literal["all", "first"]
-ProjectorStart = Literal["random", "points", "box", "corners"]
+ProjectorStart = Literal["random", "points", "box", "corners", "pointing"]
 
 #: A frame shows an object clearly when it shows at least this share of the largest view of it.
 CLEAR_SHARE = 0.5
@@ -74,7 +76,9 @@ class GroundedMLLM(nn.Module):
         projector_start: where a projector that is built here starts: at ``"random"`` (torch's own, as published) or at
             tokens like the segmenter's own ``"points"``, which lets a frozen decoder be steered in far fewer steps; or
             at two tokens like the corners of a ``"box"``, which say more of an object than a point; ``"corners"`` is
-            a :class:`~word2mask.models.projector.CornerProjector`, whose tokens are always a box's.
+            a :class:`~word2mask.models.projector.CornerProjector`, whose tokens are always a box's, and ``"pointing"``
+            a :class:`~word2mask.models.projector.PointingProjector`, which takes the box from the visual tokens that a
+            ``[SEG]`` means, after as many layers as the ``guide`` says, which teaches it.
         loss: what training minimises; needed for :meth:`forward` only.
         guide: what else masks teach the language model while it trains, as the group ``"guide"``; no part of the
             exported model.
@@ -107,7 +111,7 @@ class GroundedMLLM(nn.Module):
         self.mllm = mllm.with_grounding_tokens()
         self.segmenter = segmenter
         self.mllm.share_encoder(segmenter.model)
-        self.projector = projector or self._new_projector(projector_start)
+        self.projector = projector or self._new_projector(projector_start, guide)
         if loss is not None and loss.box_weight and self.projector.num_tokens != 2:
             raise ValueError(
                 f"GroundingLoss.box_weight is for prompts of two tokens, these have {self.projector.num_tokens}; set "
@@ -121,7 +125,16 @@ class GroundedMLLM(nn.Module):
             )
         use_onednn(self)
         self.loss = loss
-        self.guide = None if guide is None else Guide(guide, mllm.hidden_size, self.mllm.keep_middle(guide.layer))
+        own = self.projector.pointer if isinstance(self.projector, PointingProjector) else None
+        if own is not None:
+            self.mllm.keep_middle(own.layer)
+        self.guide = None
+        if guide is not None:
+            if own is not None and own.layer != guide.layer:
+                raise ValueError(f"the projector points after {own.layer} layers, its guide speaks of {guide.layer}")
+            grid = self.mllm.keep_middle(guide.layer)
+            heads = own or Pointer(mllm.hidden_size, grid, guide.layer, not self.mllm.tells_boxes)
+            self.guide = Guide(guide, None if own else heads)
         self.trainable = trainable
         self.seg_state: SegState = seg_state
         self.prompt_frames: PromptFrames = prompt_frames
@@ -130,12 +143,18 @@ class GroundedMLLM(nn.Module):
                 segmenter.keep_original_decoder()
             trainable.apply(self)
 
-    def _new_projector(self, start: ProjectorStart) -> Projector | CornerProjector:
+    def _new_projector(self, start: ProjectorStart, guide: GuidePlan | None) -> Projector | CornerProjector:
         if start not in get_args(ProjectorStart):
             raise ValueError(f"projector_start must be one of {get_args(ProjectorStart)}, got {start!r}")
         widths = self.mllm.hidden_size, self.segmenter.prompt_dim
-        if start == "corners":
-            by_corners = CornerProjector(*widths)
+        if start == "pointing" and guide is None:
+            raise ValueError('projector_start="pointing" needs a guide: nothing else teaches it where to point')
+        if start in ("corners", "pointing"):
+            if start == "corners":
+                by_corners = CornerProjector(*widths)
+            else:
+                grid = self.mllm.keep_middle(guide.layer)
+                by_corners = PointingProjector(*widths, grid, guide.layer, not self.mllm.tells_boxes)
             by_corners.take_code(*self.segmenter.box_code())
             return by_corners
         projector = Projector(*widths, num_tokens=2 if start == "box" else 1)
@@ -201,12 +220,16 @@ class GroundedMLLM(nn.Module):
         if not grounded:
             return losses
         self._check(batch, grounded)
-        states = [self.seg_states(hidden[index], batch.seg_positions[index]) for index in grounded]
+        scenes = [self._scene(output, batch.input_ids, index, batch.seg_positions[index]) for index in grounded]
+        states = [
+            self._rows(hidden[index], batch.seg_positions[index], scene)
+            for index, scene in zip(grounded, scenes, strict=True)
+        ]
         prompts = self.prompts(states)
         views = [self._view(batch, index) for index in grounded]
         frames, frame_index, masks, void = (list(parts) for parts in zip(*views, strict=True))
         if self.guide is not None:
-            losses |= self._guided(output.middle, batch, grounded)
+            losses |= self.guide(self._pointer, scenes, [batch.masks[index] for index in grounded])
         mask_losses = {}
         if self.loss.box_weight:
             by_corners = isinstance(self.projector, CornerProjector)
@@ -233,11 +256,28 @@ class GroundedMLLM(nn.Module):
                 losses |= {name: value, name.replace("loss_", "count_"): pairs}
         return losses
 
-    def _guided(self, middle: torch.Tensor, batch: Batch, grounded: list[int]) -> dict[str, torch.Tensor]:
-        """What the guide says of the samples that have objects."""
-        segs = [batch.seg_positions[index] for index in grounded]
-        visual = batch.input_ids[grounded] == self.mllm.context_id
-        return self.guide(middle[grounded], visual, segs, [batch.masks[index] for index in grounded])
+    def _scene(self, output: MLLMOutput, input_ids: torch.Tensor, index: int, segs: torch.Tensor) -> Scene | None:
+        """What a pointer reads of one sample of a batch, if there is one."""
+        if self._pointer is None:
+            return None
+        ids, embedded = input_ids[index], output.embedded[index]
+        visual = ids == self.mllm.context_id
+        turn_start = self.mllm.tokenizer.encode(self.mllm.template.user_prefix.rstrip(), add_special_tokens=False)
+        asked = exchanges(ids, segs, turn_start) & ~visual
+        boxes = self.mllm.told_boxes(embedded[visual]) if self.mllm.tells_boxes else None
+        return self._pointer.scene(output.middle[index], embedded, segs, visual, asked, boxes)
+
+    @property
+    def _pointer(self) -> Pointer | None:
+        """The projector's heads, or those of the guide alone."""
+        if isinstance(self.projector, PointingProjector):
+            return self.projector.pointer
+        return None if self.guide is None else self.guide.pointer
+
+    def _rows(self, hidden: torch.Tensor, positions: torch.Tensor, scene: Scene | None) -> torch.Tensor:
+        """What the projector is to know of the objects at these positions."""
+        states = self.seg_states(hidden, positions)
+        return self.projector.rows(states, scene) if isinstance(self.projector, PointingProjector) else states
 
     def _box_losses(self, prompts: list[torch.Tensor], masks: list[torch.Tensor]) -> dict[str, torch.Tensor]:
         """How far prompts are from the boxes of their objects; masks are bool ``[N,T',H,W]`` per sample."""
@@ -284,6 +324,40 @@ class GroundedMLLM(nn.Module):
     def seg_states(self, hidden: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
         """Rows of ``hidden [L,D]`` that stand for the objects: ``[N,D]``."""
         return hidden[positions if self.seg_state == "at" else positions - 1]
+
+    def objects_of(
+        self, output: MLLMOutput, input_ids: torch.Tensor, index: int, positions: torch.Tensor
+    ) -> torch.Tensor:
+        """What the projector is to know of the objects of one sample.
+
+        Args:
+            output: of the MLLM, for a batch.
+            input_ids: ``[B,L]``, of the batch.
+            index: of the sample.
+            positions: int64 ``[N]``, of its ``[SEG]``.
+
+        Returns:
+            ``[N,D]``, or the ``[N,D+4]`` of :meth:`~word2mask.models.projector.PointingProjector.rows`.
+        """
+        return self._rows(output.hidden[index], positions, self._scene(output, input_ids, index, positions))
+
+    @torch.no_grad()
+    def objects_of_answers(self, batch: Batch, generated: Generated) -> list[torch.Tensor]:
+        """The same of answers that were just written, ``[B]`` of ``[N_b,…]``.
+
+        States that were met on the way are enough for a projector that asks for no more. One that points reads prompts
+        and answers again, in one pass, where an answer has an object.
+
+        Args:
+            batch: the prompts.
+            generated: what :meth:`~word2mask.mllms.interface.MLLM.write` made of them, with this model's ``seg_state``.
+        """
+        if not isinstance(self.projector, PointingProjector):
+            return generated.seg_hidden
+        if not any(len(states) for states in generated.seg_hidden):
+            return [self.projector.no_rows(states) for states in generated.seg_hidden]
+        input_ids, output, positions = self.mllm.read_with_answers(batch, generated.ids)
+        return [self.objects_of(output, input_ids, index, found) for index, found in enumerate(positions)]
 
     @staticmethod
     def _check(batch: Batch, grounded: Sequence[int]) -> None:

@@ -15,7 +15,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from word2mask.losses.boxes import box_overlaps, boxes_of
+from word2mask.models.pointer import Pointer, Scene
+from word2mask.ops.boxes import box_distance, shares_of
 from word2mask.ops.masks import LEAST_SHARE
 
 __all__ = ["Guide", "GuidePlan"]
@@ -39,56 +40,47 @@ class GuidePlan:
 
 
 class Guide(nn.Module):
-    """The heads.
+    """The losses, and the heads where the projector has none.
 
     Args:
         plan: weights of their losses.
-        hidden_size: D.
-        grid: ``(h, w)``, of the visual tokens of a frame.
+        pointer: the heads, if they go when training is over; ``None`` where the projector has them.
     """
 
-    def __init__(self, plan: GuidePlan, hidden_size: int, grid: tuple[int, int]) -> None:
+    def __init__(self, plan: GuidePlan, pointer: Pointer | None) -> None:
         super().__init__()
-        self.plan, self.grid = plan, grid
-        self.query, self.key = nn.Linear(hidden_size, hidden_size), nn.Linear(hidden_size, hidden_size)
-        self.box = nn.Sequential(nn.Linear(hidden_size, hidden_size), nn.GELU(), nn.Linear(hidden_size, 4))
-        rows, columns = ((torch.arange(size) + 0.5) / size for size in grid)
-        places = torch.stack([columns.expand(grid), rows[:, None].expand(grid)], dim=-1)
-        self.register_buffer("places", torch.logit(places.flatten(0, 1)), persistent=False)
+        self.plan, self.pointer = plan, pointer
 
     def forward(
-        self, middle: torch.Tensor, visual: torch.Tensor, segs: Sequence[torch.Tensor], masks: Sequence[torch.Tensor]
+        self, heads: Pointer, scenes: Sequence[Scene], masks: Sequence[torch.Tensor]
     ) -> dict[str, torch.Tensor]:
         """Losses of the samples of a batch that have objects.
 
         Args:
-            middle: ``[B,L,D]``, states in the middle of the language model.
-            visual: bool ``[B,L]``, where visual tokens stand.
-            segs: per sample int64 ``[N]``, where its ``[SEG]`` stand.
+            heads: own ones, or the projector's.
+            scenes: what is read of each.
             masks: per sample bool ``[N,T,H,W]``, of the frames that the language model sees.
 
         Returns:
             ``loss_point`` and ``loss_token_box``, weighted means over ``[SEG]`` and over tokens of objects, with their
             numbers as ``count_…``; ``point_hit``, the share of ``[SEG]`` whose first choice shows the object.
         """
-        middle = functional.layer_norm(middle.float(), middle.shape[-1:])
         points, told, hits = [], [], []
-        for states, places, seg, mask in zip(middle, visual, segs, masks, strict=True):
-            tokens = states[places]
-            shares = functional.adaptive_avg_pool2d(mask.float(), self.grid).flatten(2)  # [N,T,hw]
+        for scene, mask in zip(scenes, masks, strict=True):
+            shares = functional.adaptive_avg_pool2d(mask.float(), heads.grid).flatten(2)  # [N,T,hw]
             covered = shares.flatten(1)
-            if covered.shape[1] != len(tokens):
+            if covered.shape[1] != len(scene.tokens):
                 raise ValueError(
-                    f"{len(tokens)} visual tokens, but masks of {mask.shape[1]} frames of {self.grid}; a guide is for "
-                    "samples without marked regions"
+                    f"{len(scene.tokens)} visual tokens, but masks of {mask.shape[1]} frames of {heads.grid}; a guide "
+                    "is for samples without marked regions"
                 )
-            scores = self.query(states[seg]) @ self.key(tokens).T / tokens.shape[-1] ** 0.5
+            scores = heads.scores(scene)
             seen = covered.sum(1) > 0
             truth = covered[seen] / covered[seen].sum(1, keepdim=True)
             points.append(functional.cross_entropy(scores[seen], truth, reduction="none"))
             best = scores[seen].argmax(1, keepdim=True)
             hits.append((covered[seen].gather(1, best) > 0.1)[:, 0].float())
-            told.append(self._told(tokens, shares, mask))
+            told.append(_how_wrong(heads.told(scene), shares, mask))
         results = {}
         for name, weight, parts in (
             ("point", self.plan.point_weight, points),
@@ -97,22 +89,15 @@ class Guide(nn.Module):
             each = torch.cat(parts)
             # A sum, as a batch may have nothing to learn from, of which there is no mean.
             results[f"loss_{name}"] = weight * each.sum() / max(1, len(each))
-            results[f"count_{name}"] = torch.tensor(len(each), device=middle.device)
+            results[f"count_{name}"] = torch.tensor(len(each), device=each.device)
         results["point_hit"] = torch.cat(hits).mean()
         return results
 
-    def _told(self, tokens: torch.Tensor, shares: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
-        """How far the boxes that tokens tell are from their objects', for the M tokens that show one: ``[M]``."""
-        inner, _ = boxes_of(masks)  # [N,T,4], up to the last pixel, not around it
-        height, width = masks.shape[-2:]
-        scale = torch.tensor([width, height, width, height], device=masks.device)
-        boxes = (inner + torch.tensor([0.0, 0.0, 1.0, 1.0], device=masks.device)) / scale
-        most, owner = shares.max(0)  # [T,hw]
-        shown = most >= LEAST_SHARE
-        frames = torch.arange(len(most), device=most.device)[:, None].expand_as(owner)
-        truth = boxes[owner[shown], frames[shown]]
-        places = self.places.repeat(len(most), 1)[shown.flatten()]
-        numbers = self.box(tokens[shown.flatten()]).float()
-        middle, size = torch.sigmoid(places + 0.5 * numbers[:, :2]), torch.sigmoid(numbers[:, 2:] - 1)
-        predicted = torch.cat([middle - size / 2, middle + size / 2], dim=-1)
-        return 1 - box_overlaps(predicted, truth)[1] + 5 * (predicted - truth).abs().mean(dim=1)
+
+def _how_wrong(told: torch.Tensor, shares: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
+    """How far the boxes that tokens tell are from their objects', for the M tokens that show one: ``[M]``."""
+    boxes = shares_of(masks)
+    most, owner = shares.max(0)  # [T,hw]
+    shown = most >= LEAST_SHARE
+    frames = torch.arange(len(most), device=most.device)[:, None].expand_as(owner)
+    return box_distance(told[shown.flatten()], boxes[owner[shown], frames[shown]])

@@ -18,8 +18,8 @@ from word2mask.data.shapes_world.base_stream import BaseBatch
 from word2mask.data.shapes_world.splits import HELD_OUT
 from word2mask.data.shapes_world.vision_stream import NUM_RANKS, NUM_STANDINGS, OUTLINE_SIDE
 from word2mask.data.shapes_world.vocabulary import ALL_COLOURS, ALL_SHAPES, MOTIONS, SIZES, TEXTURES
-from word2mask.losses.boxes import box_overlaps
 from word2mask.mllms.interface import MLLM
+from word2mask.ops.boxes import box_overlaps
 from word2mask.text.conversation import marker_ids
 from word2mask.text.special_tokens import BOX_START, IGNORE_INDEX
 from word2mask.types import Batch

@@ -8,7 +8,9 @@ from typing import Any
 import torch
 from torch import nn
 
-__all__ = ["CornerProjector", "Projector", "make_projector"]
+from word2mask.models.pointer import Pointer, Scene
+
+__all__ = ["CornerProjector", "PointingProjector", "Projector", "make_projector"]
 
 
 class Projector(nn.Module):
@@ -109,11 +111,61 @@ class CornerProjector(nn.Module):
         return tokens.to(self.corners.dtype)
 
 
-def make_projector(corners: bool = False, **widths: Any) -> Projector | CornerProjector:
+class PointingProjector(CornerProjector):
+    """A :class:`CornerProjector` that starts from where ``[SEG]`` points.
+
+    What box an object has can be said by each visual token that shows it, and a picture has hundreds of them to learn
+    it from; which of them a ``[SEG]`` means is one choice. The state at ``[SEG]`` has only to correct what they tell.
+
+    Args:
+        hidden_size: D, width of the language model.
+        prompt_dim: C, width of the segmenter's prompts.
+        grid: ``(h, w)``, of the visual tokens of a frame.
+        layer: after how many of the language model's layers it points.
+        own_boxes: see :class:`~word2mask.models.pointer.Pointer`.
+    """
+
+    def __init__(
+        self, hidden_size: int, prompt_dim: int, grid: tuple[int, int], layer: int, own_boxes: bool = True
+    ) -> None:
+        super().__init__(hidden_size, prompt_dim)
+        self.pointer = Pointer(hidden_size, grid, layer, own_boxes)
+        # What the tokens tell stands at first.
+        nn.init.zeros_(self.layers[2].weight)
+        nn.init.zeros_(self.layers[2].bias)
+
+    def rows(self, states: torch.Tensor, scene: Scene) -> torch.Tensor:
+        """All that is to be known of N objects.
+
+        Args:
+            states: ``[N,D]``, last states of ``[SEG]``.
+            scene: what the pointer reads.
+
+        Returns:
+            ``[N,D+4]``: the states, and the boxes that were pointed at.
+        """
+        return torch.cat([states, self.pointer(scene).to(states.dtype)], dim=-1)
+
+    def no_rows(self, like: torch.Tensor) -> torch.Tensor:
+        """:meth:`rows` of no object, ``[0,D+4]``."""
+        return like.new_zeros(0, self.hidden_size + 4)
+
+    def boxes(self, states: torch.Tensor) -> torch.Tensor:
+        """:meth:`rows` ``[N,D+4]`` → boxes float32 ``[N,4]``, (x1, y1, x2, y2) in shares of the segmenter's square."""
+        own, pointed = states.split([self.hidden_size, 4], dim=-1)
+        first, last = pointed.float().split(2, dim=-1)
+        start = torch.cat([(first + last) / 2, last - first], dim=-1).clamp(1e-3, 1 - 1e-3)
+        middle, size = (torch.logit(start) + self.layers(own).float()).sigmoid().split(2, dim=-1)
+        return torch.cat([middle - size / 2, middle + size / 2], dim=-1)
+
+
+def make_projector(corners: bool = False, **settings: Any) -> Projector | CornerProjector:
     """The projector that a model's configuration describes.
 
     Args:
-        corners: whether it is a :class:`CornerProjector`.
-        **widths: its arguments.
+        corners: whether it is a :class:`CornerProjector`; a :class:`PointingProjector` where there is a ``layer``.
+        **settings: its arguments.
     """
-    return CornerProjector(**widths) if corners else Projector(**widths)
+    if not corners:
+        return Projector(**settings)
+    return PointingProjector(**settings) if "layer" in settings else CornerProjector(**settings)

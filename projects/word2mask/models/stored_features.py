@@ -37,6 +37,8 @@ logger = logging.getLogger(__name__)
 
 #: Precisions that can be kept; ``None`` is the one that was computed.
 STORED_DTYPES = {None: None, "fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+#: Frames that pass an encoder together: what lies between its layers is large, and a batch of pretraining has many.
+FRAMES_AT_ONCE = 4
 _LAYOUT = 1
 
 
@@ -161,17 +163,14 @@ class StoredCalls:
         missing = [place for place, row in enumerate(rows) if row is None]
         self.read += len(rows) - len(missing)
         self.encoded += len(missing)
-        if missing:
-            whole = len(missing) == len(rows)
+        for start in range(0, len(missing), FRAMES_AT_ONCE):
+            chunk = missing[start : start + FRAMES_AT_ONCE]
             with torch.no_grad():
-                output = self.function(pixels if whole else pixels[missing])
-            tensors = _named(output)
-            for row, place in enumerate(missing):
+                tensors = _named(self.function(pixels[chunk]))
+            for row, place in enumerate(chunk):
                 rows[place] = own = {name: value[row] for name, value in tensors.items()}
                 if not self._is_full:
                     self._keep(frames[place], own)
-            if whole and self.files.dtype is None:
-                return output
         return self._together([row for row in rows if row is not None], pixels.device)
 
     def _together(self, rows: list[dict[str, torch.Tensor]], device: torch.device) -> Any:
