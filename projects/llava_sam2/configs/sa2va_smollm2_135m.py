@@ -1,13 +1,14 @@
 """Sa2VA from parts: SmolLM2-135M, SAM 2.0 Hiera-T with its trunk as the one vision tower, EfficientNet-Lite2 for what
 things are, and a connector to train.
 
-Nobody trained these parts together, and the pictures are few, so what can be learned beforehand is: the connector by
-names (``pretrain_connector_photos.py``, first), which visual tokens a ``[SEG]`` means and what box each of them tells
-(``guide``), and prompts that are always boxes (``corners``), which the frozen decoder is at home with. What the
-language model sees costs nothing beside what SAM 2 sees: each frame passes the frozen encoders once in all epochs. As
-it stands the recipe learns words and boxes, without the decoder; with ``model.loss.mask_weight=2
-model.loss.dice_weight=0.5`` and ``initialise_from`` a run learns masks through the decoder as well. Adapters,
-connector, projector and the new tokens' rows are 14 M values.
+Nobody trained these parts together, and the pictures are few, so what needs no words is learned beforehand: what each
+visual token shows and what box its object has (``pretrain_connector_photos.py``, first; a minute is hundreds of
+pictures). Left for the language model is to choose: a ``[SEG]`` points at visual tokens, by what they look like and
+by what the question says of them, and the prompt is the box that these tell (``pointing``), which the frozen decoder is
+at home with. What the language model sees costs nothing beside what SAM 2 sees: each frame passes the frozen encoders
+once in all epochs. As it stands the recipe learns words and boxes, without the decoder; with
+``model.loss.mask_weight=2 model.loss.dice_weight=0.5`` and ``initialise_from`` a run learns masks through the decoder
+as well. Adapters, projector and the new tokens' rows are 11 M values.
 
 The parts come by ``python tools/fetch_pretrained.py smollm2-135m sam2-hiera-tiny efficientnet-lite2``; the data by
 ``python tools/make_photo_expressions.py INSTANCES.json IMAGES data/photo_expressions --mirrored``, of any photographs
@@ -36,10 +37,17 @@ model.update(
         guide=dict(type=GuidePlan, layer=20),
     )
 )
-model["mllm"].update(dict(connector="work_dirs/pretrain_connector_photos/iter_200.pth"))
+model["mllm"].update(
+    dict(
+        connector="work_dirs/pretrain_connector_photos/iter_200.pth",
+        # For CPUs, where torch's fused kernel takes longer; with a GPU leave it at "sdpa".
+        attn_implementation="eager",
+    )
+)
 model["loss"].update(dict(mask_weight=0.0, dice_weight=0.0, box_weight=2.0, num_points=2048))
 model["trainable"].update(
-    dict(lora_rank=32, lora_alpha=64, lora_dropout=0.0, train=("connector", "projector", "guide"), train_tokens=True)
+    # Trained on, the connector forgets in minutes what its tokens told.
+    dict(lora_rank=32, lora_alpha=64, lora_dropout=0.0, train=("projector", "guide"), train_tokens=True)
 )
 data["dataset"]["mixture"].update(
     dict(
@@ -51,10 +59,10 @@ data["dataset"]["mixture"].update(
         ],
     )
 )
-data.update(dict(batch_size=4, num_workers=2))
+data.update(dict(batch_size=2, num_workers=2))
 # Projector and guide start from nothing, the language model from a life without pictures.
 optimizer.update(dict(lr=4e-4))
-# Nine passes: an hour on two CPU cores.
+# Nearly five passes: under an hour on two CPU cores.
 schedule.update(dict(max_iters=800, epochs=None))
 checkpoint.update(dict(interval=100, keep=2))
 cache_features = dict(folder="work_dirs/features", dtype="fp16")
