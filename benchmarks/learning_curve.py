@@ -60,7 +60,6 @@ def run(*words: object) -> None:
 
 def learn(data: Path, work: Path, size: int, arguments: argparse.Namespace) -> None:
     """Everything of one number of pictures."""
-    draw(data, size)
     train, mirrored = (data / f"{kind}_{size}.jsonl" for kind in KINDS)
     connector, model = work / f"connector_{size}", work / f"model_{size}"
     inner = [word for word in arguments.options if word.startswith("model.mllm.")]
@@ -123,7 +122,7 @@ def main() -> None:
     parser.add_argument("data", type=Path, help="of tools/make_photo_expressions.py")
     parser.add_argument("--sizes", type=int, nargs="+", default=[25, 50, 100, 200], help="numbers of photographs")
     parser.add_argument("--steps", type=int, default=250, help="of the model")
-    parser.add_argument("--name-steps", type=int, default=80, help="of the connector")
+    parser.add_argument("--name-steps", type=int, default=200, help="of the connector")
     parser.add_argument("--limit", type=int, help="questions about held-out pictures, evenly spaced (default: all)")
     parser.add_argument("--train-limit", type=int, default=100, help="likewise about learned ones")
     parser.add_argument("--work", type=Path, default=REPOSITORY / "work_dirs/learning_curve", help="for the runs")
@@ -131,6 +130,8 @@ def main() -> None:
     parser.add_argument("--write", type=Path, help="file for the table (default: stdout)")
     arguments = parser.parse_args()
     data, work = arguments.data.resolve(), arguments.work.resolve()
+    for size in arguments.sizes:  # all of them first: too few pictures are said before anything is trained
+        draw(data, size)
     for size in arguments.sizes:
         learn(data, work, size, arguments)
     text = table(data, work, arguments)

@@ -116,6 +116,7 @@ class PointingProjector(CornerProjector):
 
     What box an object has can be said by each visual token that shows it, and a picture has hundreds of them to learn
     it from; which of them a ``[SEG]`` means is one choice. The state at ``[SEG]`` has only to correct what they tell.
+    For segmenters that stretch a frame to their square, as SAM 2: shares of the frame are then those of the square.
 
     Args:
         hidden_size: D, width of the language model.
