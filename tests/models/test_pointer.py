@@ -6,17 +6,18 @@ import numpy as np
 import pytest
 import torch
 
+from word2mask.inference.session import Session
 from word2mask.losses.grounding import GroundingLoss
 from word2mask.mllms.composed import ComposedMLLM
 from word2mask.models.folder import load_grounded, save_grounded
 from word2mask.models.grounded import GroundedMLLM
 from word2mask.models.guide import GuidePlan
-from word2mask.models.pointer import Pointer, Scene, exchanges
+from word2mask.models.pointer import Pointer, Scene, exchanges, whole_frames
 from word2mask.models.projector import PointingProjector, make_projector
 from word2mask.models.trainable import TrainablePlan
 from word2mask.segmenters.sam2 import SAM2Segmenter
 from word2mask.text.conversation import encode_conversation
-from word2mask.types import Batch, Media, Turn
+from word2mask.types import Batch, Media, Request, Turn
 
 WHOLE = torch.tensor([[0.0, 0.0, 1.0, 1.0]])
 
@@ -119,6 +120,25 @@ def test_exchanges_begin_where_the_user_speaks():
     unmarked = exchanges(ids, torch.tensor([4]), [6])
     assert unmarked[0].nonzero()[:, 0].tolist() == [0, 1, 2, 3]
     assert exchanges(ids, torch.zeros(0, dtype=torch.long), [8, 9]).shape == (0, 12)
+
+
+def test_tokens_of_marked_regions_are_no_frame():
+    """Two frames of three tokens, and a region of two that are said once more."""
+    visual = torch.tensor([0, 1, 1, 1, 0, 1, 1, 1, 0, 0, 1, 1, 0]).bool()
+    assert whole_frames(visual, 3).nonzero()[:, 0].tolist() == [1, 2, 3, 5, 6, 7]
+    assert not whole_frames(torch.zeros(4, dtype=torch.bool), 3).any()
+
+
+def test_a_marked_region_is_answered_about():
+    """A picture with a region, through a session: its tokens stand once more in the question."""
+    session = Session(grounded().eval())
+    pixels = np.random.default_rng(0).integers(0, 255, (1, 40, 30, 3), dtype=np.uint8)
+    regions = np.zeros((1, 40, 30), dtype=bool)
+    regions[0, 10:30, 5:20] = True
+    turns = (Turn("user", "Where is what region1 shows?"),)
+    request = Request(turns, Media("image", pixels), regions=regions, answer="It is [SEG].")
+    answer = session.ask(request)
+    assert answer.segments[0].masks.shape == (1, 40, 30)
 
 
 def test_what_was_pointed_at_stands_until_the_state_corrects_it():

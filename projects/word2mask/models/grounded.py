@@ -17,7 +17,7 @@ from word2mask.losses.grounding import GroundingLoss
 from word2mask.mllms.decoding import Generated
 from word2mask.mllms.interface import MLLM, MLLMOutput, SegState
 from word2mask.models.guide import Guide, GuidePlan
-from word2mask.models.pointer import Pointer, Scene, exchanges
+from word2mask.models.pointer import Pointer, Scene, exchanges, whole_frames
 from word2mask.models.projector import CornerProjector, PointingProjector, Projector
 from word2mask.models.trainable import TrainablePlan, merge_adapters
 from word2mask.ops.boxes import boxes_of
@@ -264,6 +264,7 @@ class GroundedMLLM(nn.Module):
         visual = ids == self.mllm.context_id
         turn_start = self.mllm.tokenizer.encode(self.mllm.template.user_prefix.rstrip(), add_special_tokens=False)
         asked = exchanges(ids, segs, turn_start) & ~visual
+        visual = whole_frames(visual, len(self._pointer.places))
         boxes = self.mllm.told_boxes(embedded[visual]) if self.mllm.tells_boxes else None
         return self._pointer.scene(output.middle[index], embedded, segs, visual, asked, boxes)
 

@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from word2mask.ops.boxes import box_overlaps, boxes_around, cell_middles
 
-__all__ = ["Pointer", "Scene", "exchanges"]
+__all__ = ["Pointer", "Scene", "exchanges", "whole_frames"]
 
 #: Tokens whose boxes overlap the best one's at least this much tell of the same object.
 SAME_OBJECT = 0.5
@@ -181,3 +181,18 @@ def exchanges(ids: torch.Tensor, segs: torch.Tensor, turn_start: Sequence[int]) 
         starts = segs.new_zeros(0)
     first = torch.where(starts <= segs[:, None], starts, 0).amax(1) if len(starts) else torch.zeros_like(segs)
     return (places >= first[:, None]) & (places < segs[:, None])
+
+
+def whole_frames(visual: torch.Tensor, cells: int) -> torch.Tensor:
+    """Where the visual tokens of frames stand, without those that are said once more of marked regions.
+
+    Args:
+        visual: bool ``[L]``, where visual tokens stand; something stands between two frames.
+        cells: visual tokens of a frame.
+
+    Returns:
+        bool ``[L]``.
+    """
+    begins = visual & ~torch.cat([visual.new_zeros(1), visual[:-1]])
+    runs = begins.long().cumsum(0) * visual  # 0 where there is none, else its number
+    return visual & (torch.bincount(runs)[runs] == cells)
