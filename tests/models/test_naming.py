@@ -55,7 +55,7 @@ def test_each_token_shows_the_object_that_covers_it(file):
 
 def test_tokens_come_to_be_named_and_a_model_starts_with_the_connector(file, tmp_path):
     torch.manual_seed(0)
-    model = ConnectorNaming(ComposedMLLM.tiny(), read_names(file), dropout=0.0).train()
+    model = ConnectorNaming(ComposedMLLM.tiny(tells_boxes=True), read_names(file), dropout=0.0).train()
     batch = stack([NamedCells(file, model.mllm.processor)[0]])
     before = {name: value.clone() for name, value in model.mllm.state_dict().items() if "projector" not in name}
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
@@ -71,7 +71,7 @@ def test_tokens_come_to_be_named_and_a_model_starts_with_the_connector(file, tmp
     assert losses["box_iou"] > 0.8 > first["box_iou"]
     assert all(torch.equal(value, model.mllm.state_dict()[name]) for name, value in before.items())
     torch.save({"state_dict": {f"mllm.{k}": v for k, v in model.mllm.state_dict().items()}}, tmp_path / "iter_1.pth")
-    fresh = ComposedMLLM.tiny()
+    fresh = ComposedMLLM.tiny(tells_boxes=True)
     own = fresh.model.model.multi_modal_projector
     load_connector(own, tmp_path / "iter_1.pth")
     for name, value in model.connector.state_dict().items():

@@ -159,7 +159,7 @@ def grounded(**options: object) -> GroundedMLLM:
     torch.manual_seed(0)
     plan = TrainablePlan(lora_rank=2, lora_alpha=4, lora_dropout=0.0, train=("connector", "projector", "guide"))
     loss = GroundingLoss(mask_weight=0.0, dice_weight=0.0, box_weight=1.0)
-    parts = ComposedMLLM.tiny(), SAM2Segmenter.tiny()
+    parts = ComposedMLLM.tiny(tells_boxes=True), SAM2Segmenter.tiny()
     settings = {"guide": GuidePlan(layer=1), "projector_start": "pointing"} | options
     return GroundedMLLM(*parts, loss=loss, trainable=plan, **settings).train()
 

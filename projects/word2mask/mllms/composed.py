@@ -309,7 +309,7 @@ class ComposedMLLM(SquaresMLLM):
         return mllm.checkpoint_gradients(gradient_checkpointing)
 
     @classmethod
-    def tiny(cls) -> Self:
+    def tiny(cls, tells_boxes: bool = False) -> Self:
         """Random weights and a byte-level tokenizer without merges: for tests."""
         from word2mask.text.byte_tokenizer import byte_tokenizer
 
@@ -345,7 +345,7 @@ class ComposedMLLM(SquaresMLLM):
             image_token_index=tokenizer.convert_tokens_to_ids(CONTEXT),
             tie_word_embeddings=False,
             connector_group=1,
-            tells_boxes=True,
+            tells_boxes=tells_boxes,
         )
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
