@@ -60,10 +60,12 @@ data["dataset"]["mixture"].update(
     )
 )
 data.update(dict(batch_size=2, num_workers=2))
-# Projector and guide start from nothing, the language model from a life without pictures.
+# Projector and guide start from nothing, the language model from a life without pictures; at one rate for both, what is
+# pointed at lags behind: after 300 steps three quarters of the objects, and at these, over 80 %.
 optimizer.update(dict(lr=4e-4))
-# Nearly five passes: under an hour on two CPU cores.
-schedule.update(dict(max_iters=800, epochs=None))
+parameter_groups = dict(lr_multipliers={"projector.": 3.0})
+# Three and a half passes over 174 photographs and their mirror images: half an hour on two CPU cores.
+schedule.update(dict(max_iters=600, epochs=None))
 checkpoint.update(dict(interval=100, keep=2))
 cache_features = dict(folder="work_dirs/features", dtype="fp16")
 evaluation.update(

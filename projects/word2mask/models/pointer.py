@@ -22,6 +22,10 @@ SHARPNESS = 10.0
 MOMENTUM = 0.02
 #: Before training, a word counts nearly as it is.
 OPEN = 3.0
+#: Before training, how much less a token is meant that tells the very box that an earlier ``[SEG]`` meant.
+AGAIN = 4.0
+#: What is known of a token's box (:func:`_geometry`), and of how it lies to another (:func:`_relations`).
+GEOMETRY, RELATIONS = 6, 4
 
 
 @dataclass
@@ -54,7 +58,9 @@ class Pointer(nn.Module):
     Beside what these states say, a token is meant that looks like a word of the question: a connector that was
     pretrained by names (:class:`word2mask.models.naming.ConnectorNaming`) brings both together before the language
     model has learned to look, which takes a model that never saw a picture long. Each word's state says whether it
-    names what is meant, or what that stands beside.
+    names what is meant, or what that stands beside. Where an object lies, how large it is and how it lies to what a
+    word names are read from the boxes that tokens tell; the states have only to say what is wanted of them. And a
+    ``[SEG]`` means nothing that an earlier one of its answer meant.
 
     Args:
         hidden_size: D.
@@ -77,6 +83,16 @@ class Pointer(nn.Module):
         nn.init.zeros_(self.counts.weight)
         nn.init.constant_(self.counts.bias, OPEN)
         self.sharpness = nn.Parameter(torch.tensor(SHARPNESS))
+        # What a state wants of places and sizes, and of how they lie to what the words name that stand for something
+        # beside.
+        self.wants, self.word_wants = (nn.Linear(hidden_size, GEOMETRY + RELATIONS) for _ in range(2))
+        self.matters, self.beside = nn.Linear(hidden_size, 1, bias=False), nn.Linear(hidden_size, 1)
+        for layer in (self.wants, self.word_wants, self.matters, self.beside):
+            nn.init.zeros_(layer.weight)
+        for layer in (self.wants, self.word_wants, self.beside):
+            nn.init.zeros_(layer.bias)
+        self.beside_sharpness = nn.Parameter(torch.tensor(2 * SHARPNESS))
+        self.again = nn.Parameter(torch.tensor(AGAIN))
         self.trust = nn.Parameter(torch.zeros(4))
         self.register_buffer("centre", torch.zeros(hidden_size))
         self.register_buffer("places", cell_middles(self.grid), persistent=False)
@@ -112,13 +128,50 @@ class Pointer(nn.Module):
         )
 
     def scores(self, scene: Scene) -> torch.Tensor:
-        """How much each of N ``[SEG]`` means each of V tokens: ``[N,V]``."""
-        scores = self.query(scene.segs) @ self.key(scene.tokens).T / scene.tokens.shape[-1] ** 0.5
-        if not scene.asked.any():
+        """How much each of N ``[SEG]`` means each of V tokens: float32 ``[N,V]``."""
+        scores = (self.query(scene.segs) @ self.key(scene.tokens).T / scene.tokens.shape[-1] ** 0.5).float()
+        if not scores.numel():
             return scores
-        likeness = torch.sigmoid(self.counts(scene.words)) * (scene.names @ scene.looks.T)  # [W,V]
-        own = likeness.expand(len(scores), -1, -1).masked_fill(~scene.asked[..., None], -1.0)
-        return scores + self.sharpness * own.amax(dim=1)
+        boxes = self.told(scene).detach().float()
+        wants = self.wants(scene.segs).float()
+        if scene.asked.any():
+            likeness = (scene.names @ scene.looks.T).float()  # [W,V]
+            scores = scores + self.sharpness * self._most_like(self.counts(scene.words), likeness, scene.asked)
+            matters = self.matters(scene.words).float().T.masked_fill(~scene.asked, -1e4)
+            wants = wants + (matters.softmax(dim=-1) * scene.asked) @ self.word_wants(scene.words).float()
+            gates = self.beside(scene.words)
+            open_most = torch.where(scene.asked, gates.sigmoid()[:, 0].float(), 0.0).amax(dim=1)
+            near = self.beside_sharpness * self._most_like(gates, likeness, scene.asked)
+            scores = scores + open_most[:, None] * self._relations(wants[:, GEOMETRY:], near, boxes)
+        scores = scores + wants[:, :GEOMETRY] @ _geometry(boxes).T
+        return self._nothing_twice(scores, scene.asked, boxes)
+
+    @staticmethod
+    def _most_like(gates: torch.Tensor, likeness: torch.Tensor, asked: torch.Tensor) -> torch.Tensor:
+        """Of the words of each exchange, the most like each token, counted as its gate is open: ``[N,V]``."""
+        counted = torch.sigmoid(gates.float()) * likeness
+        return counted.expand(len(asked), -1, -1).masked_fill(~asked[..., None], -1.0).amax(dim=1)
+
+    def _relations(self, wants: torch.Tensor, near: torch.Tensor, boxes: torch.Tensor) -> torch.Tensor:
+        """What is wanted ``[N,4]`` of how tokens lie to what the scores ``near [N,V]`` mean on their frame: ``[N,V]``."""
+        cells = len(self.places)
+        shares = near.unflatten(1, (-1, cells)).softmax(dim=-1)  # [N,T,hw]
+        anchors = torch.einsum("ntc,tcd->ntd", shares, boxes.unflatten(0, (-1, cells)))
+        lie = _relations(boxes.unflatten(0, (-1, cells))[None], anchors[:, :, None])  # [N,T,hw,4]
+        return torch.einsum("nr,ntcr->ntc", wants, lie).flatten(1)
+
+    def _nothing_twice(self, scores: torch.Tensor, asked: torch.Tensor, boxes: torch.Tensor) -> torch.Tensor:
+        """Less for what an earlier ``[SEG]`` of the same answer means."""
+        if not asked.any():
+            return scores
+        first = asked.int().argmax(dim=1).tolist()  # an exchange is where its words begin
+        rows: list[torch.Tensor] = []
+        for place, own in enumerate(scores):
+            taken = [boxes[rows[other].argmax()] for other in range(place) if first[other] == first[place]]
+            for box in taken:
+                own = own - self.again * box_overlaps(boxes, box.expand_as(boxes))[0]
+            rows.append(own)
+        return torch.stack(rows)
 
     def told(self, scene: Scene) -> torch.Tensor:
         """The boxes that the V tokens tell: float32 ``[V,4]``, (x1, y1, x2, y2) in shares of the frame."""
@@ -135,7 +188,7 @@ class Pointer(nn.Module):
         if not len(scene.tokens) or not len(scene.segs):
             return torch.tensor([[0.0, 0.0, 1.0, 1.0]], device=scene.segs.device).expand(len(scene.segs), -1)
         boxes = self.told(scene)
-        shares = self.scores(scene).float().softmax(dim=-1)
+        shares = self.scores(scene).softmax(dim=-1)
         best = shares.argmax(dim=-1)
         pairs = boxes[best][:, None].expand(-1, len(boxes), -1), boxes.expand(len(best), -1, -1)
         overlap, _ = box_overlaps(*(side.reshape(-1, 4) for side in pairs))
@@ -160,6 +213,24 @@ class Pointer(nn.Module):
     def _places(self, count: int) -> torch.Tensor:
         """The middles of so many tokens ``[V,2]``, (x, y) in shares of the frame."""
         return self.places.repeat(count // len(self.places), 1)
+
+
+def _geometry(boxes: torch.Tensor) -> torch.Tensor:
+    """Where boxes ``[…,4]`` lie, how large they are and how wide for their height, each about -1 to 1: ``[…,6]``."""
+    first, last = boxes.split(2, dim=-1)
+    middle, size = first + last - 1, (last - first).clamp(min=1e-3).log()
+    area, shape = size.sum(dim=-1, keepdim=True) / 2 + 1, (size[..., :1] - size[..., 1:]) / 2
+    return torch.cat([middle, middle.square(), area, shape], dim=-1)
+
+
+def _relations(boxes: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
+    """From the middles of others ``[…,4]`` to those of boxes ``[…,4]``: (x, y), how far, and how far from edge to
+    edge; in shares of the frame, doubled: ``[…,4]``."""
+    way = boxes[..., :2] + boxes[..., 2:] - others[..., :2] - others[..., 2:]
+    gap = torch.maximum(boxes[..., :2] - others[..., 2:], others[..., :2] - boxes[..., 2:]).clamp(min=0)
+    # The root of zero has no slope.
+    far, apart = ((side.square().sum(dim=-1, keepdim=True) + 1e-6).sqrt() for side in (way, 2 * gap))
+    return torch.cat([way, far, apart], dim=-1)
 
 
 def exchanges(ids: torch.Tensor, segs: torch.Tensor, turn_start: Sequence[int]) -> torch.Tensor:
