@@ -112,6 +112,71 @@ def test_a_token_is_meant_that_looks_like_a_word_of_the_own_question():
     assert torch.equal(heads.centre, seen)
 
 
+#: A dog on the left, a small dog on the right, a cat beside it and nothing: what four tokens look like and tell.
+LOOKS = torch.tensor([[1.0, 0, 0, 0, 0], [1, 0, 0, 0, 0], [0, 1, 0, 0, 0], [0, 0, 1, 0, 0]])
+BOXES = torch.tensor([[0.0, 0.2, 0.4, 0.8], [0.6, 0.4, 0.7, 0.6], [0.8, 0.4, 1.0, 0.6], [0.4, 0.0, 0.6, 0.1]])
+
+
+def among_dogs(*wanted: str) -> list[int]:
+    """Which tokens are meant, a ``[SEG]`` each; "+" is another one of the same answer. States say nothing but what
+    heads are set to read: the first word names a dog, the second a cat beside it."""
+    heads = Pointer(hidden_size=5, grid=(2, 2), layer=1, own_boxes=False).eval()
+    with torch.no_grad():
+        for layer in (heads.query, heads.key):
+            layer.weight.zero_()
+            layer.bias.zero_()
+        heads.counts.weight[0, 4], heads.beside.weight[0, 4] = -20.0, 20.0  # the mark of a word that stands beside
+        for row, reads in ((0, 0), (4, 1), (9, 2)):  # x, size and distance from edge to edge
+            heads.wants.weight[row, reads] = -8.0
+    places = {"left": [1.0, 0, 0, 0, 0], "right": [-1.0, 0, 0, 0, 0], "small": [0, 1.0, 0, 0, 0]}
+    places |= {"near the cat": [0, 0, 1.0, 0, 0], "any": [0.0] * 5, "+": [0.0] * 5}
+    segs = torch.tensor([places[word] for word in wanted])
+    beside = torch.tensor([0, 0, 0, 0, 1.0])
+    words, names, asked = [], [], torch.zeros(len(segs), 2 * len(segs), dtype=torch.bool)
+    for place, word in enumerate(wanted):
+        words += [-beside, beside]
+        names += [LOOKS[0], LOOKS[2]]
+        first = place if word != "+" else place - 1
+        asked[place, 2 * first : 2 * first + 2] = True
+    scene = Scene(segs, torch.zeros(4, 5), torch.stack(words), asked, LOOKS, torch.stack(names), BOXES)
+    return heads.scores(scene).argmax(dim=1).tolist()
+
+
+def test_places_sizes_and_neighbours_are_wanted_of_what_tokens_tell():
+    assert among_dogs("left", "right", "small", "near the cat") == [0, 1, 1, 1]
+    assert among_dogs("near the cat", "left") == [1, 0]
+
+
+def test_no_object_is_meant_twice_in_an_answer():
+    """Of two dogs that are meant alike, the second answer's first ``[SEG]`` is free again."""
+    both = among_dogs("any", "+")
+    assert sorted(both) == [0, 1]
+    assert among_dogs("any", "any") == [both[0], both[0]]
+    assert among_dogs("left", "+") == [0, 1] and among_dogs("right", "+") == [1, 0]
+
+
+def test_tokens_of_several_frames_have_their_own_neighbours():
+    """The cat is on the second frame alone, and the dog beside it there is meant."""
+    heads = Pointer(hidden_size=5, grid=(2, 2), layer=1, own_boxes=False).eval()
+    with torch.no_grad():
+        heads.query.weight.zero_()
+        heads.query.bias.zero_()
+        heads.beside.bias.fill_(20.0)
+        heads.wants.bias[9] = -8.0
+    looks = torch.cat([LOOKS * torch.tensor([[1.0], [1], [0], [1]]), LOOKS])
+    scene = Scene(
+        torch.zeros(1, 5),
+        torch.zeros(8, 5),
+        torch.zeros(1, 5),
+        torch.ones(1, 1).bool(),
+        looks,
+        LOOKS[[2]],
+        BOXES.repeat(2, 1),
+    )
+    scores = heads.scores(scene)[0] - heads.sharpness * torch.sigmoid(torch.tensor(3.0)) * (looks @ LOOKS[2])
+    assert scores[5] > scores[4] and scores[5] > scores[7]
+
+
 def test_exchanges_begin_where_the_user_speaks():
     """Turns begin with 8 9; the second [SEG] (7) belongs to the second exchange, the third to it too."""
     ids = torch.tensor([8, 9, 1, 2, 7, 3, 8, 9, 4, 7, 5, 7])
