@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import random
 import subprocess
 import sys
@@ -31,19 +32,25 @@ NAMES, MODEL = CONFIGS / "pretrain_connector_photos.py", CONFIGS / "sa2va_smollm
 KINDS = ("train", "mirrored")
 
 
-def draw(data: Path, size: int) -> None:
-    """Writes the first ``size`` pictures of one shuffled order, in the order of the files, beside them.
+def draw(data: Path, work: Path, size: int) -> Path:
+    """Writes the first ``size`` pictures of one shuffled order, in the order of the files, into a folder of its own.
 
     Raises:
         SystemExit: there are fewer.
     """
+    folder = work / f"data_{size}"
+    folder.mkdir(parents=True, exist_ok=True)
     for kind in KINDS:
-        lines = (data / f"{kind}.jsonl").read_text(encoding="utf-8").splitlines()
-        if len(lines) < size:
-            raise SystemExit(f"{data / kind}.jsonl has {len(lines)} pictures, fewer than {size}")
-        order = random.Random(0).sample(range(len(lines)), len(lines))
-        text = "".join(lines[place] + "\n" for place in sorted(order[:size]))
-        (data / f"{kind}_{size}.jsonl").write_text(text, encoding="utf-8")
+        records = [json.loads(line) for line in (data / f"{kind}.jsonl").read_text(encoding="utf-8").splitlines()]
+        if len(records) < size:
+            raise SystemExit(f"{data / kind}.jsonl has {len(records)} pictures, fewer than {size}")
+        order = random.Random(0).sample(range(len(records)), len(records))
+        chosen = [records[place] for place in sorted(order[:size])]
+        for record in chosen:
+            record["image"] = os.path.relpath(data / record["image"], folder)
+        text = "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in chosen)
+        (folder / f"{kind}.jsonl").write_text(text, encoding="utf-8")
+    return folder
 
 
 def run(*words: object) -> None:
@@ -60,7 +67,8 @@ def run(*words: object) -> None:
 
 def learn(data: Path, work: Path, size: int, arguments: argparse.Namespace) -> None:
     """Everything of one number of pictures."""
-    train, mirrored = (data / f"{kind}_{size}.jsonl" for kind in KINDS)
+    own = work / f"data_{size}"
+    train, mirrored = (own / f"{kind}.jsonl" for kind in KINDS)
     connector, model = work / f"connector_{size}", work / f"model_{size}"
     inner = [word for word in arguments.options if word.startswith("model.mllm.")]
     last = connector / f"iter_{arguments.name_steps}.pth"
@@ -76,8 +84,8 @@ def learn(data: Path, work: Path, size: int, arguments: argparse.Namespace) -> N
         resume = ("--resume", "auto")
         steps = f"schedule.max_iters={arguments.steps}"
         run("tools/train.py", MODEL, "--work-dir", model, *resume, "--cfg-options", *options, *sources, steps)
-    for split, limit in (("val", arguments.limit), (f"train_{size}", arguments.train_limit)):
-        where = [f"evaluation.benchmarks.0.{key}={value}" for key, value in (("root", data), ("split", split))]
+    for split, root, limit in (("val", data, arguments.limit), ("train", own, arguments.train_limit)):
+        where = [f"evaluation.benchmarks.0.{key}={value}" for key, value in (("root", root), ("split", split))]
         limited = () if limit is None else ("--limit", limit)
         out = ("--out", model / split)
         run("tools/test.py", MODEL, "--work-dir", model, *out, *limited, "--cfg-options", *options, *where)
@@ -85,11 +93,11 @@ def learn(data: Path, work: Path, size: int, arguments: argparse.Namespace) -> N
 
 def row(data: Path, work: Path, size: int) -> str:
     """A line of the table."""
-    val, train = (load_results(work / f"model_{size}" / split)["benchmarks"][0] for split in ("val", f"train_{size}"))
+    val, train = (load_results(work / f"model_{size}" / split)["benchmarks"][0] for split in ("val", "train"))
     metrics = val["metrics"]
     cells = [
         *(size, f"{metrics['giou']:.1f}", of_targets(val, data / "val.jsonl"), f"{metrics['n_acc']:.1f}"),
-        *(val["count"], f"{train['metrics']['giou']:.1f}", of_targets(train, data / f"train_{size}.jsonl")),
+        *(val["count"], f"{train['metrics']['giou']:.1f}", of_targets(train, work / f"data_{size}" / "train.jsonl")),
         train["count"],
     ]
     return f"| {' | '.join(map(str, cells))} |"
@@ -131,7 +139,7 @@ def main() -> None:
     arguments = parser.parse_args()
     data, work = arguments.data.resolve(), arguments.work.resolve()
     for size in arguments.sizes:  # all of them first: too few pictures are said before anything is trained
-        draw(data, size)
+        draw(data, work, size)
     for size in arguments.sizes:
         learn(data, work, size, arguments)
     text = table(data, work, arguments)
