@@ -20,12 +20,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-from photographs import of_targets
-
 REPOSITORY = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPOSITORY / "projects"))
 
+from word2mask.evaluation.records import RecordFolder  # noqa: E402
 from word2mask.evaluation.summary import load_results  # noqa: E402
+from word2mask.metrics.iou import iou  # noqa: E402
 
 CONFIGS = REPOSITORY / "projects/llava_sam2/configs"
 NAMES, MODEL = CONFIGS / "pretrain_connector_photos.py", CONFIGS / "sa2va_smollm2_135m.py"
@@ -91,34 +91,38 @@ def learn(data: Path, work: Path, size: int, arguments: argparse.Namespace) -> N
         run("tools/test.py", MODEL, "--work-dir", model, *out, *limited, "--cfg-options", *options, *where)
 
 
-def row(data: Path, work: Path, size: int) -> str:
+def row(work: Path, size: int) -> str:
     """A line of the table."""
-    val, train = (load_results(work / f"model_{size}" / split)["benchmarks"][0] for split in ("val", "train"))
-    metrics = val["metrics"]
-    cells = [
-        *(size, f"{metrics['giou']:.1f}", of_targets(val, data / "val.jsonl"), f"{metrics['n_acc']:.1f}"),
-        *(val["count"], f"{train['metrics']['giou']:.1f}", of_targets(train, work / f"data_{size}" / "train.jsonl")),
-        train["count"],
-    ]
+    cells: list[object] = [size]
+    for split in ("val", "train"):
+        folder = work / f"model_{size}" / split
+        (result,) = load_results(folder)["benchmarks"]
+        cells += [f"{result['metrics'][key]:.1f}" for key in ("giou", "n_acc")]
+        scores = [record.scores for record in RecordFolder(folder / f"own_pictures_{split}").load().values()]
+        targeted = [iou(one["intersection"], one["union"]) for one in scores if one["has_target"]]
+        cells += [f"{100 * sum(targeted) / max(1, len(targeted)):.1f}", len(scores)]
     return f"| {' | '.join(map(str, cells))} |"
 
 
 def table(data: Path, work: Path, arguments: argparse.Namespace) -> str:
     """The results as Markdown."""
     pictures = len((data / "val.jsonl").read_text(encoding="utf-8").splitlines())
+    limits = "" if arguments.limit is None else f" --limit {arguments.limit}"
+    limits += f" --train-limit {arguments.train_limit}"
     batch = json.loads((work / f"model_{arguments.sizes[0]}" / "history.jsonl").read_text().splitlines()[-1])
     lines = [
         "# More photographs",
         "",
         f"`python benchmarks/learning_curve.py DATA --sizes {' '.join(map(str, arguments.sizes))} --steps "
-        f"{arguments.steps} --write benchmarks/learning_curve.md`",
+        f"{arguments.steps} --name-steps {arguments.name_steps}{limits} --write benchmarks/learning_curve.md`",
         "",
         f"`sa2va_smollm2_135m.py`, {batch['iter']} steps for each number of photographs, which learns from these and "
         f"their mirror images alone; asked about {pictures} held-out photographs, and about those that it learned.",
         "",
-        "| photographs | gIoU | with a target | N-acc | questions | gIoU, learned | with a target | questions |",
-        "|---|---|---|---|---|---|---|---|",
-        *(row(data, work, size) for size in arguments.sizes),
+        "| photographs | gIoU | N-acc | gIoU where there is a target | questions | learned: gIoU | N-acc | gIoU where "
+        "there is a target | questions |",
+        "|---|---|---|---|---|---|---|---|---|",
+        *(row(work, size) for size in arguments.sizes),
         "",
     ]
     return "\n".join(lines)

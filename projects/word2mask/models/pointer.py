@@ -153,7 +153,7 @@ class Pointer(nn.Module):
         return counted.expand(len(asked), -1, -1).masked_fill(~asked[..., None], -1.0).amax(dim=1)
 
     def _relations(self, wants: torch.Tensor, near: torch.Tensor, boxes: torch.Tensor) -> torch.Tensor:
-        """What is wanted ``[N,4]`` of how tokens lie to what the scores ``near [N,V]`` mean on their frame: ``[N,V]``."""
+        """What is wanted ``[N,4]`` of how tokens lie to what ``near [N,V]`` means on their frame: ``[N,V]``."""
         cells = len(self.places)
         shares = near.unflatten(1, (-1, cells)).softmax(dim=-1)  # [N,T,hw]
         anchors = torch.einsum("ntc,tcd->ntd", shares, boxes.unflatten(0, (-1, cells)))
