@@ -35,7 +35,9 @@ def test_items_are_the_same_in_any_worker_and_go_on_into_the_next_epoch(mixture)
     assert epochs[0] != epochs[1] and sum("refcoco" in text for text in epochs[0]) == 6
     dataset.set_epoch(0)
     assert [dataset[i] for i in range(8, 16)] == epochs[1]
-    loader = DataLoader(dataset, batch_size=1, num_workers=2, collate_fn=first, sampler=range(16))
+    # A fork inherits locks that threads of other tests may hold.
+    options = {"num_workers": 2, "multiprocessing_context": "forkserver"}
+    loader = DataLoader(dataset, batch_size=1, collate_fn=first, sampler=range(16), **options)
     assert list(loader) == epochs[0] + epochs[1]
 
 
