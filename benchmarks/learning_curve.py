@@ -20,19 +20,19 @@ import subprocess
 import sys
 from pathlib import Path
 
+from photographs import of_targets
+
 REPOSITORY = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPOSITORY / "projects"))
 
-from word2mask.evaluation.records import RecordFolder  # noqa: E402
 from word2mask.evaluation.summary import load_results  # noqa: E402
-from word2mask.metrics.iou import iou  # noqa: E402
 
 CONFIGS = REPOSITORY / "projects/llava_sam2/configs"
 NAMES, MODEL = CONFIGS / "pretrain_connector_photos.py", CONFIGS / "sa2va_smollm2_135m.py"
 KINDS = ("train", "mirrored")
 
 
-def draw(data: Path, work: Path, size: int) -> Path:
+def draw(data: Path, work: Path, size: int) -> None:
     """Writes the first ``size`` pictures of one shuffled order, in the order of the files, into a folder of its own.
 
     Raises:
@@ -50,7 +50,6 @@ def draw(data: Path, work: Path, size: int) -> Path:
             record["image"] = os.path.relpath(data / record["image"], folder)
         text = "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in chosen)
         (folder / f"{kind}.jsonl").write_text(text, encoding="utf-8")
-    return folder
 
 
 def run(*words: object) -> None:
@@ -97,10 +96,8 @@ def row(work: Path, size: int) -> str:
     for split in ("val", "train"):
         folder = work / f"model_{size}" / split
         (result,) = load_results(folder)["benchmarks"]
-        cells += [f"{result['metrics'][key]:.1f}" for key in ("giou", "n_acc")]
-        scores = [record.scores for record in RecordFolder(folder / f"own_pictures_{split}").load().values()]
-        targeted = [iou(one["intersection"], one["union"]) for one in scores if one["has_target"]]
-        cells += [f"{100 * sum(targeted) / max(1, len(targeted)):.1f}", len(scores)]
+        numbers = (result["metrics"]["giou"], result["metrics"]["n_acc"], of_targets(folder, result))
+        cells += [*(f"{number:.1f}" for number in numbers), result["count"]]
     return f"| {' | '.join(map(str, cells))} |"
 
 

@@ -33,6 +33,7 @@ import torch  # noqa: E402
 import torch.nn.functional as F  # noqa: E402
 from transformers import Sam2Config, Sam2Model  # noqa: E402
 
+from word2mask.apps.report.samples import records_of  # noqa: E402
 from word2mask.data.pictures import decode_image  # noqa: E402
 from word2mask.data.sources.own_data import OwnData  # noqa: E402
 from word2mask.evaluation.summary import load_results  # noqa: E402
@@ -180,15 +181,15 @@ def biggest_object(expressions: Path) -> tuple[int, float, float]:
     return len(values), 100 * float(np.mean(values)), 100 * float(np.mean(targeted))
 
 
-def of_targets(result: dict[str, Any], expressions: Path) -> str:
-    """gIoU over the questions that have a target: of the others each counts 1 or 0, as N-acc says."""
-    file = expressions.with_name(result["label"].partition(":")[2].partition("@")[0] + ".jsonl")
-    asked = [item for line in file.read_text(encoding="utf-8").splitlines() for item in json.loads(line)["expressions"]]
-    without = sum(not item["masks"] for item in asked)
-    if len(asked) != result["count"]:
-        return "–"
-    metrics = result["metrics"]
-    return f"{(metrics['giou'] * len(asked) - metrics['n_acc'] * without) / (len(asked) - without):.1f}"
+def of_targets(run: Path, entry: dict[str, Any]) -> float:
+    """gIoU over the questions that have a target: of the others each counts 1 or 0, as N-acc says.
+
+    Args:
+        run: folder that tools/test.py wrote.
+        entry: one of the benchmarks in its results.
+    """
+    scores = [record.scores for record in records_of(run, entry)]
+    return 100 * float(np.mean([iou(one["intersection"], one["union"]) for one in scores if one["has_target"]]))
 
 
 def score_table(expressions: Path | None, folders: Sequence[str]) -> list[str]:
@@ -208,7 +209,8 @@ def score_table(expressions: Path | None, folders: Sequence[str]) -> list[str]:
         name, _, folder = given.partition("=")
         for one in load_results(Path(folder))["benchmarks"]:
             numbers = [f"{one['metrics'].get(key, float('nan')):.1f}" for key in ("giou", "n_acc", "t_acc")]
-            cells = [f"{name}, {one['label']}", one["count"], numbers[0], of_targets(one, expressions), *numbers[1:]]
+            numbers.insert(1, f"{of_targets(Path(folder), one):.1f}")
+            cells = [f"{name}, {one['label']}", one["count"], *numbers]
             lines.append(f"| {' | '.join(map(str, cells))} |")
     return lines
 

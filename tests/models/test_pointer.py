@@ -156,25 +156,21 @@ def test_no_object_is_meant_twice_in_an_answer():
 
 
 def test_tokens_of_several_frames_have_their_own_neighbours():
-    """The cat is on the second frame alone, and the dog beside it there is meant."""
+    """The cat changes places: on the first frame it is beside the dog on the left, on the second beside the other."""
     heads = Pointer(hidden_size=5, grid=(2, 2), layer=1, own_boxes=False).eval()
     with torch.no_grad():
-        heads.query.weight.zero_()
-        heads.query.bias.zero_()
+        for layer in (heads.query, heads.key):
+            layer.weight.zero_()
+            layer.bias.zero_()
         heads.beside.bias.fill_(20.0)
+        heads.counts.bias.fill_(-20.0)
         heads.wants.bias[9] = -8.0
-    looks = torch.cat([LOOKS * torch.tensor([[1.0], [1], [0], [1]]), LOOKS])
-    scene = Scene(
-        torch.zeros(1, 5),
-        torch.zeros(8, 5),
-        torch.zeros(1, 5),
-        torch.ones(1, 1).bool(),
-        looks,
-        LOOKS[[2]],
-        BOXES.repeat(2, 1),
-    )
-    scores = heads.scores(scene)[0] - heads.sharpness * torch.sigmoid(torch.tensor(3.0)) * (looks @ LOOKS[2])
-    assert scores[5] > scores[4] and scores[5] > scores[7]
+    states, asked = torch.zeros(9, 5), torch.ones(1, 1, dtype=torch.bool)
+    boxes = BOXES.repeat(2, 1)
+    boxes[2] = torch.tensor([0.4, 0.2, 0.5, 0.8])
+    scene = Scene(states[:1], states[:8], states[8:], asked, LOOKS.repeat(2, 1), LOOKS[[2]], boxes)
+    scores = heads.scores(scene)[0]
+    assert scores[0] > scores[1] and scores[5] > scores[4]
 
 
 def test_exchanges_begin_where_the_user_speaks():
