@@ -12,6 +12,8 @@ from word2mask.inference.session import Session
 from word2mask.mllms.interface import Generated
 from word2mask.mllms.internvl import InternVL
 from word2mask.models.grounded import GroundedMLLM
+from word2mask.segmenters.follower import MaskFollower
+from word2mask.segmenters.sam import SAMSegmenter
 from word2mask.segmenters.sam2 import SAM2Segmenter
 from word2mask.segmenters.tracker import Tracker
 from word2mask.text.conversation import answer_ids
@@ -271,8 +273,40 @@ def test_the_original_decoder_must_be_there(model):
         Session(model, propagate_with="original")
     with pytest.raises(UserError, match='"original" or "trained", got \'both\''):
         Session(model, propagate_with="both")
-    with pytest.raises(UserError, match='procedure must be "sa2va-i" or "sa2va"'):
+    with pytest.raises(UserError, match="procedure must be one of sa2va-i, sa2va, masks, got 'sa2va-ii'"):
         Session(model, procedure="sa2va-ii")
+
+
+@pytest.mark.parametrize("pointed", [False, True])
+@pytest.mark.parametrize("family", [SAMSegmenter, SAM2Segmenter])
+def test_masks_are_followed_without_a_memory(model, speaks, monkeypatch, family, pointed):
+    """What is found on a key frame, by words or by a mark, goes on as the follower alone takes it."""
+    known, track = [], MaskFollower.track
+
+    def watched_track(self, frames, key_frames, num_frames):
+        known.append(key_frames)
+        return track(self, frames, key_frames, num_frames)
+
+    monkeypatch.setattr(MaskFollower, "track", watched_track)
+    monkeypatch.setattr(Tracker, "track", lambda *arguments: pytest.fail("there is no memory"))
+    torch.manual_seed(1)
+    segmenter, media = family.tiny(), clip(5)
+    own = GroundedMLLM(model.mllm, segmenter)
+    if not segmenter.tracks:
+        with pytest.raises(UserError, match=r'5 frames, .* followed by their masks \(procedure "masks"\)'):
+            Session(own).ask(ask(media=media))
+    session = Session(own, key_frames=1, key_frame_choice=[2], procedure="masks")
+    speaks("It is [SEG].")
+    if pointed:
+        result = session.follow(media, [VisualPrompt(2, box=(3, 4, 15, 20))])
+    else:
+        result = session.ask(ask(media=media))
+    (given,), (segment,) = known, result.segments
+    assert list(given) == [2]
+    pixels = segmenter.processor.prepare_frames(media.frames)
+    alone = {t: masks for t, masks, _ in track(MaskFollower(segmenter), lambda t: pixels[t : t + 1], given, 5)}
+    expected = [session.finder.at_original_size(alone[t], (24, 20))[0] for t in range(5)]
+    assert np.array_equal(segment.masks, expected) and expected[2].any()
 
 
 def test_a_given_answer_is_read_not_written(model, monkeypatch):

@@ -13,8 +13,10 @@ import torch
 
 from word2mask.inference.frames import Frames
 from word2mask.inference.tracking import FeatureStore, Found, Group, ObjectFinder, Progress, TrackedFrame
+from word2mask.segmenters.follower import MaskFollower
 from word2mask.segmenters.interface import Decoded, FrameFeatures
-from word2mask.segmenters.tracker import KeyFrame, Tracker
+from word2mask.segmenters.key_frames import KeyFrame
+from word2mask.segmenters.tracker import Tracker
 from word2mask.segmenters.trail import Trail
 
 __all__ = ["Anchor", "follow_anchors"]
@@ -104,4 +106,7 @@ def _follow(
     encoded: Callable[[int], FrameFeatures | None],
     trail: Trail | None,
 ) -> Iterator[tuple[int, torch.Tensor, torch.Tensor]]:
-    return Tracker(finder.propagator).track(encoded, known, None if source.is_live else source.num_frames, trail)
+    num_frames = None if source.is_live else source.num_frames
+    if finder.procedure == "masks" and trail is None:
+        return MaskFollower(finder.propagator).track(encoded, known, num_frames)
+    return Tracker(finder.propagator).track(encoded, known, num_frames, trail)

@@ -171,7 +171,8 @@ def look(
         number = "several" if source.is_live else source.num_frames
         raise UserError(
             f"{source.name or 'video'}: {number} frames, but this model's segmenter has no memory to "
-            "follow objects with; give a picture, or one frame at a time"
+            "follow objects with; give a picture, one frame at a time, or, to a question, let them be followed by "
+            'their masks (procedure "masks")'
         )
     _check_prompted(source, prompted, count)
     if isinstance(media, Media) and media.kind == "image":

@@ -25,7 +25,15 @@ from word2mask.inference.jobs import Job, Tracking, Written
 from word2mask.inference.masks import MaskForm, collect_masks
 from word2mask.inference.pictures import find_in_pictures
 from word2mask.inference.streaming import TextPieces, readable_text
-from word2mask.inference.tracking import FeatureStore, ObjectFinder, Progress, TrackedFrame, silent
+from word2mask.inference.tracking import (
+    PROCEDURES,
+    FeatureStore,
+    ObjectFinder,
+    Procedure,
+    Progress,
+    TrackedFrame,
+    silent,
+)
 from word2mask.inference.visual_prompts import pointed_at, track_prompts
 from word2mask.models.folder import load_grounded
 from word2mask.models.grounded import GroundedMLLM
@@ -57,7 +65,9 @@ class Session:
         procedure: ``"sa2va-i"`` gives the tracker the key frames' masks (arXiv:2509.19082). ``"sa2va"`` is for parity
             with the published ``predict_forward``, together with ``key_frame_choice="first"`` and
             ``propagate_with="trained"``: the tracker gets what the decoder found on the key frames and follows it as
-            ``Tracker(like="sa2va")`` does, and masks come to the original size by way of S x S.
+            ``Tracker(like="sa2va")`` does, and masks come to the original size by way of S x S. ``"masks"`` needs no
+            memory (LISA's SAM, SAM 2's image part): each frame is prompted with the mask of the one before it
+            (:class:`~word2mask.segmenters.follower.MaskFollower`).
         mask_form: how a video's masks are held: ``"arrays"``, ``"runs"`` (a
             :class:`~word2mask.inference.masks.MaskStream`, whose memory stays small however long the video), or
             ``"auto"``: arrays up to :data:`~word2mask.inference.masks.ARRAY_BYTES` an answer, runs above.
@@ -71,11 +81,11 @@ class Session:
         key_frame_choice: KeyFrameChoice = "uniform",
         threshold: float = 0.5,
         propagate_with: Literal["original", "trained"] | None = None,
-        procedure: Literal["sa2va-i", "sa2va"] = "sa2va-i",
+        procedure: Procedure = "sa2va-i",
         mask_form: MaskForm = "auto",
     ) -> None:
-        if procedure not in ("sa2va-i", "sa2va"):
-            raise UserError(f'procedure must be "sa2va-i" or "sa2va", got {procedure!r}')
+        if procedure not in PROCEDURES:
+            raise UserError(f"procedure must be one of {', '.join(PROCEDURES)}, got {procedure!r}")
         if key_frames < 1:
             raise UserError(f"key_frames must be 1 or more, got {key_frames}")
         check_key_frame_choice(key_frame_choice)
@@ -130,6 +140,11 @@ class Session:
     def device(self) -> torch.device:
         """Where the model lies."""
         return next(self.model.parameters()).device
+
+    @property
+    def follows(self) -> bool:
+        """Whether objects can be followed through a video."""
+        return self.procedure == "masks" or self.model.segmenter.tracks
 
     def ask(self, request: Request, progress: Progress | None = None) -> Answer:
         """Answers one request.
@@ -271,7 +286,7 @@ class Session:
                 "LiveVideo"
             )
         prompted = [prompt.frame for prompt in request.prompts]
-        return look(media, self.key_frame_choice, self.key_frames, self.model.segmenter.tracks, prompted)
+        return look(media, self.key_frame_choice, self.key_frames, self.follows, prompted)
 
     def stream_job(self, job: Job, report: Progress) -> Generator[str | Answer, None, None]:
         """Pieces of text, then the result."""

@@ -1,6 +1,6 @@
 """N objects of one answer on every frame of what was asked about, frame by frame.
 
-Key frames are segmented as in training; the segmenter's tracker carries the masks to all other frames. Each frame is
+Key frames are segmented as in training; a tracker or a follower carries the masks to all other frames. Each frame is
 encoded once for all objects, and no more than the key frames, a short chunk and the tracker's memory are kept.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -18,10 +18,11 @@ from torch.nn import functional
 from word2mask.inference.frames import Frames, View
 from word2mask.models.grounded import GroundedMLLM, ObjectMasks
 from word2mask.ops.masks import decode_rle, encode_rle
+from word2mask.segmenters.follower import MaskFollower
 from word2mask.segmenters.interface import Decoded, FrameFeatures
 from word2mask.segmenters.tracker import Tracker
 
-__all__ = ["FeatureStore", "Group", "ObjectFinder", "Progress", "TrackedFrame", "silent"]
+__all__ = ["PROCEDURES", "FeatureStore", "Group", "ObjectFinder", "Procedure", "Progress", "TrackedFrame", "silent"]
 
 #: Called with (stage, done, total); stages are ``"answer"`` and ``"track"``. The total is 0 where it isn't known. What
 #: it raises ends the work and reaches the caller.
@@ -30,6 +31,10 @@ Progress = Callable[[str, int, int], None]
 TrackedFrame = tuple[int, np.ndarray, np.ndarray]
 #: Mask logits ``[M,S/4,S/4]`` and object logits ``[M]`` of some objects on a frame.
 Found = tuple[torch.Tensor, torch.Tensor]
+
+#: How the masks of a video come about; see :class:`word2mask.inference.session.Session`.
+Procedure = Literal["sa2va-i", "sa2va", "masks"]
+PROCEDURES: tuple[Procedure, ...] = get_args(Procedure)
 
 #: Frames decoded at a time while tracking.
 CHUNK = 8
@@ -114,7 +119,7 @@ class ObjectFinder:
     model: GroundedMLLM
     threshold: float
     propagate_with: Literal["original", "trained"] | None
-    procedure: Literal["sa2va-i", "sa2va"]
+    procedure: Procedure
     propagator: Any = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -243,6 +248,8 @@ class ObjectFinder:
         num_frames = None if view.source.is_live else view.source.num_frames
         if self.procedure == "sa2va":
             return Tracker(self.propagator, like="sa2va").track(frames, group.given, num_frames)
+        if self.procedure == "masks":
+            return MaskFollower(self.propagator).track(frames, group.given, num_frames)
         key_logits = {frame: decoded.mask_logits for frame, decoded in group.given.items()}
         return Tracker(self.propagator).track(frames, key_logits, num_frames)
 

@@ -1,7 +1,8 @@
 """SAM (arXiv:2304.02643) over transformers' own modules, promptable by language embeddings as in LISA.
 
 Pictures keep their aspect: the longest side becomes S, the rest of the square is filled up to the right and below, and
-masks are cut back to the picture. SAM has no memory, so it doesn't follow objects through videos.
+masks are cut back to the picture. SAM has no memory: objects are followed through videos by their masks alone
+(:mod:`word2mask.segmenters.follower`).
 """
 
 from __future__ import annotations

@@ -6,25 +6,19 @@ of files or of language: key frames come with masks, however those were found.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from itertools import count
 from typing import Literal
 
 import torch
 
 from word2mask.segmenters.interface import Decoded, FrameFeatures
+from word2mask.segmenters.key_frames import FrameSource, KeyFrame, check_key_frames, frame_features
 from word2mask.segmenters.memory_attention import KeptKeys
 from word2mask.segmenters.sam2 import MemoryFrame, SAM2Segmenter
 from word2mask.segmenters.trail import Trail
 
-__all__ = ["KeyFrame", "Tracker"]
-
-#: What is known of N objects on a key frame: bool masks ``[N,h,w]`` at any resolution, float mask logits ``[N,h,w]``,
-#: or what ``decode`` returned for the N objects.
-KeyFrame = torch.Tensor | Decoded
-#: Gives frame t as pixels ``[1,3,S,S]``, or its features if they are at hand.
-#: ``None`` says that a video of unknown length has ended.
-FrameSource = Callable[[int], "torch.Tensor | FrameFeatures | None"] | Sequence[torch.Tensor]
+__all__ = ["Tracker"]
 
 
 class _Recent:
@@ -105,11 +99,11 @@ class Tracker:
         Raises:
             ValueError: no key frame, one outside the video, or differing numbers of objects.
         """
-        self._check(key_frames, num_frames)
+        check_key_frames(key_frames, num_frames)
         keys: dict[int, MemoryFrame] = {}
         shown: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
         for t in sorted(key_frames):
-            features = self._features(frames, t)
+            features = frame_features(self.segmenter, frames, t)
             if features is None:
                 raise ValueError(f"key frame {t} isn't there")
             keys[t], shown[t] = self._show(features, key_frames[t])
@@ -125,7 +119,7 @@ class Tracker:
             if t in keys:
                 yield (t, *shown[t])
                 continue
-            features = self._features(frames, t)
+            features = frame_features(self.segmenter, frames, t)
             if features is None:
                 break
             memory, masks, scores = self._follow(features, t, keys, recent, 1, max_pointers, kept)
@@ -137,7 +131,7 @@ class Tracker:
             yield t, masks, scores
         # Going backward, SAM 2 still remembers the frames just after the first key frame.
         for t in range(first - 1, -1, -1):
-            features = self._features(frames, t)
+            features = frame_features(self.segmenter, frames, t)
             if features is None:
                 raise ValueError(f"frame {t} isn't there")
             memory, masks, scores = self._follow(features, t, keys, early, -1, max_pointers, kept)
@@ -165,25 +159,6 @@ class Tracker:
         pointers = {s: memory.pointers for s, memory in trail.frames.items()}
         direction = 1 if t >= min(trail.keys) else -1
         return self._condition(features, t, trail.keys, maps, pointers, direction, trail.max_pointers)
-
-    @staticmethod
-    def _check(key_frames: Mapping[int, KeyFrame], num_frames: int | None) -> None:
-        if not key_frames:
-            raise ValueError("nothing to track: give at least one key frame")
-        outside = [t for t in key_frames if t < 0 or (num_frames is not None and t >= num_frames)]
-        if outside:
-            raise ValueError(f"key frames {outside} lie outside a video of {num_frames} frames")
-        counts = {t: len(given) for t, given in key_frames.items()}
-        if len(set(counts.values())) > 1:
-            raise ValueError(f"every key frame must show the same objects, got {counts} (frame: objects)")
-
-    def _features(self, frames: FrameSource, t: int) -> FrameFeatures | None:
-        """Frame t, encoded unless it came encoded; ``None`` after the last."""
-        given = frames(t) if callable(frames) else frames[t]
-        if given is None or isinstance(given, FrameFeatures):
-            return given
-        reference = self.segmenter.model.no_memory_embedding
-        return self.segmenter.encode_frames(given.to(reference.device))
 
     def _show(self, features: FrameFeatures, given: KeyFrame) -> tuple[MemoryFrame, tuple[torch.Tensor, torch.Tensor]]:
         """Memory of a key frame, and what is yielded for it."""

@@ -47,9 +47,10 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--procedure",
-        choices=("sa2va-i", "sa2va"),
+        choices=("sa2va-i", "sa2va", "masks"),
         default="sa2va-i",
-        help="how a video's masks come about; sa2va is for parity with the published code",
+        help="how a video's masks come about; sa2va is for parity with the published code, masks follows each mask "
+        "from frame to frame and needs no memory of the segmenter (LISA's SAM, SAM 2's image part)",
     )
 
 
