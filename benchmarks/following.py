@@ -5,8 +5,8 @@
 CLIPS is a folder in DAVIS's layout, ``JPEGImages/<clip>/<frame>.jpg`` and ``Annotations/<clip>/<frame>.png``, one
 object a clip; WEIGHTS anything that ``SAM2Segmenter.from_pretrained`` reads. The first frame's annotation is given, as
 in DAVIS's semi-supervised task; J and F are means over all frames but the first and the last (``metrics/davis.py``).
-Beside the follower: the first frame's mask where it was, which is what following is worth at least, and a box around the
-annotation on every frame, which is what it could reach. Segmenters with a memory are followed by it, too.
+Beside the follower: the first frame's mask where it was, which is what following is worth at least, and a box around
+the annotation on every frame, which is what it could reach. Segmenters with a memory are followed by it, too.
 """
 
 from __future__ import annotations
@@ -85,8 +85,8 @@ def table(results: dict[str, dict[str, tuple[float, float]]], frames: dict[str, 
             "",
             "`python benchmarks/following.py CLIPS WEIGHTS --write benchmarks/following.md`",
             "",
-            f"One object a clip of DAVIS 2016, given on the first frame; `{weights}`, float32. J a clip, then the means "
-            "of J and F, × 100, by DAVIS's semi-supervised protocol (without the first and the last frame).",
+            f"One object a clip of DAVIS 2016, given on the first frame; `{weights}`, float32. J a clip, then the "
+            "means of J and F, × 100, by DAVIS's semi-supervised protocol (without the first and the last frame).",
             "",
             f"| way | {' | '.join(f'{clip} ({count})' for clip, count in frames.items())} | J | F |",
             f"|---|{'---|' * len(clips)}---|---|",
