@@ -54,7 +54,7 @@ def by_boxes(segmenter: SAM2Segmenter, features: list[FrameFeatures], truth: tor
         yield decoded.mask_logits if there else torch.full_like(decoded.mask_logits, -1.0)
 
 
-def read(clips: Path, name: str, count: int) -> tuple[list[np.ndarray], np.ndarray]:
+def read(clips: Path, name: str, count: int | None) -> tuple[list[np.ndarray], np.ndarray]:
     """Frames uint8 ``[H,W,3]`` and truth bool ``[T,H,W]`` of a clip's first frames."""
     files = sorted((clips / "JPEGImages" / name).glob("*.jpg"))[:count]
     truth = [np.asarray(Image.open(clips / "Annotations" / name / f"{file.stem}.png")) > 0 for file in files]
@@ -71,8 +71,11 @@ def score(found: Iterator[torch.Tensor], truth: np.ndarray) -> tuple[float, floa
     return 100 * float(j.mean()), 100 * float(f.mean())
 
 
-def table(results: dict[str, dict[str, tuple[float, float]]], frames: dict[str, int], weights: str) -> str:
+def table(
+    results: dict[str, dict[str, tuple[float, float]]], frames: dict[str, int], weights: str, limit: int | None
+) -> str:
     """Markdown."""
+    first = "" if limit is None else f" --frames {limit}"
     clips = list(frames)
     rows = [
         f"| {way} | {' | '.join(f'{own[clip][0]:.1f}' for clip in clips)} | "
@@ -83,7 +86,7 @@ def table(results: dict[str, dict[str, tuple[float, float]]], frames: dict[str, 
         [
             "# Following without a memory",
             "",
-            "`python benchmarks/following.py CLIPS WEIGHTS --write benchmarks/following.md`",
+            f"`python benchmarks/following.py CLIPS WEIGHTS{first} --write benchmarks/following.md`",
             "",
             f"One object a clip of DAVIS 2016, given on the first frame; `{weights}`, float32. J a clip, then the "
             "means of J and F, × 100, by DAVIS's semi-supervised protocol (without the first and the last frame).",
@@ -102,7 +105,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="J and F of objects followed through clips without a memory.")
     parser.add_argument("clips", type=Path, help="folder in DAVIS's layout, one object a clip")
     parser.add_argument("weights", type=Path, help="of SAM 2")
-    parser.add_argument("--frames", type=int, default=1000, help="the first so many of each clip (default: all)")
+    parser.add_argument("--frames", type=int, help="the first so many of each clip (default: all)")
     parser.add_argument("--write", type=Path, help="file for the table (default: stdout)")
     arguments = parser.parse_args()
     segmenter = SAM2Segmenter.from_pretrained(arguments.weights)
@@ -120,7 +123,7 @@ def main() -> None:
             own = score(follow(segmenter, features, torch.from_numpy(truth)), truth)
             results[way][folder.name] = own
             sys.stderr.write(f"{folder.name}: {way}: J {own[0]:.1f}, F {own[1]:.1f}\n")
-    text = table(results, frames, arguments.weights.name)
+    text = table(results, frames, arguments.weights.name, arguments.frames)
     if arguments.write:
         arguments.write.write_text(text, encoding="utf-8")
     else:
