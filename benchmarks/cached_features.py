@@ -21,6 +21,7 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPOSITORY / "projects"))
 
 import torch  # noqa: E402
+from tables import write_table  # noqa: E402
 
 from word2mask.engine.build import build  # noqa: E402
 from word2mask.engine.config import check_settings, load_config  # noqa: E402
@@ -151,10 +152,7 @@ def main() -> None:
         f"forward and backward over {frames / len(batches):g} pictures with {objects / len(batches):g} objects and "
         f"{tokens / len(batches):.0f} tokens; {arguments.repeats} turns.",
     )
-    if arguments.write:
-        arguments.write.write_text(text, encoding="utf-8")
-    else:
-        sys.stdout.write(text)
+    write_table(text, arguments.write)
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ sys.path.insert(0, str(REPOSITORY / "projects"))
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
 from PIL import Image  # noqa: E402
+from tables import write_table  # noqa: E402
 from torch.nn import functional  # noqa: E402
 
 from word2mask.data.pictures import decode_image  # noqa: E402
@@ -109,7 +110,7 @@ def main() -> None:
     parser.add_argument("--write", type=Path, help="file for the table (default: stdout)")
     arguments = parser.parse_args()
     segmenter = SAM2Segmenter.from_pretrained(arguments.weights)
-    ways = {"its first mask, where it was": stay, "the mask of the frame before": by_masks}
+    ways = {"its first mask, where it was": stay, "followed by masks": by_masks}
     if segmenter.tracks:
         ways["SAM 2's memory"] = by_memory
     ways["the annotation's box on every frame"] = by_boxes
@@ -124,10 +125,7 @@ def main() -> None:
             results[way][folder.name] = own
             sys.stderr.write(f"{folder.name}: {way}: J {own[0]:.1f}, F {own[1]:.1f}\n")
     text = table(results, frames, arguments.weights.name, arguments.frames)
-    if arguments.write:
-        arguments.write.write_text(text, encoding="utf-8")
-    else:
-        sys.stdout.write(text)
+    write_table(text, arguments.write)
 
 
 if __name__ == "__main__":

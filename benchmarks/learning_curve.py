@@ -21,6 +21,7 @@ import sys
 from pathlib import Path
 
 from photographs import of_targets
+from tables import write_table
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPOSITORY / "projects"))
@@ -144,10 +145,7 @@ def main() -> None:
     for size in arguments.sizes:
         learn(data, work, size, arguments)
     text = table(data, work, arguments)
-    if arguments.write:
-        arguments.write.write_text(text, encoding="utf-8")
-    else:
-        sys.stdout.write(text)
+    write_table(text, arguments.write)
 
 
 if __name__ == "__main__":

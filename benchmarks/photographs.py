@@ -31,6 +31,7 @@ import cv2  # noqa: E402
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
 import torch.nn.functional as F  # noqa: E402
+from tables import write_table  # noqa: E402
 from transformers import Sam2Config, Sam2Model  # noqa: E402
 
 from word2mask.apps.report.samples import records_of  # noqa: E402
@@ -265,10 +266,7 @@ def main() -> None:
     text = table(results, len(pictures), arguments.share, arguments.weights.name)
     if arguments.expressions or arguments.scores:
         text += "\n".join([*score_table(arguments.expressions, arguments.scores), ""])
-    if arguments.write:
-        arguments.write.write_text(text, encoding="utf-8")
-    else:
-        sys.stdout.write(text)
+    write_table(text, arguments.write)
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ sys.path.insert(0, str(REPOSITORY / "projects"))
 
 import cv2  # noqa: E402
 import numpy as np  # noqa: E402
+from tables import write_table  # noqa: E402
 
 from word2mask.data.media import VideoFile  # noqa: E402
 from word2mask.data.video_readers import OpenCVReader  # noqa: E402
@@ -314,10 +315,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         results = {clip.name: measure(clip, samples(arguments.repeats)) for clip in write_clips(Path(folder))}
     text = table(results, arguments.repeats)
-    if arguments.write:
-        arguments.write.write_text(text, encoding="utf-8")
-    else:
-        sys.stdout.write(text)
+    write_table(text, arguments.write)
 
 
 if __name__ == "__main__":

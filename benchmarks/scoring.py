@@ -40,6 +40,7 @@ sys.path.insert(0, str(REPOSITORY / "projects"))
 import cv2  # noqa: E402
 import numpy as np  # noqa: E402
 from PIL import Image  # noqa: E402
+from tables import write_table  # noqa: E402
 
 from word2mask.metrics.davis import DavisAccumulator  # noqa: E402
 from word2mask.metrics.iou import IoUAccumulator  # noqa: E402
@@ -349,10 +350,7 @@ def main() -> None:
     scoring = measure_scoring(pairs)
     inference = measure_inference(arguments.model, arguments.batches, 16)
     text = table(functions, protocol, scoring, inference, measure_memory(pairs), arguments.videos, arguments.frames)
-    if arguments.write:
-        arguments.write.write_text(text, encoding="utf-8")
-    else:
-        sys.stdout.write(text)
+    write_table(text, arguments.write)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from word2mask.data.shapes_world.splits import scene_rng
 from word2mask.errors import UserError
 from word2mask.inference.frames import LiveVideo
 from word2mask.inference.session import Session
-from word2mask.inference.visual_prompts import check_region_names, coarse_mask_logits, decode_prompt
+from word2mask.inference.visual_prompts import check_region_names, coarse_mask, decode_prompt
 from word2mask.mllms.internvl import InternVL
 from word2mask.mllms.llava import LLaVA
 from word2mask.mllms.qwen_vl import Qwen3VL, Qwen25VL
@@ -129,12 +129,12 @@ def test_places_are_those_of_the_segmenters_square(monkeypatch, segmenter, expec
 def test_masks_to_start_from_leave_the_filled_up_part_out():
     left = np.zeros((20, 40), bool)
     left[:, :20] = True
-    logits = coarse_mask_logits(SAMSegmenter.tiny(), left)[0]
+    logits = coarse_mask(SAMSegmenter.tiny(), left)[0]
     assert logits.shape == (16, 16)
     # On the boundaries, at 8 cells of 16, values lie between.
     for part, value in ((logits[:7, :7], 10), (logits[9:], -10), (logits[:, 9:], -10)):
         torch.testing.assert_close(part, torch.full_like(part, value))
-    stretched = coarse_mask_logits(SAM2Segmenter.tiny(), left)[0, :, :7]
+    stretched = coarse_mask(SAM2Segmenter.tiny(), left)[0, :, :7]
     torch.testing.assert_close(stretched, torch.full((16, 7), 10.0))
 
 

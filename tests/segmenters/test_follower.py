@@ -101,6 +101,18 @@ def test_what_a_key_frame_does_not_show_stays_away_until_one_does():
     assert (last > 0).flatten(1).any(1).all()
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_mask_of_a_picture_that_does_not_fill_the_square(dtype):
+    """SAM fills pictures up to the right and below: a mask on one of 20 × 40 lies in the upper half of the square."""
+    follower = MaskFollower(SAMSegmenter.tiny().to(dtype))
+    pixels = follower.segmenter.processor.prepare_frames(np.zeros((2, 20, 40, 3), np.uint8))
+    given = torch.zeros(1, 20, 40, dtype=torch.bool)
+    given[:, :, 20:] = True
+    (_, shown, _), (_, found, _) = follower.track(lambda t: pixels[t : t + 1].to(dtype), {0: given}, 2)
+    assert (shown[0, :7, 9:] > 0).all() and not (shown[0, 9:] > 0).any()
+    assert found.shape == (1, 16, 16) and found.isfinite().all()
+
+
 def test_a_video_of_unknown_length():
     follower = Scripted({1: at(3, 3), 2: at(3, 4)})
     frames = {t: plain(t) for t in range(3)}

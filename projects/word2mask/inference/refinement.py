@@ -23,8 +23,8 @@ from word2mask.inference.answer import Answer
 from word2mask.inference.frames import look
 from word2mask.inference.masks import collect_masks
 from word2mask.inference.tracking import FeatureStore, Progress, silent
-from word2mask.inference.visual_prompts import check_prompt, check_prompts, coarse_mask_logits, decode_prompt
-from word2mask.segmenters.interface import Decoded, FrameFeatures
+from word2mask.inference.visual_prompts import check_prompt, check_prompts, coarse_mask, decode_prompt
+from word2mask.segmenters.interface import LOGIT_LIMIT, Decoded, FrameFeatures
 from word2mask.segmenters.tracker import Tracker
 from word2mask.segmenters.trail import Trail
 from word2mask.types import Media, Result, Segment, VisualPrompt
@@ -33,10 +33,6 @@ if TYPE_CHECKING:
     from word2mask.inference.session import Session
 
 __all__ = ["Refinement"]
-
-#: Mask logits that go back into the decoder are kept within this of zero (facebookresearch/sam2,
-#: ``SAM2VideoPredictor.add_new_points_or_box``).
-LOGIT_LIMIT = 32.0
 
 
 @dataclass(frozen=True)
@@ -303,7 +299,7 @@ class Refinement:
             return None, None
         if prompt.mask is None and before is not None and isinstance(before.anchor, Decoded):
             return mask, before.anchor.mask_logits.clamp(-LOGIT_LIMIT, LOGIT_LIMIT)
-        return mask, coarse_mask_logits(self._finder.propagator, mask)
+        return mask, coarse_mask(self._finder.propagator, mask)
 
 
 def _with_a_click_on_it(prompt: VisualPrompt, mask: np.ndarray) -> VisualPrompt:

@@ -13,7 +13,6 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from torch.nn import functional
 
 from word2mask.errors import UserError
 from word2mask.inference.anchors import Anchor, follow_anchors
@@ -21,7 +20,6 @@ from word2mask.inference.frames import Frames, View
 from word2mask.inference.tracking import FeatureStore, ObjectFinder, Progress, TrackedFrame
 from word2mask.segmenters.interface import Decoded, FrameFeatures, Segmenter
 from word2mask.segmenters.sam2 import SAM2Segmenter
-from word2mask.segmenters.sam2_memory import GIVEN_MASK_LOGITS
 from word2mask.types import Request, Turn, VisualPrompt
 
 __all__ = [
@@ -29,7 +27,7 @@ __all__ = [
     "check_prompt",
     "check_prompts",
     "check_region_names",
-    "coarse_mask_logits",
+    "coarse_mask",
     "decode_prompt",
     "pointed_at",
     "regions_from_prompts",
@@ -216,7 +214,7 @@ def anchor(
     if prompt.mask is not None and prompt.box is None and not prompt.points:
         return prompt.mask
     segmenter = finder.propagator
-    previous = None if prompt.mask is None else coarse_mask_logits(segmenter, prompt.mask)
+    previous = None if prompt.mask is None else coarse_mask(segmenter, prompt.mask)
     features = encoded(prompt.frame)
     assert features is not None  # check_prompts has seen the frame
     return decode_prompt(segmenter, features, prompt, size, previous)
@@ -273,19 +271,9 @@ def decode_prompt(
     )
 
 
-def coarse_mask_logits(segmenter: Segmenter, mask: np.ndarray) -> torch.Tensor:
-    """A mask bool ``[H,W]`` as logits float ``[1,S/4,S/4]`` for the decoder to start from; -10 off it, 10 on it.
-
-    These are the values that SAM 2 gives masks from outside (facebookresearch/sam2, ``_use_mask_as_output``).
-    """
-    height, width = segmenter.processor.content_size(*mask.shape)
-    shares = torch.from_numpy(np.ascontiguousarray(mask)).float()[None, None]
-    shares = functional.interpolate(shares, (height, width), mode="bilinear", align_corners=False, antialias=True)
-    shares = functional.pad(shares, (0, segmenter.side - width, 0, segmenter.side - height))
-    side = (segmenter.mask_side, segmenter.mask_side)
-    shares = functional.interpolate(shares, side, mode="bilinear", align_corners=False, antialias=True)
-    outside, inside = GIVEN_MASK_LOGITS
-    return shares[0] * (inside - outside) + outside
+def coarse_mask(segmenter: Segmenter, mask: np.ndarray) -> torch.Tensor:
+    """A mask bool ``[H,W]`` for the decoder to start from: :meth:`Segmenter.coarse_mask_logits`, ``[1,S/4,S/4]``."""
+    return segmenter.coarse_mask_logits(torch.from_numpy(np.ascontiguousarray(mask))[None])
 
 
 def _spelt(numbers: Sequence[float]) -> str:

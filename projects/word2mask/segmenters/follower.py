@@ -8,24 +8,19 @@ as the box around it. What hides and comes back elsewhere is not found so, as it
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 
 import torch
 from torch.nn import functional
 
 from word2mask.ops.boxes import shares_of
-from word2mask.segmenters.interface import Decoded, FrameFeatures, Segmenter
+from word2mask.segmenters.interface import GIVEN_MASK_LOGITS, LOGIT_LIMIT, Decoded, FrameFeatures, Segmenter
 from word2mask.segmenters.key_frames import FrameSource, KeyFrame, check_key_frames, frame_features
 
 __all__ = ["MaskFollower", "displacement"]
 
-#: Logits beyond these say no more to a prompt encoder, which was trained on the decoder's own (Meta's ``SAM`` clamps
-#: likewise before it prompts itself).
-LIMIT = 32.0
-#: Of a given mask, inside; outside they are as much below zero.
-GIVEN = 10.0
-#: Mask logits of what was never seen.
+#: Mask logits of what was never seen, as the tracker gives them of what is absent.
 ABSENT = -1024.0
 #: How far an object is sought from where it was: in shares of the frame.
 REACH = 1 / 8
@@ -40,10 +35,12 @@ class _Seen:
     Attributes:
         masks: logits ``[N,S/4,S/4]``.
         maps: of each the features of that frame, ``[C,h,w]``; one tensor for all that were seen on it.
+        scores: object logits ``[N]`` of the latest frame.
     """
 
     masks: torch.Tensor
     maps: list[torch.Tensor]
+    scores: torch.Tensor
 
 
 class MaskFollower:
@@ -84,45 +81,42 @@ class MaskFollower:
         for t in count(first) if num_frames is None else range(first, num_frames):
             if t in key_frames:
                 seen = start if t == first else self._first_seen(frames, t, key_frames[t])
-                yield (t, *self._given(key_frames[t]))
+                yield t, seen.masks, seen.scores
                 continue
             features = frame_features(self.segmenter, frames, t)
             if features is None:
                 break
-            found, scores, seen = self._follow(features, seen)
-            yield t, found, scores
+            found, seen = self._follow(features, seen)
+            yield t, found, seen.scores
         seen = start
         for t in range(first - 1, -1, -1):
             features = frame_features(self.segmenter, frames, t)
             if features is None:
                 raise ValueError(f"frame {t} isn't there")
-            found, scores, seen = self._follow(features, seen)
-            yield t, found, scores
+            found, seen = self._follow(features, seen)
+            yield t, found, seen.scores
 
     def _first_seen(self, frames: FrameSource, t: int, given: KeyFrame) -> _Seen:
         """What a key frame starts from."""
         features = frame_features(self.segmenter, frames, t)
         if features is None:
             raise ValueError(f"key frame {t} isn't there")
-        masks, _ = self._given(given)
-        return _Seen(masks, [_looks(features)] * len(masks))
-
-    def _given(self, given: KeyFrame) -> tuple[torch.Tensor, torch.Tensor]:
-        """Mask logits and object logits of a key frame."""
+        maps = [_looks(features)] * len(given)
         if isinstance(given, Decoded):
-            return given.mask_logits, given.object_logits
-        if given.dtype == torch.bool:
-            size = (self.segmenter.mask_side, self.segmenter.mask_side)
-            shares = functional.interpolate(given[:, None].float(), size, mode="area")[:, 0]
-            given = (2 * shares - 1) * GIVEN
-        return given, torch.where(given.flatten(1).gt(0).any(1), GIVEN, -GIVEN)
+            return _Seen(given.mask_logits, maps, given.object_logits)
+        masks = given.to(features.levels[-1].device)
+        if masks.dtype == torch.bool:
+            masks = self.segmenter.coarse_mask_logits(masks)
+        absent, present = GIVEN_MASK_LOGITS
+        return _Seen(masks, maps, torch.where(masks.flatten(1).gt(0).any(1), present, absent))
 
-    def _follow(self, features: FrameFeatures, seen: _Seen) -> tuple[torch.Tensor, torch.Tensor, _Seen]:
-        """Mask logits ``[N,S/4,S/4]`` and object logits ``[N]`` of one frame, and where all were seen last now."""
-        found, scores = torch.full_like(seen.masks, ABSENT), seen.masks.new_full((len(seen.masks),), -GIVEN)
+    def _follow(self, features: FrameFeatures, seen: _Seen) -> tuple[torch.Tensor, _Seen]:
+        """Mask logits ``[N,S/4,S/4]`` of one frame, and where all were seen last now."""
+        absent, _ = GIVEN_MASK_LOGITS
+        found, scores = torch.full_like(seen.masks, ABSENT), torch.full_like(seen.scores, absent)
         known = seen.masks.flatten(1).gt(0).any(1).nonzero()[:, 0]
         if not len(known):
-            return found, scores, seen
+            return found, replace(seen, scores=scores)
         looks = _looks(features)
         before = torch.stack(
             [
@@ -136,13 +130,13 @@ class MaskFollower:
             features,
             torch.zeros(len(known), dtype=torch.long, device=before.device),
             boxes=boxes,
-            mask_logits=before.clamp(-LIMIT, LIMIT),
+            mask_logits=before.clamp(-LOGIT_LIMIT, LOGIT_LIMIT),
             multimask=False,
         )
         found[known], scores[known] = decoded.mask_logits.to(found), decoded.object_logits.to(scores)
         again = found.flatten(1).gt(0).any(1)
         maps = [looks if there else own for there, own in zip(again.tolist(), seen.maps, strict=True)]
-        return found, scores, _Seen(torch.where(again[:, None, None], found, seen.masks), maps)
+        return found, _Seen(torch.where(again[:, None, None], found, seen.masks), maps, scores)
 
 
 def _looks(features: FrameFeatures) -> torch.Tensor:
@@ -184,5 +178,5 @@ def _moved(logits: torch.Tensor, step: tuple[float, float]) -> torch.Tensor:
     # What came in at the other side.
     for line, own in ((moved, down), (moved.T, right)):
         if own:
-            line[slice(None, own) if own > 0 else slice(own, None)] = -GIVEN
+            line[slice(None, own) if own > 0 else slice(own, None)] = GIVEN_MASK_LOGITS[0]
     return moved if (moved > 0).any() else logits

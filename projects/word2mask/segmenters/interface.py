@@ -16,8 +16,15 @@ from typing import Any, ClassVar, Literal, Self
 import numpy as np
 import torch
 from torch import nn
+from torch.nn import functional
 
 from word2mask.ops.images import bytes_to_normalized, frames_to_tensor, normalize, resize, resize_bytes
+
+#: Logits that stand for a given mask, outside and inside (Meta's ``_use_mask_as_output``).
+GIVEN_MASK_LOGITS = (-10.0, 10.0)
+#: Mask logits that go back into the decoder are kept within this of zero (facebookresearch/sam2,
+#: ``SAM2VideoPredictor.add_new_points_or_box``).
+LOGIT_LIMIT = 32.0
 
 
 @dataclass(frozen=True)
@@ -213,6 +220,20 @@ class Segmenter(nn.Module, ABC):
         boxes: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Sparse prompt embeddings ``[P,K',C]`` of points and boxes; see :meth:`decode_points`."""
+
+    def coarse_mask_logits(self, masks: torch.Tensor) -> torch.Tensor:
+        """Masks of a frame, bool ``[N,H,W]``, as logits float32 ``[N,S/4,S/4]`` to start from: -10 off them, 10 on.
+
+        These are the values that SAM 2 gives masks from outside (facebookresearch/sam2, ``_use_mask_as_output``).
+        """
+        height, width = self.processor.content_size(*masks.shape[-2:])
+        shares = masks[:, None].float()
+        shares = functional.interpolate(shares, (height, width), mode="bilinear", align_corners=False, antialias=True)
+        shares = functional.pad(shares, (0, self.side - width, 0, self.side - height))
+        side = (self.mask_side, self.mask_side)
+        shares = functional.interpolate(shares, side, mode="bilinear", align_corners=False, antialias=True)
+        outside, inside = GIVEN_MASK_LOGITS
+        return shares[:, 0] * (inside - outside) + outside
 
     def embed_masks(self, mask_logits: torch.Tensor) -> torch.Tensor:
         """Dense prompt embeddings ``[P,C,S/16,S/16]`` of coarse masks ``[P,S/4,S/4]``."""

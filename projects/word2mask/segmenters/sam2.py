@@ -102,7 +102,7 @@ class SAM2Segmenter(MemorySteps, Segmenter):
             folder: a folder with ``config.json`` and ``model.safetensors`` (transformers' layout, and what
                 :meth:`save_pretrained` writes), or a file: Meta's own ``.pt``, or ``.safetensors`` with Meta's names or
                 transformers'. The size and version of a file are seen from its tensors. A file without any of the
-                memory's tensors is the image part alone: it segments pictures, and follows nothing through videos.
+                memory's tensors is the image part alone: it segments pictures, and has no memory.
             dtype: of the weights.
 
         Raises:

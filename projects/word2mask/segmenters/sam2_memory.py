@@ -13,13 +13,10 @@ import torch.nn.functional as F
 from transformers import Sam2VideoModel
 from transformers.models.sam2_video.modeling_sam2_video import NO_OBJ_SCORE, get_1d_sine_pe
 
-from word2mask.segmenters.interface import Decoded, FrameFeatures
+from word2mask.segmenters.interface import GIVEN_MASK_LOGITS, Decoded, FrameFeatures
 from word2mask.segmenters.memory_attention import KeptKeys, attend
 
 __all__ = ["MemoryFrame", "MemorySteps"]
-
-#: Logits that stand for a given mask, outside and inside (Meta's ``_use_mask_as_output``).
-GIVEN_MASK_LOGITS = (-10.0, 10.0)
 
 
 @dataclass
